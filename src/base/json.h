@@ -1,0 +1,91 @@
+/*
+ * A validating pull scanner over JSON text (RFC 8259): no tree, no allocation, no copy. pure
+ *
+ * Each call yields the next token with its raw bytes, borrowed from the input. What the scanner has
+ * yielded is valid so far; the text as a whole is valid once SP_JSON_END came. Input is UTF-8 and is
+ * checked: overlong forms, surrogates and raw control characters inside strings are errors, and so is
+ * a lone surrogate escape (\ud800), as it has no UTF-8 form. Nesting is limited to SP_JSON_DEPTH_MAX.
+ * Cost is linear in the bytes passed. ../shared/data/json-test-suite decides what is JSON.
+ */
+#ifndef SP_BASE_JSON_H
+#define SP_BASE_JSON_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/str.h"
+
+enum { SP_JSON_DEPTH_MAX = 512 };
+
+enum sp_json_type {
+    SP_JSON_ERROR = 0, /* not JSON; sticky; see sp_json_fail */
+    SP_JSON_OBJECT,    /* { */
+    SP_JSON_OBJECT_END,
+    SP_JSON_ARRAY, /* [ */
+    SP_JSON_ARRAY_END,
+    SP_JSON_KEY, /* a member's name; its value follows */
+    SP_JSON_STRING,
+    SP_JSON_NUMBER,
+    SP_JSON_TRUE,
+    SP_JSON_FALSE,
+    SP_JSON_NULL,
+    SP_JSON_END, /* the text is over and was valid; sticky */
+};
+
+struct sp_json_token {
+    enum sp_json_type type;
+    bool escaped; /* KEY and STRING: raw holds at least one backslash escape */
+    sp_str raw;   /* KEY, STRING: the bytes between the quotes; others: the token's own bytes */
+};
+
+struct sp_json {
+    const char *start;
+    const char *at;
+    const char *end;
+    const char *problem; /* static text of the first error, NULL while there is none */
+    uint32_t depth;
+    uint8_t expect;                              /* the scanner's own state */
+    uint64_t is_object[SP_JSON_DEPTH_MAX / 64];  /* one bit a level */
+};
+
+void sp_json_init(struct sp_json *json, sp_str text);
+
+struct sp_json_token sp_json_next(struct sp_json *json);
+
+/*
+ * Passes over the value that `first`, the token just yielded, begins, and returns its raw text: for
+ * an object or array everything from the opening to the closing bracket, for a string with its quotes.
+ * Everything passed is validated. On an error the slice is empty and the scanner has turned bad.
+ */
+sp_str sp_json_skip(struct sp_json *json, struct sp_json_token first);
+
+/* Fills the error record with what is wrong and at which byte; returns SP_INVALID. */
+sp_status sp_json_fail(const struct sp_json *json, struct sp_error *error);
+
+/* SP_OK where the whole text is one valid JSON value; else SP_INVALID, with place and reason. */
+sp_status sp_json_check(sp_str text, struct sp_error *error);
+
+/* Appends the text of a KEY or STRING token to the buffer, with its escapes resolved, as UTF-8. */
+void sp_json_unescape(struct sp_buf *to, sp_str raw);
+
+/*
+ * Compares a KEY or STRING token with plain UTF-8 text, resolving escapes as it goes; allocates
+ * nothing. The order is bytewise over UTF-8: negative, zero or positive.
+ */
+int sp_json_compare(struct sp_json_token token, sp_str text);
+
+/* Appends text as a JSON string with quotes; text is UTF-8. Escapes only what RFC 8259 demands. */
+void sp_json_add_string(struct sp_buf *to, sp_str text);
+
+/* The value of a NUMBER token, correctly rounded; out of range gives infinity. */
+double sp_json_number(sp_str raw);
+
+/*
+ * Compares two JSON numbers by value: exact where both are integers of up to 19 digits without
+ * fraction or exponent, as doubles otherwise. Negative, zero or positive.
+ */
+int sp_json_compare_numbers(sp_str a, sp_str b);
+
+/* True where the bytes are well-formed UTF-8 (Unicode 15, table 3-7). */
+bool sp_utf8_valid(sp_str text);
+
+#endif
