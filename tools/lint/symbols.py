@@ -29,13 +29,14 @@ def symbols(library):
 
 def check_data(floor, library, problems):
     """Sections one can write to are empty; constants that only need relocation are fine."""
+    member = ""
     for line in output("size", "-A", library).splitlines():
         words = line.split()
         if len(words) >= 2 and words[0].startswith((".data", ".bss", ".tdata", ".tbss")):
             if int(words[1]) > 0 and not words[0].startswith(".data.rel.ro"):
-                problems.append(f"{floor}: {words[1]} bytes of mutable data in {words[0]}: {member}")
-        elif " (ex " in line or line.endswith(":"):
-            member = line.split()[0]
+                problems.append(f"{floor}: {words[1]} bytes to write to in {words[0]} of {member}")
+        elif len(words) > 1 and words[1] == "(ex":
+            member = words[0]
 
 
 def main():
