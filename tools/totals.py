@@ -13,7 +13,7 @@ import os
 import re
 import sys
 
-CASE = re.compile(r"^(not ok|ok) \d+(?: - )?(.*?)(?:# SKIP ?(.*))?$", re.MULTILINE)
+CASE = re.compile(r"^(not ok|ok) \d+(?: - )?(.*?)(?:(# SKIP) ?(.*))?$", re.MULTILINE)
 
 
 class Totals:
@@ -25,10 +25,10 @@ class Totals:
     def add_program(self, label, entry):
         failed_before = len(self.failed)
         cases = CASE.findall(entry.get("stdout") or "")
-        for verdict, name, reason in cases:
+        for verdict, name, skip, reason in cases:
             where = f"{label}: {name.strip()}"
-            if reason or "# SKIP" in name:
-                self.skipped.append(f"{where} {('(' + reason + ')') if reason else ''}".strip())
+            if skip:
+                self.skipped.append(f"{where} ({reason})" if reason else where)
             elif verdict == "ok":
                 self.passed += 1
             else:
@@ -43,7 +43,8 @@ class Totals:
             with open(path, encoding="utf-8") as log:
                 for line in log:
                     entry = json.loads(line)
-                    self.add_program(f"{folder} {entry['name']}", entry)
+                    # Meson's name is "project:suite / test".
+                    self.add_program(f"{folder} {entry['name'].split(' / ')[-1]}", entry)
         except FileNotFoundError:
             self.failed.append(f"{folder}: no test ran")
 

@@ -1,8 +1,8 @@
 /*
  * The main of a fuzz target outside libFuzzer: feeds it the empty input and then every file of the
- * folders and files named as arguments, and reports one test (TAP). The name of each file is printed
- * before it is used, so that the last line of a crash names the culprit. A folder that does not
- * exist holds no inputs.
+ * folders and files named as arguments, and reports one test (TAP). The name of each file is
+ * printed before it is used, so that the last line of a crash names the culprit. A folder that does
+ * not exist holds no inputs.
  */
 #include "fuzz.h"
 
