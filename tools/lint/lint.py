@@ -8,13 +8,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def tracked(*patterns):
     """The tracked files that match, relative to the root; those deleted just now are left out."""
-    try:
-        listing = subprocess.run(
-            ["git", "ls-files", "-z", "--", *patterns],
-            cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"1..0 # SKIP the tracked files are unknown: {error}")
+    if not (ROOT / ".git").exists():
+        print("1..0 # SKIP not a git checkout, so the tracked files are unknown")
         sys.exit(0)
+    listing = subprocess.run(["git", "ls-files", "-z", "--", *patterns], cwd=ROOT, check=True,
+                             stdout=subprocess.PIPE, text=True).stdout
     return sorted(name for name in set(listing.split("\0")) if name and (ROOT / name).is_file())
 
 
