@@ -74,6 +74,7 @@ struct sp_record {
     uint32_t size;
     uint8_t kind;  /* enum sp_record_kind */
     uint8_t flags; /* SP_RECORD_* */
+    uint16_t control; /* of a control record: which */
     uint32_t entry_seq;
     uint64_t position; /* of an event; of a control record: of the last event before it */
     uint64_t version;
@@ -103,6 +104,9 @@ size_t sp_record_size_max(const struct sp_event *event);
  * multiple of SP_RECORD_ALIGN. The event is complete and within limits: the caller has checked it.
  */
 size_t sp_record_encode(const struct sp_event *event, uint8_t *to);
+
+/* The record's checksum tag: the low half of XXH3-64, seeded with the position, over bytes 8 to size. */
+uint32_t sp_record_tag(const uint8_t *bytes, size_t size, uint64_t position);
 
 /*
  * Reads the record at the start of `bytes`. `position` is what the block says of it. SP_CORRUPT where the
