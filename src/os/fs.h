@@ -56,7 +56,8 @@ struct sp_fs_ops {
     /* Reads up to len bytes at offset; *ret_read is short only at the end of the file. */
     sp_status (*read)(struct sp_file *file, void *to, size_t len, uint64_t offset, size_t *ret_read,
                       struct sp_error *error);
-    /* Writes all bytes, not durably. Loops over short writes and EINTR. SP_NO_SPACE, SP_IO. */
+    /* Writes all bytes, not durably. Loops over short writes and EINTR. SP_NO_SPACE, SP_IO. On a DIRECT
+       file offset, length and memory are aligned as for write_durable; reading needs no alignment. */
     sp_status (*write)(struct sp_file *file, const void *from, size_t len, uint64_t offset,
                        struct sp_error *error);
     /* Writes all bytes and returns when they are on stable storage. One request: a short write is SP_IO. */

@@ -48,7 +48,7 @@ struct sp_worker_options {
     void *wake_context;
 };
 
-/* Starts a worker; its thread starts with the first job. NULL and an error where there is none to be had. */
+/* Starts a worker and its thread. NULL and an error where no thread or memory is to be had. */
 struct sp_worker *sp_worker_new(const struct sp_worker_options *options, struct sp_error *error);
 
 /* Finishes the jobs that were submitted, calls their `done`, ends the thread, frees. */
@@ -63,7 +63,10 @@ bool sp_worker_run(struct sp_worker *worker);
 /* Calls `done` of every finished job; returns how many. Not from two threads at once. */
 unsigned sp_worker_poll(struct sp_worker *worker);
 
-/* Blocks until a job is finished, or none is left, or timeout_ms went by (negative: no limit). */
+/*
+ * Blocks until a job is finished, or none is left, or timeout_ms went by (negative: no limit). An inline
+ * worker runs one waiting job instead.
+ */
 void sp_worker_wait(struct sp_worker *worker, int timeout_ms);
 
 /* Jobs submitted whose `done` has not been called yet. */
