@@ -1,14 +1,14 @@
 /*
  * Files and directories: the narrow waist between the log and a disk. helper, loop-thread
  *
- * The log never makes a system call: it goes through this table, of which there are two: the POSIX one
- * (fs_posix.c) and the simulated disk with crashes and faults (sim/disk.c). Paths are relative to the
- * directory the file system was opened on, '/'-separated. A file may be read from several threads at
- * once; writes to one file come from one thread at a time.
+ * The log never makes a system call: it goes through this table, of which there are two: the POSIX
+ * one (fs_posix.c) and the simulated disk with crashes and faults (sim/disk.c). Paths are relative
+ * to the directory the file system was opened on, '/'-separated. A file may be read from several
+ * threads at once; writes to one file come from one thread at a time.
  *
- * What is durable when: bytes after write_durable returned SP_OK, or after write and then sync did; a
- * name after sync_dir on its folder. An error of write_durable or sync says nothing about what reached
- * the disk, and must never be retried: the caller stops.
+ * What is durable when: bytes after write_durable returned SP_OK, or after write and then sync did;
+ * a name after sync_dir on its folder. An error of write_durable or sync says nothing about what
+ * reached the disk, and must never be retried: the caller stops.
  */
 #ifndef SP_OS_FS_H
 #define SP_OS_FS_H
@@ -21,7 +21,7 @@
 #include "base/str.h"
 
 enum {
-    SP_FS_BLOCK_BYTES = 4096,   /* durable writes: offset, length and memory are multiples of this */
+    SP_FS_BLOCK_BYTES = 4096,   /* durable writes: offset, length, memory are multiples of it */
     SP_FS_PATH_BYTES_MAX = 255, /* of a relative path */
 };
 
@@ -30,8 +30,8 @@ enum sp_fs_open_flags {
     SP_FS_WRITE = 2,
     SP_FS_CREATE = 4,    /* make it where it is missing */
     SP_FS_EXCLUSIVE = 8, /* with CREATE: SP_CONFLICT where it is there */
-    SP_FS_DIRECT = 16,   /* past the page cache where the file system can: for write_durable, and for
-                            recovery, which must not trust the cache after a failed sync */
+    SP_FS_DIRECT = 16,   /* past the page cache where the file system can: for write_durable, and
+                            for recovery, which must not trust the cache after a failed sync */
 };
 
 struct sp_fs;
@@ -56,11 +56,16 @@ struct sp_fs_ops {
     /* Reads up to len bytes at offset; *ret_read is short only at the end of the file. */
     sp_status (*read)(struct sp_file *file, void *to, size_t len, uint64_t offset, size_t *ret_read,
                       struct sp_error *error);
-    /* Writes all bytes, not durably. Loops over short writes and EINTR. SP_NO_SPACE, SP_IO. On a DIRECT
-       file offset, length and memory are aligned as for write_durable; reading needs no alignment. */
+    /*
+     * Writes all bytes, not durably. Loops over short writes and EINTR. SP_NO_SPACE, SP_IO. On a
+     * DIRECT file offset, length and memory are aligned as for write_durable; reading needs none.
+     */
     sp_status (*write)(struct sp_file *file, const void *from, size_t len, uint64_t offset,
                        struct sp_error *error);
-    /* Writes all bytes and returns when they are on stable storage. One request: a short write is SP_IO. */
+    /*
+     * Writes all bytes and returns when they are on stable storage. One request: a short write is
+     * SP_IO.
+     */
     sp_status (*write_durable)(struct sp_file *file, const void *from, size_t len, uint64_t offset,
                                struct sp_error *error);
     sp_status (*sync)(struct sp_file *file, struct sp_error *error);
@@ -84,8 +89,8 @@ struct sp_fs_ops {
 };
 
 /*
- * Opens the POSIX file system on `directory`, which is made (one level) where `create` is set and it is
- * missing. read_only refuses every writing operation with SP_DENIED. Free with ops->destroy.
+ * Opens the POSIX file system on `directory`, which is made (one level) where `create` is set and
+ * it is missing. read_only refuses every writing operation with SP_DENIED. Free with ops->destroy.
  */
 SP_WARN_UNUSED sp_status sp_fs_posix_open(const char *directory, bool create, bool read_only,
                                           struct sp_fs **ret_fs, struct sp_error *error);
@@ -96,8 +101,8 @@ SP_WARN_UNUSED sp_status sp_fs_read_all(struct sp_fs *fs, const char *path, stru
                                         struct sp_error *error);
 
 /*
- * Replaces a small file atomically and durably: writes `<path>.tmp`, syncs, renames, syncs the folder.
- * After a crash the old or the new content is there, never neither and never a mixture.
+ * Replaces a small file atomically and durably: writes `<path>.tmp`, syncs, renames, syncs the
+ * folder. After a crash the old or the new content is there, never neither and never a mixture.
  */
 SP_WARN_UNUSED sp_status sp_fs_replace(struct sp_fs *fs, const char *path, sp_str content,
                                        struct sp_error *error);

@@ -1,14 +1,15 @@
 /*
- * The file system waist over POSIX with Linux's O_DIRECT, RWF_DSYNC and open-file-description locks.
+ * The file system waist over POSIX with Linux's O_DIRECT, RWF_DSYNC and open-file-description
+ * locks.
  *
- * Happy path: a file is opened below the folder's descriptor, so a folder that is renamed while it is
- * open stays the same; durable writes are one pwritev2(RWF_DSYNC) past the page cache.
+ * Happy path: a file is opened below the folder's descriptor, so a folder that is renamed while it
+ * is open stays the same; durable writes are one pwritev2(RWF_DSYNC) past the page cache.
  *
- * What can go wrong: a file system that refuses O_DIRECT (then the page cache is used and the rest is
- * the same), a kernel or sandbox without RWF_DSYNC (then pwrite and fdatasync), and failing syncs. The
- * kernel marks the pages of a failed sync clean, so a second try would succeed without having written
- * anything: a failed sync is reported once, and no system call that syncs is ever repeated here, not
- * even after EINTR.
+ * What can go wrong: a file system that refuses O_DIRECT (then the page cache is used and the rest
+ * is the same), a kernel or sandbox without RWF_DSYNC (then pwrite and fdatasync), and failing
+ * syncs. The kernel marks the pages of a failed sync clean, so a second try would succeed without
+ * having written anything: a failed sync is reported once, and no system call that syncs is ever
+ * repeated here, not even after EINTR.
  */
 #include "os/fs.h"
 
@@ -144,8 +145,8 @@ static int open_flags(unsigned flags) {
 }
 
 /*
- * O_DIRECT is set after opening: where the file system refuses it, open(O_CREAT | O_DIRECT) fails and
- * yet leaves the file behind.
+ * O_DIRECT is set after opening: where the file system refuses it, open(O_CREAT | O_DIRECT) fails
+ * and yet leaves the file behind.
  */
 static bool try_direct(int fd) {
     int os_flags = fcntl(fd, F_GETFL);
@@ -205,8 +206,9 @@ static ssize_t pread_restarted(int fd, void *to, size_t len, uint64_t offset) {
 }
 
 /*
- * One read of at most `len` bytes at any offset into any memory from a direct file: through an aligned
- * buffer that starts at the block before. Returns what is new behind `offset`; 0 is the end.
+ * One read of at most `len` bytes at any offset into any memory from a direct file: through an
+ * aligned buffer that starts at the block before. Returns what is new behind `offset`; 0 is the
+ * end.
  */
 static ssize_t read_bounced(int fd, uint8_t *to, size_t len, uint64_t offset) {
     size_t skip = (size_t)(offset % SP_FS_BLOCK_BYTES);
@@ -279,7 +281,10 @@ static bool dsync_unknown(int os_error) {
     return os_error == EOPNOTSUPP || os_error == ENOSYS;
 }
 
-/* Bytes written and on stable storage, or -1. Falls back, once and for good, where DSYNC is unknown. */
+/*
+ * Bytes written and on stable storage, or -1. Falls back, once and for good, where DSYNC is
+ * unknown.
+ */
 static ssize_t write_dsync(struct posix_file *f, const void *from, size_t len, uint64_t offset) {
     if (f->dsync) {
         struct iovec bytes = {.iov_base = (void *)(uintptr_t)from, .iov_len = len};
@@ -339,8 +344,9 @@ static void posix_advise(struct sp_file *file, uint64_t offset, uint64_t len, bo
 }
 
 /*
- * The lock belongs to this open file, not to the process as plain POSIX locks do: two engines within
- * one process exclude each other too, and closing some other descriptor of the file does not drop it.
+ * The lock belongs to this open file, not to the process as plain POSIX locks do: two engines
+ * within one process exclude each other too, and closing some other descriptor of the file does not
+ * drop it.
  */
 static sp_status posix_lock(struct sp_file *file, struct sp_error *error) {
     struct posix_file *f = file_of(file);

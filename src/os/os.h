@@ -20,17 +20,19 @@ struct sp_clock {
 /* The machine's clock. */
 struct sp_clock sp_clock_system(void);
 
-/* Fills `bytes` with randomness fit for secrets (getrandom). Stops the process where there is none. */
+/*
+ * Fills `bytes` with randomness fit for secrets (getrandom). Stops the process where there is none.
+ */
 void sp_entropy(void *bytes, size_t len);
 
 uint32_t sp_process_id(void);
 
 /*
- * A worker runs jobs one after another, in the order they were submitted: on a thread of its own, or,
- * inline, inside sp_worker_run. The same job code serves both, so that the simulation and small
- * embeddings have no threads. A job is owned by exactly one side at a time: by the caller until submit,
- * by the worker until `done` was called. `work` runs on the worker's thread, `done` on the thread that
- * calls sp_worker_poll.
+ * A worker runs jobs one after another, in the order they were submitted: on a thread of its own,
+ * or, inline, inside sp_worker_run. The same job code serves both, so that the simulation and small
+ * embeddings have no threads. A job is owned by exactly one side at a time: by the caller until
+ * submit, by the worker until `done` was called. `work` runs on the worker's thread, `done` on the
+ * thread that calls sp_worker_poll.
  */
 struct sp_job {
     void (*work)(struct sp_job *job);
@@ -41,10 +43,11 @@ struct sp_job {
 struct sp_worker;
 
 struct sp_worker_options {
-    const char *name;   /* shown by the system's tools; at most 15 bytes */
-    bool inline_jobs;   /* no thread: jobs run in sp_worker_run */
-    bool background;    /* thread at the lowest priority: it gets what the others leave */
-    void (*wake)(void *context); /* called on the worker's thread after each finished job; may be NULL */
+    const char *name; /* shown by the system's tools; at most 15 bytes */
+    bool inline_jobs; /* no thread: jobs run in sp_worker_run */
+    bool background;  /* thread at the lowest priority: it gets what the others leave */
+    /* Called on the worker's thread after each finished job; may be NULL. */
+    void (*wake)(void *context);
     void *wake_context;
 };
 
@@ -64,8 +67,8 @@ bool sp_worker_run(struct sp_worker *worker);
 unsigned sp_worker_poll(struct sp_worker *worker);
 
 /*
- * Blocks until a job is finished, or none is left, or timeout_ms went by (negative: no limit). An inline
- * worker runs one waiting job instead.
+ * Blocks until a job is finished, or none is left, or timeout_ms went by (negative: no limit). An
+ * inline worker runs one waiting job instead.
  */
 void sp_worker_wait(struct sp_worker *worker, int timeout_ms);
 

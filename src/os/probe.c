@@ -11,7 +11,10 @@ enum {
     PROBE_FILL_BYTES = 256 * 1024,
 };
 
-/* Written, not only allocated: turning unwritten blocks into written ones would cost a journal commit. */
+/*
+ * Written, not only allocated: turning unwritten blocks into written ones would cost a journal
+ * commit.
+ */
 static sp_status fill_file(struct sp_file *file, const uint8_t *zeros, struct sp_error *error) {
     const struct sp_fs_ops *ops = file->fs->ops;
     for (uint64_t at = 0; at < PROBE_FILE_BYTES; at += PROBE_FILL_BYTES) {
