@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "base/utf8.h"
 
 enum { SP_JSON_DEPTH_MAX = 512 };
 
@@ -43,8 +44,9 @@ struct sp_json {
     const char *end;
     const char *problem; /* static text of the first error, NULL while there is none */
     uint32_t depth;
-    uint8_t expect;                              /* the scanner's own state */
-    uint64_t is_object[SP_JSON_DEPTH_MAX / 64];  /* one bit a level */
+    uint8_t expect;                             /* the scanner's own state */
+    uint8_t expect_after;                       /* the state after a value at this depth */
+    uint64_t is_object[SP_JSON_DEPTH_MAX / 64]; /* one bit a level */
 };
 
 void sp_json_init(struct sp_json *json, sp_str text);
@@ -84,8 +86,5 @@ double sp_json_number(sp_str raw);
  * fraction or exponent, as doubles otherwise. Negative, zero or positive.
  */
 int sp_json_compare_numbers(sp_str a, sp_str b);
-
-/* True where the bytes are well-formed UTF-8 (Unicode 15, table 3-7). */
-bool sp_utf8_valid(sp_str text);
 
 #endif

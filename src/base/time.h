@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#define SP_TIME_US_MAX UINT64_C(253402300799999999) /* 9999-12-31T23:59:59.999999Z */
+
 enum { SP_TIME_TEXT_SIZE = 28, SP_ENTRYID_TEXT_SIZE = 32, SP_UUID_TEXT_SIZE = 36 };
 
 /*
@@ -20,12 +22,22 @@ enum { SP_TIME_TEXT_SIZE = 28, SP_ENTRYID_TEXT_SIZE = 32, SP_UUID_TEXT_SIZE = 36
 SP_WARN_UNUSED sp_status sp_time_parse(sp_str text, bool lenient, uint64_t *ret_time_us,
                                        struct sp_error *error);
 
-/* Writes `2026-11-20T05:49:12.123456Z` (27 bytes and a NUL): UTC, always six digits of a second. */
+/*
+ * SP_OK where sp_time_parse could read the text were it not for the year: any from 0000 to 9999 will
+ * do. For times that are only kept and shown, such as a producer's 0001-01-01T00:00:00Z.
+ */
+SP_WARN_UNUSED sp_status sp_time_check(sp_str text, bool lenient, struct sp_error *error);
+
+/*
+ * Writes `2026-11-20T05:49:12.123456Z` (27 bytes and a NUL): UTC, always six digits of a second. The
+ * time is at most SP_TIME_US_MAX.
+ */
 void sp_time_format(uint64_t time_us, char text[SP_TIME_TEXT_SIZE]);
 
 /*
- * Reads a duration: an unsigned decimal number and a unit, `us ms s m h d w`, several may follow one
- * another (`1h30m`); no unit means seconds.
+ * Reads a duration: an unsigned whole number and a unit, `us ms s m h d w`, several may follow one
+ * another (`1h30m`) and add up; one number alone means seconds. SP_INVALID also where the sum does not
+ * fit.
  */
 SP_WARN_UNUSED sp_status sp_duration_parse(sp_str text, uint64_t *ret_us, struct sp_error *error);
 

@@ -1,0 +1,403 @@
+/*
+ * The scanner is a state machine with one state a token:
+ *
+ *     VALUE ──[──▶ VALUE_OR_END ──value──▶ COMMA_IN_ARRAY ──,──▶ value ─┐ (again COMMA_IN_ARRAY)
+ *       │                └──]──▶ up              └──]──▶ up  ◀──────────┘
+ *       ├──{──▶ KEY_OR_END ──key:──▶ VALUE ──value──▶ COMMA_IN_OBJECT ──, key:──▶ VALUE
+ *       │                └──}──▶ up                          └──}──▶ up
+ *       └─scalar─▶ the state kept in expect_after: COMMA_IN_ARRAY, COMMA_IN_OBJECT or END
+ *
+ * A comma is read with the element or key that follows it, a colon with the key before it. What can
+ * go wrong leads to FAILED, which nothing leaves; json->at then stands on the first wrong byte.
+ */
+#include "base/json.h"
+
+#include "base/json_escape.h"
+#include "base/scan.h"
+
+enum expect {
+    EXPECT_VALUE,
+    EXPECT_VALUE_OR_END,
+    EXPECT_KEY_OR_END,
+    EXPECT_COMMA_IN_ARRAY,
+    EXPECT_COMMA_IN_OBJECT,
+    EXPECT_END,
+    EXPECT_FAILED,
+};
+
+static const char PROBLEM_VALUE[] = "expected a value";
+static const char PROBLEM_VALUE_OR_END[] = "expected a value or ']'";
+static const char PROBLEM_KEY[] = "expected a key in double quotes";
+static const char PROBLEM_KEY_OR_END[] = "expected a key in double quotes or '}'";
+static const char PROBLEM_COLON[] = "expected ':'";
+static const char PROBLEM_COMMA_IN_ARRAY[] = "expected ',' or ']'";
+static const char PROBLEM_COMMA_IN_OBJECT[] = "expected ',' or '}'";
+static const char PROBLEM_END[] = "expected nothing after the value";
+static const char PROBLEM_DEPTH[] = "expected at most 512 levels of nesting";
+static const char PROBLEM_LITERAL[] = "expected true, false or null";
+static const char PROBLEM_DIGIT[] = "expected a digit";
+static const char PROBLEM_QUOTE[] = "expected a closing quote or a printable character";
+static const char PROBLEM_UTF8[] = "expected well-formed UTF-8";
+static const char PROBLEM_ESCAPE[] = "expected an escape of one of \"\\/bfnrtu";
+static const char PROBLEM_HEX[] = "expected four hexadecimal digits";
+static const char PROBLEM_SURROGATE[] = "expected a surrogate pair, a high half and then a low one";
+
+_Static_assert(SP_JSON_DEPTH_MAX == 512, "PROBLEM_DEPTH names the limit");
+
+void sp_json_init(struct sp_json *json, sp_str text) {
+    sp_require(text.ptr != NULL || text.len == 0);
+    const char *start = text.ptr != NULL ? text.ptr : "";
+    *json = (struct sp_json){
+        .start = start,
+        .at = start,
+        .end = start + text.len,
+        .expect = EXPECT_VALUE,
+        .expect_after = EXPECT_END,
+    };
+}
+
+/* Stops the scanner for good. */
+static void stop(struct sp_json *json, const char *at, const char *problem) {
+    sp_require(at >= json->start && at <= json->end && json->expect != EXPECT_FAILED);
+    json->at = at;
+    json->problem = problem;
+    json->expect = EXPECT_FAILED;
+}
+
+static struct sp_json_token failed(struct sp_json *json, const char *at, const char *problem) {
+    stop(json, at, problem);
+    return (struct sp_json_token){.type = SP_JSON_ERROR, .raw = {.ptr = at, .len = 0}};
+}
+
+static inline struct sp_json_token token(enum sp_json_type type, const char *from, const char *to) {
+    return (struct sp_json_token){.type = type, .raw = {.ptr = from, .len = (size_t)(to - from)}};
+}
+
+static inline const char *skip_space(const char *at, const char *end) {
+    while (at < end && (uint8_t)*at <= ' ') {
+        if (*at != ' ' && *at != '\n' && *at != '\t' && *at != '\r') {
+            break;
+        }
+        at++;
+    }
+    return at;
+}
+
+/* The byte at `at`, or 0, which is nowhere allowed outside a string, at the end. */
+static inline char peek(const struct sp_json *json, const char *at) {
+    return at < json->end ? *at : '\0';
+}
+
+/* Passes the \u escape at `at`, of both halves where it writes a pair; NULL where it is none. */
+static const char *pass_unicode(struct sp_json *json, const char *at) {
+    const char *end = json->end;
+    uint32_t unit = end - at >= 6 ? sp_json_hex4(at + 2) : UINT32_MAX;
+    if (unit == UINT32_MAX) {
+        stop(json, at, PROBLEM_HEX);
+        return NULL;
+    }
+    if ((unit & 0xfffff800) != 0xd800) {
+        return at + 6;
+    }
+    bool paired = sp_json_is_high_surrogate(unit) && end - at >= 12 && at[6] == '\\' &&
+                  at[7] == 'u' && sp_json_is_low_surrogate(sp_json_hex4(at + 8));
+    if (!paired) {
+        stop(json, at, PROBLEM_SURROGATE);
+        return NULL;
+    }
+    return at + 12;
+}
+
+/* Passes one or more bytes that are not plain, `at` being the first; NULL where they are wrong. */
+static const char *pass_special(struct sp_json *json, const char *at) {
+    if (at == json->end || (uint8_t)*at < 0x20) {
+        stop(json, at, PROBLEM_QUOTE);
+        return NULL;
+    }
+    if (*at == '\\') {
+        uint8_t letter = json->end - at >= 2 ? (uint8_t)at[1] : 0;
+        if (letter == 'u') {
+            return pass_unicode(json, at);
+        }
+        if (sp_json_escaped[letter] == 0) {
+            stop(json, at, PROBLEM_ESCAPE);
+            return NULL;
+        }
+        return at + 2;
+    }
+    do {
+        uint32_t code = 0;
+        size_t length = sp_utf8_decode(at, json->end, &code);
+        if (length == 0) {
+            stop(json, at, PROBLEM_UTF8);
+            return NULL;
+        }
+        at += length;
+    } while (at < json->end && (uint8_t)*at >= 0x80);
+    return at;
+}
+
+/* Passes a string whose opening quote is before `at`; returns its closing quote, NULL on an error. */
+static inline const char *pass_string(struct sp_json *json, const char *at, bool *ret_escaped) {
+    bool escaped = false;
+    for (;;) {
+        at = sp_scan_plain(at, json->end);
+        if (SP_LIKELY(at < json->end && *at == '"')) {
+            *ret_escaped = escaped;
+            return at;
+        }
+        escaped |= at < json->end && *at == '\\';
+        at = pass_special(json, at);
+        if (at == NULL) {
+            return NULL;
+        }
+    }
+}
+
+static inline bool is_digit(char byte) {
+    return (uint8_t)(byte - '0') < 10;
+}
+
+static inline const char *pass_digits(const char *at, const char *end) {
+    while (at < end && is_digit(*at)) {
+        at++;
+    }
+    return at;
+}
+
+/* Passes a fraction and an exponent where they follow an integer; NULL on an error. */
+static const char *pass_fraction(struct sp_json *json, const char *at) {
+    if (peek(json, at) == '.') {
+        at++;
+        if (!is_digit(peek(json, at))) {
+            stop(json, at, PROBLEM_DIGIT);
+            return NULL;
+        }
+        at = pass_digits(at, json->end);
+    }
+    if ((peek(json, at) | 0x20) == 'e') {
+        at++;
+        if (peek(json, at) == '+' || peek(json, at) == '-') {
+            at++;
+        }
+        if (!is_digit(peek(json, at))) {
+            stop(json, at, PROBLEM_DIGIT);
+            return NULL;
+        }
+        at = pass_digits(at, json->end);
+    }
+    return at;
+}
+
+static inline struct sp_json_token scan_number(struct sp_json *json, const char *from) {
+    const char *at = from + (*from == '-');
+    char first = peek(json, at);
+    if (!is_digit(first)) {
+        return failed(json, at, PROBLEM_DIGIT);
+    }
+    /* A zero stands alone: what follows it must not be a digit, and a digit is no separator. */
+    at = first == '0' ? at + 1 : pass_digits(at + 1, json->end);
+    char next = peek(json, at);
+    if (next == '.' || (next | 0x20) == 'e') {
+        at = pass_fraction(json, at);
+        if (at == NULL) {
+            return token(SP_JSON_ERROR, json->at, json->at);
+        }
+    }
+    json->at = at;
+    json->expect = json->expect_after;
+    return token(SP_JSON_NUMBER, from, at);
+}
+
+static inline struct sp_json_token scan_literal(struct sp_json *json, const char *at,
+                                                enum sp_json_type type, sp_str word) {
+    if ((size_t)(json->end - at) < word.len || memcmp(at, word.ptr, word.len) != 0) {
+        return failed(json, at, PROBLEM_LITERAL);
+    }
+    json->at = at + word.len;
+    json->expect = json->expect_after;
+    return token(type, at, json->at);
+}
+
+static inline struct sp_json_token scan_string(struct sp_json *json, const char *quote) {
+    bool escaped = false;
+    const char *close = pass_string(json, quote + 1, &escaped);
+    if (close == NULL) {
+        return token(SP_JSON_ERROR, json->at, json->at);
+    }
+    json->at = close + 1;
+    json->expect = json->expect_after;
+    struct sp_json_token result = token(SP_JSON_STRING, quote + 1, close);
+    result.escaped = escaped;
+    return result;
+}
+
+/* Reads a key and the colon after it; `problem` is what to say where no key begins here. */
+static inline struct sp_json_token scan_key(struct sp_json *json, const char *quote,
+                                            const char *problem) {
+    if (peek(json, quote) != '"') {
+        return failed(json, quote, problem);
+    }
+    bool escaped = false;
+    const char *close = pass_string(json, quote + 1, &escaped);
+    if (close == NULL) {
+        return token(SP_JSON_ERROR, json->at, json->at);
+    }
+    const char *colon = skip_space(close + 1, json->end);
+    if (peek(json, colon) != ':') {
+        return failed(json, colon, PROBLEM_COLON);
+    }
+    json->at = colon + 1;
+    json->expect = EXPECT_VALUE;
+    struct sp_json_token result = token(SP_JSON_KEY, quote + 1, close);
+    result.escaped = escaped;
+    return result;
+}
+
+static inline struct sp_json_token scan_open(struct sp_json *json, const char *at, bool object) {
+    uint32_t level = json->depth;
+    if (level == SP_JSON_DEPTH_MAX) {
+        return failed(json, at, PROBLEM_DEPTH);
+    }
+    uint64_t bit = UINT64_C(1) << (level % 64);
+    uint64_t *word = &json->is_object[level / 64];
+    *word = object ? *word | bit : *word & ~bit;
+    json->depth = level + 1;
+    json->at = at + 1;
+    json->expect = object ? EXPECT_KEY_OR_END : EXPECT_VALUE_OR_END;
+    json->expect_after = object ? EXPECT_COMMA_IN_OBJECT : EXPECT_COMMA_IN_ARRAY;
+    return token(object ? SP_JSON_OBJECT : SP_JSON_ARRAY, at, at + 1);
+}
+
+static inline struct sp_json_token scan_close(struct sp_json *json, const char *at, bool object) {
+    sp_invariant(json->depth > 0);
+    uint32_t level = --json->depth;
+    if (level == 0) {
+        json->expect_after = EXPECT_END;
+    } else {
+        bool inside = (json->is_object[(level - 1) / 64] >> ((level - 1) % 64) & 1) != 0;
+        json->expect_after = inside ? EXPECT_COMMA_IN_OBJECT : EXPECT_COMMA_IN_ARRAY;
+    }
+    json->at = at + 1;
+    json->expect = json->expect_after;
+    return token(object ? SP_JSON_OBJECT_END : SP_JSON_ARRAY_END, at, at + 1);
+}
+
+/* Reads whatever value begins at `at`; `problem` is what to say where none does. */
+static inline struct sp_json_token scan_value(struct sp_json *json, const char *at,
+                                              const char *problem) {
+    char first = peek(json, at);
+    if (SP_LIKELY(first == '"')) {
+        return scan_string(json, at);
+    }
+    if (first == '-' || is_digit(first)) {
+        return scan_number(json, at);
+    }
+    if (first == '{' || first == '[') {
+        return scan_open(json, at, first == '{');
+    }
+    if (first == 't') {
+        return scan_literal(json, at, SP_JSON_TRUE, SP_STR("true"));
+    }
+    if (first == 'f') {
+        return scan_literal(json, at, SP_JSON_FALSE, SP_STR("false"));
+    }
+    if (first == 'n') {
+        return scan_literal(json, at, SP_JSON_NULL, SP_STR("null"));
+    }
+    return failed(json, at, problem);
+}
+
+static inline struct sp_json_token step(struct sp_json *json) {
+    const char *at = skip_space(json->at, json->end);
+    switch ((enum expect)json->expect) {
+    case EXPECT_VALUE:
+        return scan_value(json, at, PROBLEM_VALUE);
+    case EXPECT_COMMA_IN_OBJECT:
+        if (SP_LIKELY(peek(json, at) == ',')) {
+            return scan_key(json, skip_space(at + 1, json->end), PROBLEM_KEY);
+        }
+        return peek(json, at) == '}' ? scan_close(json, at, true)
+                                     : failed(json, at, PROBLEM_COMMA_IN_OBJECT);
+    case EXPECT_COMMA_IN_ARRAY:
+        if (peek(json, at) == ',') {
+            return scan_value(json, skip_space(at + 1, json->end), PROBLEM_VALUE);
+        }
+        return peek(json, at) == ']' ? scan_close(json, at, false)
+                                     : failed(json, at, PROBLEM_COMMA_IN_ARRAY);
+    case EXPECT_KEY_OR_END:
+        return peek(json, at) == '}' ? scan_close(json, at, true)
+                                     : scan_key(json, at, PROBLEM_KEY_OR_END);
+    case EXPECT_VALUE_OR_END:
+        return peek(json, at) == ']' ? scan_close(json, at, false)
+                                     : scan_value(json, at, PROBLEM_VALUE_OR_END);
+    case EXPECT_END:
+        if (at < json->end) {
+            return failed(json, at, PROBLEM_END);
+        }
+        json->at = at;
+        return token(SP_JSON_END, at, at);
+    case EXPECT_FAILED:
+        return token(SP_JSON_ERROR, json->at, json->at);
+    }
+    sp_never();
+}
+
+SP_HOT struct sp_json_token sp_json_next(struct sp_json *json) {
+    return step(json);
+}
+
+SP_HOT sp_str sp_json_skip(struct sp_json *json, struct sp_json_token first) {
+    switch (first.type) {
+    case SP_JSON_STRING:
+        return sp_str_of(first.raw.ptr - 1, first.raw.len + 2);
+    case SP_JSON_NUMBER:
+    case SP_JSON_TRUE:
+    case SP_JSON_FALSE:
+    case SP_JSON_NULL:
+        return first.raw;
+    case SP_JSON_ERROR:
+        return sp_str_of(NULL, 0);
+    case SP_JSON_OBJECT:
+    case SP_JSON_ARRAY:
+        break;
+    case SP_JSON_OBJECT_END:
+    case SP_JSON_ARRAY_END:
+    case SP_JSON_KEY:
+    case SP_JSON_END:
+        sp_never();
+    }
+    sp_require(json->depth > 0);
+    uint32_t outside = json->depth - 1;
+    while (json->depth > outside) {
+        if (SP_UNLIKELY(step(json).type == SP_JSON_ERROR)) {
+            return sp_str_of(NULL, 0);
+        }
+    }
+    return sp_str_of(first.raw.ptr, (size_t)(json->at - first.raw.ptr));
+}
+
+sp_status sp_json_fail(const struct sp_json *json, struct sp_error *error) {
+    sp_require(json->expect == EXPECT_FAILED && json->problem != NULL);
+    uint64_t offset = (uint64_t)(json->at - json->start);
+    if (json->at == json->end) {
+        return sp_error_set_at(error, SP_INVALID, offset,
+                               "byte %llu: %s, found the end of the text",
+                               (unsigned long long)offset, json->problem);
+    }
+    uint8_t byte = (uint8_t)*json->at;
+    if (byte >= 0x20 && byte < 0x7f) {
+        return sp_error_set_at(error, SP_INVALID, offset, "byte %llu: %s, found '%c'",
+                               (unsigned long long)offset, json->problem, byte);
+    }
+    return sp_error_set_at(error, SP_INVALID, offset, "byte %llu: %s, found byte 0x%02x",
+                           (unsigned long long)offset, json->problem, byte);
+}
+
+sp_status sp_json_check(sp_str text, struct sp_error *error) {
+    struct sp_json json;
+    sp_json_init(&json, text);
+    struct sp_json_token first = step(&json);
+    (void)sp_json_skip(&json, first);
+    return sp_json_next(&json).type == SP_JSON_END ? SP_OK : sp_json_fail(&json, error);
+}
