@@ -13,7 +13,9 @@
 #include "base/wire.h"
 #include "record/event.h"
 
-enum { SALT_BYTES = 16, BLOCK_BYTES = 64, LEAF_PREFIX = 0x00, NODE_PREFIX = 0x01 };
+enum { SALT_BYTES = 16, BLOCK_BYTES = 64, LEAF_PREFIX = 0x00, NODE_PREFIX = 0x01, TILE_LEVEL = 8 };
+
+_Static_assert(1 << TILE_LEVEL == SP_TILE_LEAVES, "a tile is the subtree of one level");
 
 static void store_state(const SHA256_CTX *sha, uint8_t ret_hash[SP_HASH_BYTES]) {
     for (int i = 0; i < 8; i++) {
@@ -120,16 +122,25 @@ void sp_tree_init(struct sp_tree *tree) {
     memset(tree, 0, sizeof(*tree));
 }
 
-void sp_tree_add(struct sp_tree *tree, const uint8_t leaf[SP_HASH_BYTES]) {
+bool sp_tree_add(struct sp_tree *tree, const uint8_t leaf[SP_HASH_BYTES],
+                 uint8_t ret_tile[SP_HASH_BYTES]) {
     uint8_t hash[SP_HASH_BYTES];
     memcpy(hash, leaf, SP_HASH_BYTES);
     unsigned level = 0;
+    bool tile = false;
     for (uint64_t carry = tree->size; (carry & 1) != 0; carry >>= 1) {
         hash_node(tree->edge[level], hash, hash);
         level++;
+        if (level == TILE_LEVEL) {
+            tile = true;
+            if (ret_tile != NULL) {
+                memcpy(ret_tile, hash, SP_HASH_BYTES);
+            }
+        }
     }
     memcpy(tree->edge[level], hash, SP_HASH_BYTES);
     tree->size++;
+    return tile;
 }
 
 void sp_tree_root(const struct sp_tree *tree, uint8_t ret_root[SP_HASH_BYTES]) {

@@ -58,8 +58,12 @@ struct sp_tree {
 
 void sp_tree_init(struct sp_tree *tree);
 
-/* Adds one leaf hash. One node hash amortised. */
-void sp_tree_add(struct sp_tree *tree, const uint8_t leaf[SP_HASH_BYTES]);
+/*
+ * Adds one leaf hash. Where it completes a tile of SP_TILE_LEAVES leaves the answer is true and the
+ * tile's root is written to ret_tile, which may be NULL. One node hash amortised.
+ */
+bool sp_tree_add(struct sp_tree *tree, const uint8_t leaf[SP_HASH_BYTES],
+                 uint8_t ret_tile[SP_HASH_BYTES]);
 
 /* The root of the tree as it is; of the empty tree SHA-256 of nothing. O(log size). */
 void sp_tree_root(const struct sp_tree *tree, uint8_t ret_root[SP_HASH_BYTES]);

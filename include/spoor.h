@@ -1,0 +1,449 @@
+/*
+ * spoor.h: an embedded event store for what AI agents do.
+ *
+ * One log holds every event in one order. What an append acknowledged is on stable storage, in order, and
+ * visible to every reader and subscriber, and stays so through a crash.
+ *
+ *     #include <spoor.h>
+ *
+ *     spoor *store;
+ *     spoor_error error;
+ *     if (spoor_open("./data", NULL, &store, &error) != SPOOR_OK) { fputs(error.text, stderr); … }
+ *     spoor_event event = SPOOR_EVENT_INIT;
+ *     event.type = spoor_text("task.completed");
+ *     event.source = spoor_text("agent:reviewer");
+ *     event.data = spoor_text("{\"ok\": true}");
+ *     spoor_append(store, &event, SPOOR_ANY_VERSION, NULL, &error);
+ *     spoor_close(store);
+ *
+ * Rules that hold everywhere:
+ * - Text is UTF-8, as pointer and length, and need not end in a NUL. A NULL pointer means absent.
+ * - What a call is given stays the caller's; it may be freed when the call returns.
+ * - What a call gives (const pointers) stays the library's, for as long as its description says.
+ * - Every function that can fail returns a spoor_status and fills `error` where it is not NULL; its outputs
+ *   are untouched on failure.
+ * - Structs that may grow begin with `size`; the _INIT macros and spoor_*_init functions set it.
+ * - No globals, no signal handlers, nothing printed. Many stores may be open in one process, each folder by
+ *   one writer in one process at a time. A store does not survive fork() in the child.
+ * - Threads: a store opened with SPOOR_OWN_THREAD may be used by any thread; any other by one thread at a
+ *   time. A cursor belongs to one thread at a time in every case.
+ * - Times are microseconds since 1970-01-01T00:00:00Z; positions and versions count from 1.
+ */
+#ifndef SPOOR_H
+#define SPOOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define SPOOR_API __attribute__((visibility("default")))
+#else
+#define SPOOR_API
+#endif
+
+#define SPOOR_VERSION_MAJOR 0
+#define SPOOR_VERSION_MINOR 1
+#define SPOOR_VERSION_PATCH 0
+
+/* The library's version, "0.1.0". Static storage. */
+SPOOR_API const char *spoor_version(void);
+
+/* ---- statuses ------------------------------------------------------------------------------------ */
+
+typedef enum spoor_status {
+    SPOOR_OK = 0,
+    SPOOR_INVALID = 1,      /* a wrong argument or bad input; the text says what was expected */
+    SPOOR_LIMIT = 2,        /* beyond a configured limit; nothing was stored */
+    SPOOR_NOT_FOUND = 3,    /* no such store, event, stream or run */
+    SPOOR_CONFLICT = 4,     /* the stream is not at the expected version; nothing was stored */
+    SPOOR_DENIED = 5,       /* the store was opened read-only */
+    SPOOR_BUSY = 6,         /* another process holds the folder; or the queue is full, call spoor_turn */
+    SPOOR_TIMEOUT = 7,      /* nothing came in time */
+    SPOOR_END = 8,          /* no more events */
+    SPOOR_UNSUPPORTED = 9,  /* a newer format, or not built in */
+    SPOOR_CORRUPT = 10,     /* stored data is damaged; the text names file and offset, or positions */
+    SPOOR_IO = 11,          /* the device failed */
+    SPOOR_NO_SPACE = 12,    /* the device is full; nothing of this append was stored */
+    SPOOR_FENCED = 13,      /* another writer took over the log */
+    SPOOR_FAILED = 14,      /* the store failed before; close it and open it again */
+    SPOOR_NO_MEMORY = 15,
+    SPOOR_CANCELLED = 16    /* the store was closed before this was done */
+} spoor_status;
+
+typedef struct spoor_error {
+    spoor_status status;
+    int os_error;    /* errno of a failed system call, else 0 */
+    uint64_t offset; /* byte position in the input or file the text speaks of, else 0 */
+    char text[240];  /* one line, NUL-terminated */
+} spoor_error;
+
+/* "not_found", and "not found". Static storage. */
+SPOOR_API const char *spoor_status_name(spoor_status status);
+SPOOR_API const char *spoor_status_text(spoor_status status);
+
+/* ---- events -------------------------------------------------------------------------------------- */
+
+typedef struct spoor_str {
+    const char *ptr; /* NULL: absent */
+    size_t len;
+} spoor_str;
+
+/* Borrows a NUL-terminated string; NULL is absent. */
+static inline spoor_str spoor_text(const char *text) {
+    spoor_str s;
+    s.ptr = text;
+    s.len = text != NULL ? strlen(text) : 0;
+    return s;
+}
+
+/* An attribute beyond the known ones. */
+typedef struct spoor_extension {
+    spoor_str name;
+    spoor_str value;
+    int is_json; /* 0: text; 1: the JSON text of a number, true, false, an object or an array */
+} spoor_extension;
+
+/* An event, as CloudEvents 1.0 has it, and what spoor assigns to it. */
+typedef struct spoor_event {
+    size_t size; /* sizeof(spoor_event) */
+
+    /* Assigned on append; ignored on input. */
+    uint64_t position;    /* in the whole log, from 1, without gaps */
+    uint64_t version;     /* in the event's stream, from 1, without gaps */
+    uint64_t recorded_us; /* when the store took it; never falls from one position to the next */
+    uint64_t entry_ms;    /* entryid is <entry_ms>-<entry_seq>, strictly rising over the log */
+    uint32_t entry_seq;
+
+    /* From the producer. Only type and source are demanded. */
+    uint32_t data_is_json;   /* output: data is JSON text. Input: see datacontenttype */
+    spoor_str id;            /* unique per source; absent: a UUIDv7 is made */
+    spoor_str type;          /* tokens joined by '.', at most 255 bytes */
+    spoor_str source;        /* who did it */
+    spoor_str stream;        /* absent: the source */
+    spoor_str time;          /* the producer's time, RFC 3339 */
+    spoor_str correlationid; /* the run; absent: the cause's, else the event's own id */
+    spoor_str causationid;   /* id of the event that caused this one */
+    spoor_str schemaversion;
+    spoor_str datacontenttype; /* absent, application/json or +json: data must be JSON */
+    spoor_str metadata;        /* a JSON object */
+    spoor_str data;
+    const spoor_extension *extensions;
+    size_t extension_count; /* 64 attributes in all */
+} spoor_event;
+
+#define SPOOR_EVENT_INIT                                                                           \
+    { sizeof(spoor_event) }
+
+/* ---- opening ------------------------------------------------------------------------------------- */
+
+typedef struct spoor spoor;
+
+enum spoor_flags {
+    SPOOR_CREATE = 1,     /* make the store where there is none */
+    SPOOR_READ_ONLY = 2,  /* change nothing; works beside a live writer, and sees what is durable */
+    SPOOR_OWN_THREAD = 4, /* a thread of the store's drives it: any thread may call */
+    SPOOR_NO_THREADS = 8  /* no helper threads either: all work happens inside calls */
+};
+
+typedef struct spoor_options {
+    size_t size;
+    unsigned flags;               /* default SPOOR_CREATE */
+    uint32_t event_bytes_max;     /* of one event: default 1 MiB, at most 16 MiB */
+    uint32_t outstanding_max;     /* appends submitted and not yet durable; default 65536 */
+    uint64_t segment_bytes_max;   /* of one log file before it is sealed; default 256 MiB */
+    uint64_t retain_bytes_max;    /* drop the oldest whole segments beyond; default 0: keep all */
+    uint64_t retain_age_us;       /* drop whole segments older; default 0: keep all */
+    uint64_t cache_bytes_max;     /* recent and decompressed blocks in memory; default 64 MiB */
+} spoor_options;
+
+SPOOR_API void spoor_options_init(spoor_options *options);
+
+/*
+ * Opens the store in a folder, recovering it where the last writer died. `options` NULL: the defaults.
+ * SPOOR_BUSY where another process writes there; SPOOR_CORRUPT where acknowledged data is damaged or
+ * missing (open with the command line's `verify` for the details). Blocks for the time of recovery: under a
+ * second for 10 GiB. Close with spoor_close.
+ */
+SPOOR_API spoor_status spoor_open(const char *folder, const spoor_options *options, spoor **ret_store,
+                                  spoor_error *error);
+
+/* Finishes what is in flight (callbacks run), leaves the folder in order, frees. NULL is fine. */
+SPOOR_API void spoor_close(spoor *store);
+
+typedef struct spoor_info {
+    size_t size;
+    uint64_t first_position; /* first event kept; 0 where there is none */
+    uint64_t last_position;  /* last durable event; 0 where there is none */
+    uint64_t stream_count;
+    uint64_t bytes_on_disk;  /* log files in use, spare ones not counted */
+    uint64_t tree_size;      /* events the Merkle tree covers so far */
+    uint8_t tree_root[32];
+    uint32_t segments_sealed;
+    uint32_t segments_waiting; /* full, and not yet sealed */
+    uint64_t bytes_sealed;
+    uint64_t events_sealed;
+    uint64_t cut_bytes; /* of an unacknowledged write that opening found torn and cut; 0: none */
+    uint8_t uuid[16];
+    char notice[240];   /* what opening has to say to a person; empty if nothing */
+} spoor_info;
+
+SPOOR_API spoor_status spoor_get_info(spoor *store, spoor_info *ret_info, spoor_error *error);
+
+/* ---- appending ----------------------------------------------------------------------------------- */
+
+#define SPOOR_ANY_VERSION UINT64_MAX /* no expectation */
+#define SPOOR_NO_STREAM 0            /* the stream must not exist yet */
+
+/* Where an event went. */
+typedef struct spoor_appended {
+    uint64_t position;
+    uint64_t version;
+    uint64_t recorded_us;
+    uint64_t entry_ms;
+    uint32_t entry_seq;
+    uint32_t duplicate; /* 1: this source and id were there already; nothing was appended */
+    char id[40];        /* the event's id where it was made by the store (a UUID), else empty */
+} spoor_appended;
+
+/* "Stream s is at version v", as a condition of an append. */
+typedef struct spoor_expect {
+    spoor_str stream;
+    uint64_t version; /* SPOOR_NO_STREAM, or a version */
+} spoor_expect;
+
+/*
+ * Appends one event and returns when it is durable. expected_version is that of its stream before the
+ * append, or SPOOR_ANY_VERSION. The same source and id again gives the first one's position, also where
+ * the expectation no longer holds. SPOOR_CONFLICT names the actual version in the error.
+ */
+SPOOR_API spoor_status spoor_append(spoor *store, const spoor_event *event, uint64_t expected_version,
+                                    spoor_appended *ret_appended, spoor_error *error);
+
+/*
+ * Appends several events, of any streams, all or none, and returns when they are durable. They take
+ * neighbouring positions; duplicates among them keep their first positions and the others are appended.
+ * `ret_appended`, where not NULL, has room for `count`. All must fit one block (4 MiB).
+ */
+SPOOR_API spoor_status spoor_append_batch(spoor *store, const spoor_event *events, size_t count,
+                                          const spoor_expect *expects, size_t expect_count,
+                                          spoor_appended *ret_appended, spoor_error *error);
+
+/*
+ * Called once per spoor_submit, when its events are durable or never will be. From spoor_turn, or, with
+ * SPOOR_OWN_THREAD, from the store's thread. `appended` and `error` last for the call. It may submit more.
+ */
+typedef void spoor_append_fn(void *context, spoor_status status, const spoor_appended *appended,
+                             size_t count, const spoor_error *error);
+
+/*
+ * As spoor_append_batch, without waiting: `done` (may be NULL) hears of the outcome. What is wrong with
+ * the events themselves is said at once, and `done` is then not called. SPOOR_BUSY where outstanding_max
+ * is reached: call spoor_turn, or wait for callbacks, and submit again.
+ */
+SPOOR_API spoor_status spoor_submit(spoor *store, const spoor_event *events, size_t count,
+                                    const spoor_expect *expects, size_t expect_count,
+                                    spoor_append_fn *done, void *context, spoor_error *error);
+
+/*
+ * Drives the store: writes what was submitted, calls back what became durable, does upkeep. Waits up to
+ * timeout_ms (negative: no limit) for something to finish; 0 never waits. SPOOR_OK where something
+ * finished, SPOOR_TIMEOUT where not. With SPOOR_OWN_THREAD there is no need for it.
+ */
+SPOOR_API spoor_status spoor_turn(spoor *store, int timeout_ms, spoor_error *error);
+
+/* A descriptor that polls readable when spoor_turn has something to do; -1 where there is none. */
+SPOOR_API int spoor_fd(spoor *store);
+
+/* Milliseconds until spoor_turn wants to be called even so; -1: no need. */
+SPOOR_API int spoor_deadline_ms(spoor *store);
+
+/* ---- reading ------------------------------------------------------------------------------------- */
+
+/* Which events, in which order. All conditions must hold; absent ones do not restrict. */
+typedef struct spoor_query {
+    size_t size;
+    const char *const *types; /* patterns ("task.*", "agent.#", "a.>"); one of them must match */
+    size_t type_count;
+    const char *source;
+    const char *stream;
+    const char *correlation;
+    const char *filter; /* JSON, in either dialect of docs/filters.md */
+    const char *from;   /* first position, entryid, RFC 3339 time, "now" or "-10m"; inclusive */
+    const char *until;  /* last one, likewise; inclusive */
+    uint64_t limit;     /* 0: no limit */
+    int reverse;        /* newest first */
+    uint64_t from_version;  /* with `stream`: first version; 0: from the start */
+} spoor_query;
+
+#define SPOOR_QUERY_INIT                                                                           \
+    { sizeof(spoor_query) }
+
+typedef struct spoor_cursor spoor_cursor;
+
+/*
+ * Starts a read of what is durable now. `query` NULL: everything. Costs one index lookup and then follows
+ * the matches; a query without any indexed condition scans. Close the cursor before the store.
+ */
+SPOOR_API spoor_status spoor_read(spoor *store, const spoor_query *query, spoor_cursor **ret_cursor,
+                                  spoor_error *error);
+
+/*
+ * As spoor_read, and then live: history first, then what comes, one sequence without gap or double.
+ * `from` "now" starts with what comes; `until` and `reverse` are refused.
+ */
+SPOOR_API spoor_status spoor_subscribe(spoor *store, const spoor_query *query,
+                                       spoor_cursor **ret_cursor, spoor_error *error);
+
+/*
+ * The next event, valid until the next call with this cursor. SPOOR_END after the last one of a read. A
+ * subscription waits up to timeout_ms (0: not at all, negative: without limit) and then says
+ * SPOOR_TIMEOUT; reads ignore timeout_ms. SPOOR_CORRUPT where an event is damaged: the text names the
+ * positions, and the next call goes on behind them.
+ */
+SPOOR_API spoor_status spoor_next(spoor_cursor *cursor, int timeout_ms, const spoor_event **ret_event,
+                                  spoor_error *error);
+
+/* The hash (SHA-256, Merkle leaf) of the event that spoor_next gave last. */
+SPOOR_API spoor_status spoor_event_hash(spoor_cursor *cursor, uint8_t ret_hash[32],
+                                        spoor_error *error);
+
+/* How deep in the tree of effects the last event stands (0: the event asked for); else 0. */
+SPOOR_API unsigned spoor_cursor_depth(const spoor_cursor *cursor);
+
+SPOOR_API void spoor_cursor_close(spoor_cursor *cursor);
+
+/* Events with this id: one, or one per source that used it. `source` NULL: any. */
+SPOOR_API spoor_status spoor_find(spoor *store, const char *id, const char *source,
+                                  spoor_cursor **ret_cursor, spoor_error *error);
+
+/*
+ * The chain of causes: the event with this id first, then what caused it, up to a root. A cause that is not
+ * in the log ends the chain. SPOOR_NOT_FOUND where no event has the id.
+ */
+SPOOR_API spoor_status spoor_causes(spoor *store, const char *id, spoor_cursor **ret_cursor,
+                                    spoor_error *error);
+
+/* The tree of what the event caused, depth first, each level by position; the event itself first. */
+SPOOR_API spoor_status spoor_effects(spoor *store, const char *id, spoor_cursor **ret_cursor,
+                                     spoor_error *error);
+
+/* ---- streams and runs ---------------------------------------------------------------------------- */
+
+typedef struct spoor_stream {
+    spoor_str name;
+    uint64_t version; /* of its last durable event */
+    uint64_t last_position;
+} spoor_stream;
+
+/* Called once per stream; not 0 ends the walk. */
+typedef int spoor_stream_fn(void *context, const spoor_stream *stream);
+
+/* Walks the streams in order of their first event, from the `skip`-th on. */
+SPOOR_API spoor_status spoor_streams(spoor *store, uint64_t skip, spoor_stream_fn *each, void *context,
+                                     spoor_error *error);
+
+/* One stream. SPOOR_NOT_FOUND where it has no event. */
+SPOOR_API spoor_status spoor_stream_get(spoor *store, const char *name, spoor_stream *ret_stream,
+                                        spoor_error *error);
+
+/* A run: the events of one correlation id. */
+typedef struct spoor_run {
+    spoor_str correlationid;
+    spoor_str status; /* running, completed or failed, by the type of its last terminal event */
+    uint64_t event_count;
+    uint64_t first_position;
+    uint64_t last_position;
+    uint64_t first_recorded_us;
+    uint64_t last_recorded_us;
+    spoor_str first_type;
+    spoor_str last_type;
+    spoor_str first_time; /* the producers' times; absent where they gave none */
+    spoor_str last_time;
+} spoor_run;
+
+/* Called once per run; not 0 ends the walk. */
+typedef int spoor_run_fn(void *context, const spoor_run *run);
+
+/*
+ * Walks the runs whose first event matches the query (NULL: all), oldest first or, with `reverse`, newest
+ * first; `limit` counts runs.
+ */
+SPOOR_API spoor_status spoor_runs(spoor *store, const spoor_query *query, spoor_run_fn *each,
+                                  void *context, spoor_error *error);
+
+/* ---- JSON ---------------------------------------------------------------------------------------- */
+
+/* An event read from JSON, and the memory it points into. */
+typedef struct spoor_parsed spoor_parsed;
+
+/*
+ * Reads one JSON object in the shape of docs/events.md: every alias, `null` means absent, unknown members are
+ * extensions, `data` is kept byte for byte. Assigned members (position, version, …) are dropped. The event
+ * lives as long as ret_parsed, which spoor_parsed_free frees and a further call may reuse (pass the same
+ * variable, NULL at first).
+ */
+SPOOR_API spoor_status spoor_parse_json(const char *json, size_t len, spoor_parsed **parsed,
+                                        const spoor_event **ret_event, spoor_error *error);
+SPOOR_API void spoor_parsed_free(spoor_parsed *parsed);
+
+/*
+ * Writes the event as one line of JSON. `hash` NULL leaves the hash out. The text is NUL-terminated and
+ * belongs to the caller, who gives it to spoor_free. `buffer` and `capacity` may be reused between calls
+ * (NULL and 0 at first).
+ */
+SPOOR_API spoor_status spoor_format_json(const spoor_event *event, const uint8_t hash[32],
+                                         char **buffer, size_t *capacity, size_t *ret_len,
+                                         spoor_error *error);
+
+/* Frees what the library allocated for the caller. */
+SPOOR_API void spoor_free(void *memory);
+
+/* ---- verification -------------------------------------------------------------------------------- */
+
+enum spoor_verify_kind {
+    SPOOR_VERIFY_PROGRESS = 0, /* positions verified so far */
+    SPOOR_VERIFY_FINDING = 1   /* something is wrong */
+};
+
+/* One line of a verification. */
+typedef struct spoor_verify_report {
+    size_t size;
+    enum spoor_verify_kind kind;
+    uint64_t first_position; /* of what is affected; of progress: verified up to here */
+    uint64_t last_position;
+    const char *file; /* relative to the folder; NULL where it is not one file */
+    uint64_t offset;
+    const char *text; /* for people */
+} spoor_verify_report;
+
+/* Not 0 ends the verification. */
+typedef int spoor_verify_fn(void *context, const spoor_verify_report *report);
+
+typedef struct spoor_verified {
+    size_t size;
+    uint64_t event_count;
+    uint64_t first_position;
+    uint64_t last_position;
+    uint64_t finding_count;
+    uint64_t bytes;
+    uint8_t tree_root[32]; /* over everything verified; meaningless with findings */
+} spoor_verified;
+
+/*
+ * Re-derives everything from the files of a folder that nobody needs to have open: checksums, order,
+ * versions, commitments, Merkle tree, indexes. Changes nothing. SPOOR_OK where the record is whole;
+ * SPOOR_CORRUPT where there is a finding, and the error tells the first. Reads all bytes.
+ */
+SPOOR_API spoor_status spoor_verify(const char *folder, spoor_verify_fn *report, void *context,
+                                    spoor_verified *ret_verified, spoor_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,204 @@
+#include "log/frame.h"
+
+#include "base/wire.h"
+
+void sp_frame_reset(struct sp_frame *frame, uint64_t first_position) {
+    frame->first_position = first_position;
+    frame->event_count = 0;
+    frame->record_count = 0;
+    frame->raw_bytes = 0;
+}
+
+bool sp_frame_full(const struct sp_frame *frame, const struct sp_record *next) {
+    if (frame->record_count == 0) {
+        return false;
+    }
+    bool is_event = next->kind == SP_RECORD_EVENT;
+    return frame->record_count == SP_FRAME_RECORDS_MAX ||
+           (is_event && frame->event_count == SP_FRAME_EVENTS_MAX) ||
+           frame->raw_bytes + next->size > SP_FRAME_BYTES_SOFT_MAX;
+}
+
+void sp_frame_add(struct sp_frame *frame, const struct sp_record *record) {
+    sp_require(frame->record_count < SP_FRAME_RECORDS_MAX);
+    sp_require(record->kind != SP_RECORD_EVENT ||
+               record->position == frame->first_position + frame->event_count);
+    frame->records[frame->record_count++] = *record;
+    frame->event_count += record->kind == SP_RECORD_EVENT ? 1 : 0;
+    frame->raw_bytes += record->size;
+}
+
+static void add_varint(struct sp_buf *to, uint64_t value) {
+    uint8_t *at = sp_buf_reserve(to, SP_VARINT_BYTES_MAX);
+    if (at != NULL) {
+        sp_buf_advance(to, sp_put_varint(at, value));
+    }
+}
+
+/* The entry number that follows from the record before: counted within one millisecond. */
+static uint32_t expected_seq(uint64_t recorded_us, uint64_t before_us, uint32_t before_seq) {
+    return recorded_us / 1000 == before_us / 1000 ? before_seq + 1 : 0;
+}
+
+static void encode_numbers(const struct sp_frame *frame, struct sp_buf *to) {
+    uint32_t n = frame->record_count;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct sp_record *record = &frame->records[i];
+        sp_buf_add_byte(to, (uint8_t)(record->kind << 4 | record->flags));
+        if (record->kind != SP_RECORD_EVENT) {
+            add_varint(to, record->control);
+        }
+    }
+    uint64_t before_us = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct sp_record *record = &frame->records[i];
+        add_varint(to, sp_zigzag((int64_t)(record->recorded_us - before_us)));
+        before_us = record->recorded_us;
+    }
+    before_us = 0;
+    uint32_t before_seq = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct sp_record *record = &frame->records[i];
+        uint32_t expected = expected_seq(record->recorded_us, before_us, before_seq);
+        add_varint(to, sp_zigzag((int64_t)record->entry_seq - (int64_t)expected));
+        before_us = record->recorded_us;
+        before_seq = record->entry_seq;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        add_varint(to, frame->records[i].version);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        add_varint(to, frame->records[i].header.len);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        add_varint(to, frame->records[i].data.len);
+    }
+}
+
+void sp_frame_encode(const struct sp_frame *frame, struct sp_buf *to) {
+    add_varint(to, frame->record_count);
+    encode_numbers(frame, to);
+    for (uint32_t i = 0; i < frame->record_count; i++) {
+        sp_buf_add_str(to, frame->records[i].header);
+    }
+    for (uint32_t i = 0; i < frame->record_count; i++) {
+        sp_buf_add_str(to, frame->records[i].data);
+    }
+}
+
+/* Decoded number columns of one frame. */
+struct columns {
+    uint32_t count;
+    uint8_t kinds[SP_FRAME_RECORDS_MAX];
+    uint16_t controls[SP_FRAME_RECORDS_MAX];
+    uint64_t times[SP_FRAME_RECORDS_MAX];
+    uint32_t seqs[SP_FRAME_RECORDS_MAX];
+    uint64_t versions[SP_FRAME_RECORDS_MAX];
+    uint32_t header_sizes[SP_FRAME_RECORDS_MAX];
+    uint32_t data_sizes[SP_FRAME_RECORDS_MAX];
+};
+
+static uint32_t take_u32(struct sp_wire *wire) {
+    uint64_t value = sp_wire_varint(wire);
+    wire->bad |= value > UINT32_MAX;
+    return (uint32_t)value;
+}
+
+static bool decode_numbers(struct sp_wire *wire, struct columns *columns) {
+    uint64_t count = sp_wire_varint(wire);
+    if (wire->bad || count > SP_FRAME_RECORDS_MAX) {
+        return false;
+    }
+    columns->count = (uint32_t)count;
+    for (uint32_t i = 0; i < count; i++) {
+        columns->kinds[i] = sp_wire_u8(wire);
+        columns->controls[i] =
+            columns->kinds[i] >> 4 == SP_RECORD_EVENT ? 0 : (uint16_t)sp_wire_varint(wire);
+    }
+    uint64_t before_us = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        before_us += (uint64_t)sp_unzigzag(sp_wire_varint(wire));
+        columns->times[i] = before_us;
+    }
+    before_us = 0;
+    uint32_t before_seq = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t expected = expected_seq(columns->times[i], before_us, before_seq);
+        before_seq = expected + (uint32_t)sp_unzigzag(sp_wire_varint(wire));
+        columns->seqs[i] = before_seq;
+        before_us = columns->times[i];
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        columns->versions[i] = sp_wire_varint(wire);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        columns->header_sizes[i] = take_u32(wire);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        columns->data_sizes[i] = take_u32(wire);
+    }
+    return !wire->bad;
+}
+
+/* Writes one record as a row; returns its size. */
+static size_t put_row(const struct columns *columns, uint32_t i, sp_str header, sp_str data,
+                      uint8_t *to) {
+    size_t used = SP_RECORD_FIXED_BYTES + header.len + data.len;
+    size_t size = (used + SP_RECORD_ALIGN - 1) / SP_RECORD_ALIGN * SP_RECORD_ALIGN;
+    sp_put_u32(to, (uint32_t)size);
+    sp_put_u32(to + 4, 0);
+    to[8] = columns->kinds[i] >> 4;
+    to[9] = columns->kinds[i] & 15;
+    sp_put_u16(to + 10, columns->controls[i]);
+    sp_put_u32(to + 12, (uint32_t)header.len);
+    sp_put_u32(to + 16, (uint32_t)data.len);
+    sp_put_u32(to + 20, columns->seqs[i]);
+    sp_put_u64(to + 24, columns->times[i]);
+    sp_put_u64(to + 32, columns->versions[i]);
+    if (header.len > 0) {
+        memcpy(to + SP_RECORD_FIXED_BYTES, header.ptr, header.len);
+    }
+    if (data.len > 0) {
+        memcpy(to + SP_RECORD_FIXED_BYTES + header.len, data.ptr, data.len);
+    }
+    for (size_t at = used; at < size; at++) {
+        to[at] = 0;
+    }
+    return size;
+}
+
+static uint64_t sum(const uint32_t *values, uint32_t count) {
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        total += values[i];
+    }
+    return total;
+}
+
+sp_status sp_frame_decode(sp_str bytes, uint8_t *to, size_t raw_bytes) {
+    struct sp_wire wire = sp_wire_of(bytes.ptr, bytes.len);
+    struct columns columns;
+    if (!decode_numbers(&wire, &columns)) {
+        return SP_CORRUPT;
+    }
+    uint64_t headers_bytes = sum(columns.header_sizes, columns.count);
+    uint64_t data_bytes = sum(columns.data_sizes, columns.count);
+    if (headers_bytes + data_bytes != sp_wire_left(&wire)) {
+        return SP_CORRUPT;
+    }
+    struct sp_wire headers = sp_wire_of(wire.at, (size_t)headers_bytes);
+    struct sp_wire data = sp_wire_of(wire.at + headers_bytes, (size_t)data_bytes);
+    size_t at = 0;
+    for (uint32_t i = 0; i < columns.count; i++) {
+        size_t row = (SP_RECORD_FIXED_BYTES + (size_t)columns.header_sizes[i] +
+                      columns.data_sizes[i] + SP_RECORD_ALIGN - 1) /
+                     SP_RECORD_ALIGN * SP_RECORD_ALIGN;
+        if (row > raw_bytes - at) {
+            return SP_CORRUPT;
+        }
+        sp_str header = sp_wire_bytes(&headers, columns.header_sizes[i]);
+        sp_str payload = sp_wire_bytes(&data, columns.data_sizes[i]);
+        at += put_row(&columns, i, header, payload, to + at);
+    }
+    return at == raw_bytes ? SP_OK : SP_CORRUPT;
+}

@@ -1,0 +1,101 @@
+/*
+ * The local driver: a log in a folder of one machine. loop-thread
+ *
+ * Happy path: blocks go into a pre-written segment with one durable write each, small ones on the caller's
+ * thread, large ones on the sync worker while the next gathers. A full segment gives way to a spare that
+ * was prepared beside it; the full one is sealed in the background: compressed, indexed, with the Merkle
+ * tree's tiles. The Merkle worker follows the durable head.
+ *
+ * What can go wrong: a write or a sync that fails ends the log (fail-stop, never retried). A torn write at
+ * the tail is cut when the log is opened, and said. Damage anywhere else in what was acknowledged makes
+ * open refuse, naming the file and offset; damage in a sealed file costs the frame it lies in.
+ */
+#ifndef SP_LOG_LOCAL_H
+#define SP_LOG_LOCAL_H
+
+#include "log/log.h"
+#include "os/fs.h"
+#include "os/os.h"
+
+struct sp_log_sealed; /* a sealed segment, open: log/sealed.h */
+
+/* What the log asks of its owner about sealing. All but `encode` run on the loop thread. */
+struct sp_log_seal_hooks {
+    void *context;
+    /* Encodes the index of a finished segment into `section`. Runs on the background worker. */
+    sp_status (*encode)(void *context, uint64_t segment_id, struct sp_buf *section,
+                        struct sp_error *error);
+    /* The segment is now served from its sealed file. */
+    void (*sealed)(void *context, uint64_t segment_id, struct sp_log_sealed *sealed);
+    /* Everything before `first_position` was forgotten. */
+    void (*trimmed)(void *context, uint64_t first_position);
+};
+
+struct sp_log_local_options {
+    struct sp_fs *fs; /* of the folder; outlives the log; not owned */
+    struct sp_clock clock;
+    void (*entropy)(void *bytes, size_t len); /* NULL: the system's */
+    struct sp_log_seal_hooks hooks;           /* encode NULL: nothing is ever sealed */
+
+    bool create;      /* make the log where there is none */
+    bool read_only;   /* take no lock, change nothing; a live writer is fine */
+    bool inline_jobs; /* no threads: everything runs inside the calls */
+    bool seal;        /* seal full segments in the background */
+
+    uint32_t block_bytes_max;      /* of a stored block: 64 KiB to 64 MiB; 0: 4 MiB */
+    uint64_t segment_bytes_min;    /* of the first segment; they double up to the maximum; 0: 8 MiB */
+    uint64_t segment_bytes_max;    /* 0: 256 MiB */
+    uint64_t tail_bytes_max;       /* of recent blocks kept in memory; 0: 32 MiB */
+    uint64_t retain_bytes_max;     /* 0: keep everything */
+    uint64_t retain_age_us;        /* 0: keep everything */
+    uint64_t checkpoint_period_us; /* 0: one second */
+};
+
+/* What open found and did, for messages. */
+struct sp_log_opened {
+    bool created;
+    bool cut;                /* a torn write at the tail was cut: nothing of it was acknowledged */
+    uint64_t cut_bytes;
+    uint64_t cut_offset;     /* in the segment file `cut_file` */
+    char cut_file[32];
+    uint32_t holder_pid;     /* where SP_BUSY was returned: who holds the folder, 0 if unknown */
+    uint8_t uuid[16];
+};
+
+/*
+ * Opens the log in the folder of options->fs. Statuses: SP_NOT_FOUND (no log there and not create),
+ * SP_BUSY (held by another process), SP_CORRUPT (acknowledged data is damaged or missing: file and offset
+ * in the error), SP_UNSUPPORTED (a newer format), SP_IO, SP_NO_SPACE, SP_NO_MEMORY.
+ */
+SP_WARN_UNUSED sp_status sp_log_local_open(const struct sp_log_local_options *options,
+                                           struct sp_log **ret_log, struct sp_log_opened *ret_opened,
+                                           struct sp_error *error);
+
+/* One segment, for start-up, listings and verification. */
+struct sp_log_segment_info {
+    uint64_t id;
+    uint64_t first_position;
+    uint64_t last_position;
+    uint64_t bytes;
+    bool sealed;
+    struct sp_log_sealed *sealed_file; /* NULL for a raw segment */
+};
+
+/* Calls `each` for every segment, oldest first. loop-thread */
+void sp_log_local_segments(struct sp_log *log,
+                           void (*each)(void *context, const struct sp_log_segment_info *info),
+                           void *context);
+
+/* Segments that are full and wait to be sealed, and bytes on disk of the whole log. */
+struct sp_log_local_stats {
+    uint32_t segments_sealed;
+    uint32_t segments_raw;
+    uint32_t segments_waiting;
+    uint64_t bytes_sealed;
+    uint64_t events_sealed;
+    uint64_t tree_lag; /* durable events that the Merkle tree does not cover yet */
+    sp_status background; /* SP_OK, or why the last background job failed */
+};
+void sp_log_local_stats(struct sp_log *log, struct sp_log_local_stats *ret_stats);
+
+#endif
