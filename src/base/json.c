@@ -347,34 +347,15 @@ SP_HOT struct sp_json_token sp_json_next(struct sp_json *json) {
     return step(json);
 }
 
-SP_HOT sp_str sp_json_skip(struct sp_json *json, struct sp_json_token first) {
-    switch (first.type) {
-    case SP_JSON_STRING:
-        return sp_str_of(first.raw.ptr - 1, first.raw.len + 2);
-    case SP_JSON_NUMBER:
-    case SP_JSON_TRUE:
-    case SP_JSON_FALSE:
-    case SP_JSON_NULL:
-        return first.raw;
-    case SP_JSON_ERROR:
-        return sp_str_of(NULL, 0);
-    case SP_JSON_OBJECT:
-    case SP_JSON_ARRAY:
-        break;
-    case SP_JSON_OBJECT_END:
-    case SP_JSON_ARRAY_END:
-    case SP_JSON_KEY:
-    case SP_JSON_END:
-        sp_never();
-    }
-    sp_require(json->depth > 0);
+SP_HOT sp_str sp_json_skip_nested(struct sp_json *json, const char *open) {
+    sp_require(json->depth > 0 && (*open == '{' || *open == '['));
     uint32_t outside = json->depth - 1;
     while (json->depth > outside) {
         if (SP_UNLIKELY(step(json).type == SP_JSON_ERROR)) {
             return sp_str_of(NULL, 0);
         }
     }
-    return sp_str_of(first.raw.ptr, (size_t)(json->at - first.raw.ptr));
+    return sp_str_of(open, (size_t)(json->at - open));
 }
 
 sp_status sp_json_fail(const struct sp_json *json, struct sp_error *error) {

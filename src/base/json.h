@@ -53,12 +53,22 @@ void sp_json_init(struct sp_json *json, sp_str text);
 
 struct sp_json_token sp_json_next(struct sp_json *json);
 
+/* The part of sp_json_skip that loops: passes the object or array that has just been opened. */
+sp_str sp_json_skip_nested(struct sp_json *json, const char *open);
+
 /*
  * Passes over the value that `first`, the token just yielded, begins, and returns its raw text: for
  * an object or array everything from the opening to the closing bracket, for a string with its quotes.
  * Everything passed is validated. On an error the slice is empty and the scanner has turned bad.
  */
-sp_str sp_json_skip(struct sp_json *json, struct sp_json_token first);
+static inline sp_str sp_json_skip(struct sp_json *json, struct sp_json_token first) {
+    sp_require(first.type != SP_JSON_KEY);
+    if (first.type == SP_JSON_OBJECT || first.type == SP_JSON_ARRAY) {
+        return sp_json_skip_nested(json, first.raw.ptr);
+    }
+    return first.type == SP_JSON_STRING ? sp_str_of(first.raw.ptr - 1, first.raw.len + 2)
+                                        : first.raw;
+}
 
 /* Fills the error record with what is wrong and at which byte; returns SP_INVALID. */
 sp_status sp_json_fail(const struct sp_json *json, struct sp_error *error);
@@ -74,6 +84,12 @@ void sp_json_unescape(struct sp_buf *to, sp_str raw);
  * nothing. The order is bytewise over UTF-8: negative, zero or positive.
  */
 int sp_json_compare(struct sp_json_token token, sp_str text);
+
+/* As sp_json_compare, where only equality matters: the fast way to look for a key. */
+static inline bool sp_json_equal(struct sp_json_token token, sp_str text) {
+    return SP_LIKELY(!token.escaped) ? sp_str_eq(token.raw, text)
+                                     : sp_json_compare(token, text) == 0;
+}
 
 /* Appends text as a JSON string with quotes; text is UTF-8. Escapes only what RFC 8259 demands. */
 void sp_json_add_string(struct sp_buf *to, sp_str text);
