@@ -301,6 +301,7 @@ static ssize_t write_dsync(struct posix_file *f, const void *from, size_t len, u
 static sp_status posix_write_durable(struct sp_file *file, const void *from, size_t len,
                                      uint64_t offset, struct sp_error *error) {
     struct posix_file *f = file_of(file);
+    sp_require(len > 0);
     sp_require(is_aligned((uintptr_t)from) && is_aligned(len) && is_aligned(offset));
     ssize_t put = write_dsync(f, from, len, offset);
     if (put < 0) {
