@@ -108,13 +108,14 @@ static sp_status fail_file(const struct posix_file *f, const char *operation,
 }
 
 /* A path comes from the program or a manifest: it must not lead out of the folder. */
-static sp_status check_path(const struct sp_fs *fs, const char *path, struct sp_error *error) {
+static sp_status check_path(const struct sp_fs *fs, const char *operation, const char *path,
+                            struct sp_error *error) {
     sp_require(path != NULL);
     size_t len = strlen(path);
     bool climbs = strcmp(path, "..") == 0 || strncmp(path, "../", 3) == 0 ||
                   strstr(path, "/../") != NULL || (len >= 3 && strcmp(path + len - 3, "/..") == 0);
     if (len > SP_FS_PATH_BYTES_MAX || path[0] == '/' || climbs) {
-        return fail(fs, SP_INVALID, EINVAL, "use path", path, error);
+        return fail(fs, SP_INVALID, EINVAL, operation, path, error);
     }
     return SP_OK;
 }
@@ -124,7 +125,7 @@ static sp_status check_writing(const struct sp_fs *fs, const char *operation, co
     if (((const struct posix_fs *)fs)->read_only) {
         return fail(fs, SP_DENIED, EROFS, operation, path, error);
     }
-    return check_path(fs, path, error);
+    return check_path(fs, operation, path, error);
 }
 
 /* The folder itself is "" or "." to the caller. */
@@ -159,7 +160,7 @@ static sp_status posix_open(struct sp_fs *fs, const char *path, unsigned flags,
     sp_require((flags & SP_FS_CREATE) == 0 || (flags & SP_FS_WRITE) != 0);
     bool writing = (flags & SP_FS_WRITE) != 0;
     sp_status status =
-        writing ? check_writing(fs, "open", path, error) : check_path(fs, path, error);
+        writing ? check_writing(fs, "open", path, error) : check_path(fs, "open", path, error);
     if (status != SP_OK) {
         return status;
     }
@@ -369,7 +370,7 @@ static sp_status posix_rename(struct sp_fs *fs, const char *from, const char *to
                               struct sp_error *error) {
     struct posix_fs *p = fs_of(fs);
     sp_status status = check_writing(fs, "rename", from, error);
-    status = status == SP_OK ? check_path(fs, to, error) : status;
+    status = status == SP_OK ? check_path(fs, "rename to", to, error) : status;
     if (status != SP_OK) {
         return status;
     }
@@ -405,7 +406,7 @@ static int open_folder(struct sp_fs *fs, const char *path) {
 }
 
 static sp_status posix_sync_dir(struct sp_fs *fs, const char *path, struct sp_error *error) {
-    sp_status status = check_path(fs, path, error);
+    sp_status status = check_path(fs, "sync folder", path, error);
     if (status != SP_OK) {
         return status;
     }
@@ -422,7 +423,7 @@ static sp_status posix_sync_dir(struct sp_fs *fs, const char *path, struct sp_er
 static sp_status posix_list(struct sp_fs *fs, const char *path, sp_fs_list_fn *each, void *context,
                             struct sp_error *error) {
     sp_require(each != NULL);
-    sp_status status = check_path(fs, path, error);
+    sp_status status = check_path(fs, "list", path, error);
     if (status != SP_OK) {
         return status;
     }
