@@ -33,7 +33,7 @@ static const char PROBLEM_COLON[] = "expected ':'";
 static const char PROBLEM_COMMA_IN_ARRAY[] = "expected ',' or ']'";
 static const char PROBLEM_COMMA_IN_OBJECT[] = "expected ',' or '}'";
 static const char PROBLEM_END[] = "expected nothing after the value";
-static const char PROBLEM_DEPTH[] = "expected at most 512 levels of nesting";
+static const char PROBLEM_DEPTH[] = "expected fewer levels of nesting";
 static const char PROBLEM_LITERAL[] = "expected true, false or null";
 static const char PROBLEM_DIGIT[] = "expected a digit";
 static const char PROBLEM_QUOTE[] = "expected a closing quote or a printable character";
@@ -42,8 +42,6 @@ static const char PROBLEM_ESCAPE[] = "expected an escape of one of \"\\/bfnrtu";
 static const char PROBLEM_HEX[] = "expected four hexadecimal digits";
 static const char PROBLEM_SURROGATE[] = "expected a surrogate pair, a high half and then a low one";
 
-_Static_assert(SP_JSON_DEPTH_MAX == 512, "PROBLEM_DEPTH names the limit");
-
 void sp_json_init(struct sp_json *json, sp_str text) {
     sp_require(text.ptr != NULL || text.len == 0);
     const char *start = text.ptr != NULL ? text.ptr : "";
@@ -51,6 +49,7 @@ void sp_json_init(struct sp_json *json, sp_str text) {
         .start = start,
         .at = start,
         .end = start + text.len,
+        .depth_max = SP_JSON_DEPTH_MAX,
         .expect = EXPECT_VALUE,
         .expect_after = EXPECT_END,
     };
@@ -256,7 +255,8 @@ static inline struct sp_json_token scan_key(struct sp_json *json, const char *qu
 
 static inline struct sp_json_token scan_open(struct sp_json *json, const char *at, bool object) {
     uint32_t level = json->depth;
-    if (level == SP_JSON_DEPTH_MAX) {
+    sp_require(json->depth_max <= SP_JSON_DEPTH_MAX);
+    if (level >= json->depth_max) {
         return failed(json, at, PROBLEM_DEPTH);
     }
     uint64_t bit = UINT64_C(1) << (level % 64);

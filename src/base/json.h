@@ -44,6 +44,7 @@ struct sp_json {
     const char *end;
     const char *problem; /* static text of the first error, NULL while there is none */
     uint32_t depth;
+    uint32_t depth_max;                         /* SP_JSON_DEPTH_MAX; may be lowered after init */
     uint8_t expect;                             /* the scanner's own state */
     uint8_t expect_after;                       /* the state after a value at this depth */
     uint64_t is_object[SP_JSON_DEPTH_MAX / 64]; /* one bit a level */
