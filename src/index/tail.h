@@ -3,12 +3,9 @@
  * any thread
  *
  * One term per distinct key of a kind, found by hash; a term holds its postings in blocks that
- * double up to SP_TAIL_BLOCK_POSTINGS and are linked both ways. Ids stand in a table of eight bytes
+ * double up to a thousand postings and are linked both ways. Ids stand in a table of eight bytes
  * an entry, in which events and causes of one id share an entry. Everything grows in chunks or in
  * one of many small tables: no add moves more than some 64 KiB.
- *
- * Ids are entered a few events late, so that their cache misses overlap; every read enters them
- * first. That is why a tail that another thread reads must be finished.
  *
  * Memory: about 55 bytes an event with a cause, plus 40 bytes a term.
  */
@@ -24,7 +21,6 @@ enum {
     SP_TAIL_EVENTS_MAX = 1 << 22,
     SP_TAIL_TYPES_MAX = 4096,   /* types whose text is kept */
     SP_TAIL_TIME_EVENTS = 4096, /* one recorded time is kept for so many events */
-    SP_TAIL_BLOCK_POSTINGS = 1024,
 };
 
 struct sp_tail;
@@ -74,16 +70,15 @@ bool sp_tail_find(const struct sp_tail *tail, enum sp_index_kind kind, uint64_t 
 /*
  * Takes out a run of postings that begins with the first one at or after `bound` (reverse: that
  * ends with the last one at or before it); empty where there is none. O(1) beside the run that was
- * taken out last with this cursor; at worst a walk over SP_TAIL_EVENTS_MAX / SP_TAIL_BLOCK_POSTINGS
- * / 2 blocks.
+ * taken out last with this cursor; at worst a walk over two thousand blocks, some 40 us.
  */
 void sp_tail_fill(const struct sp_tail *tail, struct sp_tail_cursor *cursor, uint32_t bound,
                   bool reverse, struct sp_postings *ret_run);
 
 /* As sp_index_find_id, with ordinals. False where `found` ended the walk. */
 typedef bool sp_tail_found_fn(void *context, uint32_t ordinal, enum sp_index_role role);
-bool sp_tail_find_id(struct sp_tail *tail, uint64_t hash, unsigned roles, sp_tail_found_fn *found,
-                     void *context);
+bool sp_tail_find_id(const struct sp_tail *tail, uint64_t hash, unsigned roles,
+                     sp_tail_found_fn *found, void *context);
 
 /* Brings towards the cache what sp_tail_find_id will touch. */
 void sp_tail_prefetch_id(const struct sp_tail *tail, uint64_t hash);
