@@ -1,4 +1,7 @@
-/* Shorthand for tests over the simulated disk: each call must succeed unless its name says otherwise. */
+/*
+ * Shorthand for tests over the simulated disk: each call must succeed unless its name says
+ * otherwise.
+ */
 #ifndef TESTS_UNIT_SIM_DISK_HELP_H
 #define TESTS_UNIT_SIM_DISK_HELP_H
 
