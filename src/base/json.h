@@ -74,6 +74,9 @@ static inline sp_str sp_json_skip(struct sp_json *json, struct sp_json_token fir
 /* Fills the error record with what is wrong and at which byte; returns SP_INVALID. */
 sp_status sp_json_fail(const struct sp_json *json, struct sp_error *error);
 
+/* What a token is, for an error text: "an object", "a string", "true"; static storage. */
+const char *sp_json_type_name(enum sp_json_type type);
+
 /* SP_OK where the whole text is one valid JSON value; else SP_INVALID, with place and reason. */
 sp_status sp_json_check(sp_str text, struct sp_error *error);
 

@@ -13,6 +13,34 @@ const uint8_t sp_json_hex[256] = {
     ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
 };
 
+const char *sp_json_type_name(enum sp_json_type type) {
+    switch (type) {
+    case SP_JSON_ERROR:
+        return "no JSON";
+    case SP_JSON_OBJECT:
+    case SP_JSON_OBJECT_END:
+        return "an object";
+    case SP_JSON_ARRAY:
+    case SP_JSON_ARRAY_END:
+        return "an array";
+    case SP_JSON_KEY:
+        return "a key";
+    case SP_JSON_STRING:
+        return "a string";
+    case SP_JSON_NUMBER:
+        return "a number";
+    case SP_JSON_TRUE:
+        return "true";
+    case SP_JSON_FALSE:
+        return "false";
+    case SP_JSON_NULL:
+        return "null";
+    case SP_JSON_END:
+        return "nothing";
+    }
+    sp_never();
+}
+
 /* Resolves the escape at *at, which the scanner has found valid, and passes it; returns its length. */
 static size_t resolve(const char **at, char decoded[SP_UTF8_SEQUENCE_MAX]) {
     const char *escape = *at;
