@@ -6,6 +6,9 @@
 
 struct sp_blob *sp_blob_new(size_t capacity, size_t alignment) {
     sp_require(alignment >= 16 && (alignment & (alignment - 1)) == 0);
+    if (capacity > SIZE_MAX - (alignment - 1)) {
+        return NULL; /* rounding up would wrap around to a small size */
+    }
     struct sp_blob *blob = malloc(sizeof(*blob));
     size_t rounded = (capacity + alignment - 1) & ~(alignment - 1);
     uint8_t *data = blob != NULL ? aligned_alloc(alignment, rounded) : NULL;
