@@ -373,13 +373,12 @@ static sp_status sim_lock(struct sp_file *file, struct sp_error *error) {
     if (is_refused(verdict)) {
         return fail_verdict(verdict, SIM_OP_LOCK, f->path, error);
     }
-    if ((f->flags & SP_FS_WRITE) == 0) {
-        return fail(SP_DENIED, SIM_OP_LOCK, f->path, "not open for writing", error);
-    }
     if (f->node->lock_owner != NULL && f->node->lock_owner != f) {
         return fail(SP_BUSY, SIM_OP_LOCK, f->path, "held by another", error);
     }
-    f->node->lock_owner = f;
+    if ((f->flags & SP_FS_WRITE) != 0) { /* a reader only asks */
+        f->node->lock_owner = f;
+    }
     return SP_OK;
 }
 

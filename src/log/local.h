@@ -41,6 +41,8 @@ struct sp_log_local_options {
     bool read_only;   /* take no lock, change nothing; a live writer is fine */
     bool inline_jobs; /* no threads: everything runs inside the calls */
     bool seal;        /* seal full segments in the background */
+    void (*wake)(void *context); /* called on a worker's thread when poll may have news; may be NULL */
+    void *wake_context;
 
     uint32_t block_bytes_max;      /* of a stored block: 64 KiB to 64 MiB; 0: 4 MiB */
     uint64_t segment_bytes_min;    /* of the first segment; they double up to the maximum; 0: 8 MiB */
@@ -57,7 +59,7 @@ struct sp_log_opened {
     bool cut;                /* a torn write at the tail was cut: nothing of it was acknowledged */
     uint64_t cut_bytes;
     uint64_t cut_offset;     /* in the segment file `cut_file` */
-    char cut_file[32];
+    char cut_file[40];
     uint32_t holder_pid;     /* where SP_BUSY was returned: who holds the folder, 0 if unknown */
     uint8_t uuid[16];
 };
@@ -70,6 +72,9 @@ struct sp_log_opened {
 SP_WARN_UNUSED sp_status sp_log_local_open(const struct sp_log_local_options *options,
                                            struct sp_log **ret_log, struct sp_log_opened *ret_opened,
                                            struct sp_error *error);
+
+/* What recovery cut, which is known after ops->recover. Fills the `cut` fields only. */
+void sp_log_local_cut(struct sp_log *log, struct sp_log_opened *ret_opened);
 
 /* One segment, for start-up, listings and verification. */
 struct sp_log_segment_info {
@@ -92,6 +97,7 @@ struct sp_log_local_stats {
     uint32_t segments_raw;
     uint32_t segments_waiting;
     uint64_t bytes_sealed;
+    uint64_t bytes_raw; /* in use, not allocated */
     uint64_t events_sealed;
     uint64_t tree_lag; /* durable events that the Merkle tree does not cover yet */
     sp_status background; /* SP_OK, or why the last background job failed */

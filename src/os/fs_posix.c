@@ -360,8 +360,11 @@ static sp_status posix_lock(struct sp_file *file, struct sp_error *error) {
     if (result != 0 && (errno == EAGAIN || errno == EACCES)) {
         return fail(f->base.fs, SP_BUSY, errno, "lock", f->path, error);
     }
-    if (result != 0 && errno == EBADF) {
-        return fail(f->base.fs, SP_DENIED, errno, "lock", f->path, error);
+    if (result != 0 && errno == EBADF) { /* open for reading only: ask who holds it */
+        result = fcntl(f->fd, F_OFD_GETLK, &whole);
+        if (result == 0 && whole.l_type != F_UNLCK) {
+            return fail(f->base.fs, SP_BUSY, EAGAIN, "lock", f->path, error);
+        }
     }
     return result == 0 ? SP_OK : fail_file(f, "lock", error);
 }

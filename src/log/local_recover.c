@@ -1,0 +1,281 @@
+/*
+ * Recovery of the part that is not sealed.
+ *
+ * Happy path: the raw segments continue the sealed ones, each continues the one before, every block is
+ * valid, and zeros follow the last. What can go wrong: a torn write follows the last block (the segment
+ * ends there, a new one begins: what was torn is never written over); or damage, and then the log refuses
+ * to open rather than forget what it acknowledged.
+ */
+#include <stdlib.h>
+
+#include "log/local_int.h"
+#include "log/local_open.h"
+#include "log/scan.h"
+
+struct recovery {
+    struct local_log *log;
+    struct segment *segment;
+    sp_log_recover_fn *each;
+    void *context;
+};
+
+static sp_status take_block(void *context, const struct sp_block_header *header, sp_str stored,
+                            struct sp_error *error) {
+    struct recovery *recovery = context;
+    struct local_log *log = recovery->log;
+    struct segment *segment = recovery->segment;
+    if (segment_add_block(segment, header->first_position, header->file_offset, stored.len) !=
+        SP_OK) {
+        return sp_error_set(error, SP_NO_MEMORY, "block table");
+    }
+    segment->next_position = header->first_position + header->event_count;
+    segment->last_check = header->check;
+    segment->last_recorded_us = header->recorded_us;
+    log->head_block = header->number;
+    log->head_check = header->check;
+    log->head_position = segment->next_position - 1;
+    struct sp_log_chunk chunk = {
+        .body = sp_str_of(stored.ptr + SP_BLOCK_HEADER_BYTES, header->body_bytes),
+        .first_position = header->first_position,
+        .event_count = header->event_count,
+    };
+    return recovery->each(recovery->context, segment->id, &chunk, error);
+}
+
+static struct segment *segment_of_raw(struct local_log *log, const struct wal_file *file) {
+    struct segment *segment = segment_new(log);
+    if (segment == NULL) {
+        return NULL;
+    }
+    const struct sp_raw_header *header = &file->header;
+    segment->id = header->epoch;
+    segment->first_position = header->first_position;
+    segment->next_position = header->first_position;
+    segment->first_block = header->first_block;
+    segment->next_block = header->first_block;
+    segment->prev_check = header->prev_check;
+    segment->last_check = header->prev_check;
+    segment->file_number = file->number;
+    segment->file_bytes = header->segment_bytes;
+    segment->end_offset = SP_RAW_HEADER_BYTES;
+    memcpy(segment->salt_key, header->salt_key, SP_HASH_BYTES);
+    return segment;
+}
+
+static sp_status check_follows(const struct local_log *log, const struct wal_file *file,
+                               struct sp_error *error) {
+    const struct sp_raw_header *header = &file->header;
+    if (header->first_block == log->head_block + 1 &&
+        header->first_position == log->head_position + 1 &&
+        header->prev_check == log->head_check) {
+        return SP_OK;
+    }
+    char path[RAW_PATH_BYTES];
+    local_raw_path(file->number, path);
+    return sp_error_set(error, SP_CORRUPT,
+                        "%s begins at event %llu, but the part before it ends at event %llu: "
+                        "acknowledged events are missing or damaged",
+                        path, (unsigned long long)header->first_position,
+                        (unsigned long long)log->head_position);
+}
+
+static sp_status say_damaged(const struct wal_file *file, const struct local_log *log,
+                             const struct sp_scan_result *result, struct sp_error *error) {
+    char path[RAW_PATH_BYTES];
+    local_raw_path(file->number, path);
+    return sp_error_set_at(error, SP_CORRUPT, result->end_offset,
+                           "%s: acknowledged data is damaged at offset %llu (%s), events from "
+                           "%llu on",
+                           path, (unsigned long long)result->end_offset,
+                           result->problem != NULL ? result->problem : "unreadable",
+                           (unsigned long long)log->head_position + 1);
+}
+
+/* Scans one raw segment into the list. */
+static sp_status recover_segment(struct recovery *recovery, const struct wal_file *file,
+                                 const struct wal_file *next, struct sp_scan_result *ret_result,
+                                 struct sp_error *error) {
+    struct local_log *log = recovery->log;
+    sp_status status = check_follows(log, file, error);
+    if (status != SP_OK) {
+        return status;
+    }
+    struct segment *segment = segment_of_raw(log, file);
+    if (segment == NULL || local_list_add(log, segment) != SP_OK) {
+        free(segment);
+        return sp_error_set(error, SP_NO_MEMORY, "segment");
+    }
+    recovery->segment = segment;
+    status = segment_open_files(segment, error);
+    if (status != SP_OK) {
+        return status;
+    }
+    struct sp_scan_chain chain = {.log_id = log->log_id,
+                                  .next_block = segment->first_block,
+                                  .next_position = segment->first_position,
+                                  .prev_check = segment->prev_check};
+    struct sp_scan scan = {.fs = log->fs,
+                           .file = segment->direct,
+                           .segment = &file->header,
+                           .block_bytes_max = log->options.block_bytes_max,
+                           .stop_offset = next != NULL ? next->header.prev_end : 0,
+                           .chain = &chain,
+                           .each = take_block,
+                           .context = recovery};
+    status = sp_scan_segment(&scan, ret_result, error);
+    segment->full = next != NULL;
+    if (status == SP_OK && ret_result->end == SP_SCAN_DAMAGED) {
+        return say_damaged(file, log, ret_result, error);
+    }
+    if (status == SP_CORRUPT) {
+        char path[RAW_PATH_BYTES];
+        local_raw_path(file->number, path);
+        return sp_error_prefix(error, status, "%s", path);
+    }
+    return status;
+}
+
+/* What a live writer has in flight is none of a reader's business. */
+static void hide_undurable(struct local_log *log, uint64_t durable_upto) {
+    if (!log->live_writer || durable_upto >= log->head_block) {
+        return;
+    }
+    while (log->head_block > durable_upto && log->segment_count > 0) {
+        struct segment *last = log->segments[log->segment_count - 1];
+        if (last->sealed != NULL || last->next_block == last->first_block) {
+            break;
+        }
+        last->next_block--;
+        last->next_position = last->blocks[last->next_block - last->first_block].first_position;
+        log->head_block--;
+        log->head_position = last->next_position - 1;
+    }
+}
+
+static sp_status check_checkpoint(const struct local_log *log, struct sp_error *error) {
+    if (log->live_writer || !log->expected.present || log->expected.size <= log->head_position) {
+        return SP_OK;
+    }
+    return sp_error_set(error, SP_CORRUPT,
+                        "the log ends at event %llu, but %s vouches for %llu: %llu acknowledged "
+                        "events are missing",
+                        (unsigned long long)log->head_position, SP_CHECKPOINT_PATH,
+                        (unsigned long long)log->expected.size,
+                        (unsigned long long)(log->expected.size - log->head_position));
+}
+
+static void note_cut(struct local_log *log, const struct wal_file *file,
+                     const struct sp_scan_result *result) {
+    log->cut.cut = true;
+    log->cut.cut_bytes = result->junk_bytes;
+    log->cut.cut_offset = result->end_offset;
+    local_raw_path(file->number, log->cut.cut_file);
+}
+
+/* Files that are neither live nor whole spares go back to be zeroed; the others are spares. */
+static void adopt_spares(struct local_log *log, const struct wal_listing *listing) {
+    for (size_t i = listing->live_count; i < listing->count; i++) {
+        const struct wal_file *file = &listing->files[i];
+        struct spare spare = {.file_number = file->number, .bytes = file->bytes};
+        uint64_t least = (uint64_t)log->options.block_bytes_max + SP_RAW_HEADER_BYTES;
+        if (file->bytes != 0 && file->bytes < least) {
+            char path[RAW_PATH_BYTES]; /* made under other settings: too small to be of use */
+            local_raw_path(file->number, path);
+            (void)log->fs->ops->unlink(log->fs, path, NULL);
+        } else if (file->bytes == 0) {
+            spare.bytes = file->header.segment_bytes;
+            sp_buf_add(&log->recycle, &spare, sizeof(spare));
+        } else if (log->spare_count < SPARES_MAX) {
+            log->spares[log->spare_count++] = spare;
+        } else {
+            sp_buf_add(&log->recycle, &spare, sizeof(spare));
+        }
+    }
+    log->next_file_number = listing->number_max + 1;
+}
+
+/* The next spare is twice the largest segment there is, up to the maximum. */
+static void choose_spare_bytes(struct local_log *log) {
+    uint64_t largest = log->options.segment_bytes_min / 2;
+    for (size_t i = 0; i < log->segment_count; i++) {
+        largest = log->segments[i]->file_bytes > largest ? log->segments[i]->file_bytes : largest;
+        /* A sealed file tells how large its raw one was no more: assume growth has ended. */
+        largest = log->segments[i]->sealed != NULL && i >= 5 ? log->options.segment_bytes_max
+                                                             : largest;
+    }
+    for (uint32_t i = 0; i < log->spare_count; i++) {
+        largest = log->spares[i].bytes > largest ? log->spares[i].bytes : largest;
+    }
+    uint64_t doubled = largest * 2;
+    log->next_spare_bytes =
+        doubled > log->options.segment_bytes_max ? log->options.segment_bytes_max : doubled;
+}
+
+/* Everything recovered is durable: it was read past the cache, from the device. */
+static void adopt_head(struct local_log *log) {
+    log->durable_block = log->head_block;
+    log->durable_position = log->head_position;
+}
+
+static sp_status recover_all(struct recovery *recovery, const struct wal_listing *listing,
+                             bool *ret_torn, struct sp_error *error) {
+    struct local_log *log = recovery->log;
+    struct sp_scan_result result = {.end = SP_SCAN_CLEAN};
+    for (size_t i = 0; i < listing->live_count; i++) {
+        const struct wal_file *file = &listing->files[i];
+        const struct wal_file *next = i + 1 < listing->live_count ? file + 1 : NULL;
+        sp_status status = recover_segment(recovery, file, next, &result, error);
+        if (status != SP_OK) {
+            return status;
+        }
+    }
+    *ret_torn = listing->live_count > 0 && result.end == SP_SCAN_TORN;
+    if (*ret_torn && !log->live_writer) {
+        note_cut(log, &listing->files[listing->live_count - 1], &result);
+    }
+    hide_undurable(log, result.durable_upto);
+    adopt_head(log);
+    return check_checkpoint(log, error);
+}
+
+/* Makes the log ready for appending: a spare, and, behind a torn write, a new segment. */
+static sp_status make_ready(struct local_log *log, const struct wal_listing *listing, bool torn,
+                            struct sp_error *error) {
+    adopt_spares(log, listing);
+    choose_spare_bytes(log);
+    bool need_segment = local_active(log) == NULL || torn;
+    if (!need_segment) {
+        return SP_OK;
+    }
+    sp_status status = log->spare_count > 0 ? SP_OK : local_spare_make(log, error);
+    if (status == SP_OK) {
+        status = local_rotate(log, error);
+    }
+    return status;
+}
+
+sp_status local_recover(struct sp_log *base, sp_log_recover_fn *each, void *context,
+                        struct sp_error *error) {
+    struct local_log *log = local_of(base);
+    sp_require(!log->recovered);
+    struct recovery recovery = {.log = log, .each = each, .context = context};
+    struct wal_listing listing;
+    uint64_t sealed_epoch =
+        log->segment_count > 0 ? log->segments[log->segment_count - 1]->id : 0;
+    sp_status status = wal_list(log->fs, log->uuid, sealed_epoch, &listing, error);
+    if (status != SP_OK) {
+        return status;
+    }
+    bool torn = false;
+    status = recover_all(&recovery, &listing, &torn, error);
+    status = status == SP_OK ? local_tree_start(log, error) : status;
+    if (status == SP_OK && !log->options.read_only) {
+        status = make_ready(log, &listing, torn, error);
+    }
+    wal_listing_fini(&listing);
+    log->recovered = status == SP_OK;
+    if (status != SP_OK) {
+        local_fail(log, status, error);
+    }
+    return status;
+}

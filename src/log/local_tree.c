@@ -1,0 +1,381 @@
+/*
+ * The Merkle worker follows the durable head, off the acknowledgement path: it reads the blocks, from memory
+ * where it keeps up, and adds one leaf an event. What it has reached is published for block headers,
+ * sealing and the checkpoint.
+ *
+ * The checkpoint file says how many events the log had and what their root was. It is written at most once
+ * a period; a log that is shorter than its checkpoint, or whose tree differs at its size, has lost or
+ * changed acknowledged events, and is refused.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/base64.h"
+#include "base/wire.h"
+#include "log/local_int.h"
+
+enum {
+    TREE_BATCH_EVENTS = 4096, /* enough to be worth waking a thread */
+    TREE_LAG_US = 5000,       /* and no later than this */
+    ROOT_BASE64_BYTES = 44,
+};
+
+static sp_status grow(void **array, size_t *capacity, size_t count, size_t item_bytes) {
+    if (count < *capacity) {
+        return SP_OK;
+    }
+    size_t wanted = *capacity == 0 ? 1024 : *capacity * 2;
+    void *grown = realloc(*array, wanted * item_bytes);
+    if (grown == NULL) {
+        return SP_NO_MEMORY;
+    }
+    *array = grown;
+    *capacity = wanted;
+    return SP_OK;
+}
+
+/* The checkpoint that was there when the log was opened names this size: the roots must agree. */
+static sp_status compare_expected(struct local_log *log, struct sp_error *error) {
+    uint8_t root[SP_HASH_BYTES];
+    if (!log->expected.present || log->tree.size != log->expected.size) {
+        return SP_OK;
+    }
+    sp_tree_root(&log->tree, root);
+    log->expected.present = false;
+    if (memcmp(root, log->expected.root, SP_HASH_BYTES) != 0) {
+        return sp_error_set(error, SP_CORRUPT,
+                            "the first %llu events are not those that %s vouches for: run verify",
+                            (unsigned long long)log->tree.size, SP_CHECKPOINT_PATH);
+    }
+    return SP_OK;
+}
+
+static sp_status add_event(struct local_log *log, struct segment *segment,
+                           struct sp_salter *salter, const struct sp_record *record) {
+    uint8_t leaf[SP_HASH_BYTES];
+    sp_leaf_hash(salter, record, leaf);
+    void *tags = segment->tags;
+    void *tiles = segment->tiles;
+    sp_status status = grow(&tags, &segment->tag_capacity, segment->tag_count, sizeof(uint16_t));
+    segment->tags = tags;
+    if (status == SP_OK) {
+        status = grow(&tiles, &segment->tile_capacity, segment->tile_count, SP_HASH_BYTES);
+        segment->tiles = tiles;
+    }
+    if (status != SP_OK) {
+        return status;
+    }
+    memcpy(&segment->tags[segment->tag_count++], leaf, sizeof(uint16_t));
+    if (sp_tree_add(&log->tree, leaf, segment->tiles[segment->tile_count])) {
+        segment->tile_count++;
+    }
+    return compare_expected(log, NULL);
+}
+
+static sp_status add_block(struct local_log *log, struct segment *segment,
+                           const struct sp_log_chunk *chunk, struct sp_error *error) {
+    struct sp_salter salter;
+    sp_salter_init(&salter, segment->salt_key);
+    struct sp_block_walk walk = sp_block_walk_of(chunk->body, chunk->first_position);
+    struct sp_record record;
+    sp_status status;
+    while ((status = sp_block_walk_next(&walk, &record)) == SP_OK) {
+        if (record.kind != SP_RECORD_EVENT) {
+            continue;
+        }
+        status = add_event(log, segment, &salter, &record);
+        if (status != SP_OK) {
+            return sp_error_set(error, status, "Merkle tree at event %llu: %s",
+                                (unsigned long long)record.position,
+                                status == SP_CORRUPT ? "differs from the checkpoint: run verify"
+                                                     : sp_status_text(status));
+        }
+    }
+    return status == SP_END ? SP_OK : status;
+}
+
+static void publish(struct local_log *log, uint64_t block, struct segment *segment) {
+    uint8_t root[SP_HASH_BYTES];
+    sp_tree_root(&log->tree, root);
+    segment->tree_end = log->tree;
+    pthread_mutex_lock(&log->mutex);
+    log->tree_block = block;
+    log->published.size = log->tree.size;
+    memcpy(log->published.root, root, SP_HASH_BYTES);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+/* Adds one block; what was reached is published now and then, and at the end of each segment. */
+static sp_status follow_block(struct background_job *job, uint64_t block,
+                              struct segment **segment) {
+    struct local_log *log = job->log;
+    struct sp_log_chunk chunk;
+    struct segment *before = *segment;
+    sp_status status =
+        local_reader_block(log->tree_reader, block, &chunk, segment, &job->error);
+    if (status != SP_OK) {
+        return status;
+    }
+    if (before != NULL && before != *segment) {
+        publish(log, block - 1, before);
+    }
+    if (block == (*segment)->first_block) {
+        (*segment)->tree_start = log->tree;
+    }
+    status = add_block(log, *segment, &chunk, &job->error);
+    if (status == SP_OK && (block == job->target_block || block % 64 == 0)) {
+        publish(log, block, *segment);
+    }
+    return status;
+}
+
+static void tree_work(struct sp_job *base) {
+    struct background_job *job = (struct background_job *)base;
+    struct segment *segment = NULL; /* stays in the list as long as the tree has not passed it */
+    job->status = SP_OK;
+    uint64_t block = job->log->tree_block + 1;
+    while (job->status == SP_OK && block <= job->target_block) {
+        job->status = follow_block(job, block++, &segment);
+    }
+}
+
+/* A tree that cannot go on would let the log grow unproven: the log ends with it. */
+static void tree_done(struct sp_job *base) {
+    struct background_job *job = (struct background_job *)base;
+    job->busy = false;
+    if (job->status != SP_OK) {
+        local_fail(job->log, job->status, &job->error);
+    }
+}
+
+void local_tree_upkeep(struct local_log *log, bool now) {
+    if (log->tree_job.busy || log->durable_block <= log->tree_asked || log->state != SP_OK) {
+        return;
+    }
+    uint64_t time_us = local_now_us(log);
+    bool many = log->durable_position - log->published.size >= TREE_BATCH_EVENTS;
+    if (!now && !many && time_us - log->tree_asked_us < TREE_LAG_US) {
+        return;
+    }
+    log->tree_asked = log->durable_block;
+    log->tree_asked_us = time_us;
+    log->tree_job.busy = true;
+    log->tree_job.target_block = log->durable_block;
+    log->tree_job.job.work = tree_work;
+    log->tree_job.job.done = tree_done;
+    sp_worker_submit(log->tree_worker, &log->tree_job.job);
+}
+
+/* The tree begins where sealing ended: the last sealed file has its right edge. */
+sp_status local_tree_start(struct local_log *log, struct sp_error *error) {
+    sp_tree_init(&log->tree);
+    log->tree_block = log->begin_block - 1;
+    struct sp_log_sealed *last = NULL;
+    for (size_t i = 0; i < log->segment_count; i++) {
+        last = log->segments[i]->sealed != NULL ? log->segments[i]->sealed : last;
+    }
+    if (last != NULL) {
+        struct sp_buf edges;
+        sp_buf_init(&edges, 2 * sizeof(struct sp_tree));
+        sp_status status = sp_log_sealed_section_all(last, SP_SECTION_TREE, &edges, error);
+        size_t start = status == SP_OK && edges.len >= 8
+                           ? sp_tree_packed_bytes(sp_get_u64(edges.data))
+                           : 0;
+        bool fine = start > 0 && start <= edges.len &&
+                    sp_tree_unpack(&log->tree, edges.data + start, edges.len - start) &&
+                    log->tree.size == sp_log_sealed_footer(last)->last_position;
+        sp_buf_fini(&edges);
+        if (status == SP_OK && !fine) {
+            status = sp_error_set(error, SP_CORRUPT, "Merkle edge of the last sealed segment");
+        }
+        if (status != SP_OK) {
+            return status;
+        }
+        log->tree_block = sp_log_sealed_footer(last)->last_block;
+    }
+    log->tree_asked = log->tree_block;
+    log->published.size = log->tree.size;
+    sp_tree_root(&log->tree, log->published.root);
+    if (log->expected.present && log->expected.size < log->tree.size) {
+        log->expected.present = false; /* within what is sealed: verify compares it */
+    }
+    return compare_expected(log, error);
+}
+
+/* Brings the tree to the durable head and waits for it. */
+static sp_status finish_tree(struct local_log *log, struct sp_error *error) {
+    while (log->state == SP_OK && (log->tree_job.busy || log->tree_asked < log->durable_block)) {
+        local_tree_upkeep(log, true);
+        if (log->options.inline_jobs) {
+            (void)sp_worker_run(log->tree_worker);
+        } else {
+            sp_worker_wait(log->tree_worker, -1);
+        }
+        sp_worker_poll(log->tree_worker);
+    }
+    if (log->state != SP_OK && error != NULL) {
+        *error = log->failure;
+    }
+    return log->state;
+}
+
+/* A read-only log has no worker: the tree is computed here when it is asked for. */
+static sp_status finish_tree_here(struct local_log *log, struct sp_error *error) {
+    struct background_job *job = &log->tree_job;
+    job->target_block = log->durable_block;
+    tree_work(&job->job);
+    if (job->status != SP_OK && error != NULL) {
+        *error = job->error;
+    }
+    return job->status;
+}
+
+sp_status local_tree(struct sp_log *base, bool all, struct sp_log_tree *ret_tree,
+                     struct sp_error *error) {
+    struct local_log *log = local_of(base);
+    sp_status status = SP_OK;
+    if (all) {
+        status = log->options.read_only ? finish_tree_here(log, error) : finish_tree(log, error);
+    }
+    if (status == SP_OK) {
+        pthread_mutex_lock(&log->mutex);
+        *ret_tree = log->published;
+        pthread_mutex_unlock(&log->mutex);
+    }
+    return status;
+}
+
+sp_status local_leaf(struct sp_log *base, const struct sp_record *record,
+                     uint8_t ret_hash[SP_HASH_BYTES], struct sp_error *error) {
+    struct local_log *log = local_of(base);
+    struct sp_salter salter;
+    pthread_mutex_lock(&log->mutex);
+    const struct segment *segment = local_find_position_locked(log, record->position);
+    if (segment != NULL) {
+        sp_salter_init(&salter, segment->salt_key);
+    }
+    pthread_mutex_unlock(&log->mutex);
+    if (segment == NULL) {
+        return sp_error_set(error, SP_NOT_FOUND, "event %llu is not in the log",
+                            (unsigned long long)record->position);
+    }
+    sp_leaf_hash(&salter, record, ret_hash);
+    return SP_OK;
+}
+
+/*
+ * The text is the body of a C2SP checkpoint (tlog-checkpoint): origin, size, root. Signature lines may
+ * follow one day, after an empty line.
+ */
+static void checkpoint_encode(const struct local_log *log, const struct sp_log_tree *tree,
+                              struct sp_buf *to) {
+    static const char digits[] = "0123456789abcdef";
+    sp_buf_add_str(to, SP_STR("spoor/"));
+    for (int i = 0; i < 16; i++) {
+        sp_buf_add_byte(to, (uint8_t)digits[log->uuid[i] >> 4]);
+        sp_buf_add_byte(to, (uint8_t)digits[log->uuid[i] & 15]);
+    }
+    sp_buf_add_byte(to, '\n');
+    sp_buf_add_u64(to, tree->size);
+    sp_buf_add_byte(to, '\n');
+    sp_base64_add(to, sp_str_of(tree->root, SP_HASH_BYTES));
+    sp_buf_add_byte(to, '\n');
+}
+
+static sp_str take_line(sp_str *rest) {
+    size_t len = 0;
+    while (len < rest->len && rest->ptr[len] != '\n') {
+        len++;
+    }
+    sp_str line = sp_str_of(rest->ptr, len);
+    *rest = sp_str_from_byte(*rest, len < rest->len ? len + 1 : len);
+    return line;
+}
+
+static bool parse_size(sp_str line, uint64_t *ret_size) {
+    uint64_t size = 0;
+    if (line.len == 0 || line.len > 19) {
+        return false;
+    }
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.ptr[i] < '0' || line.ptr[i] > '9') {
+            return false;
+        }
+        size = size * 10 + (uint64_t)(line.ptr[i] - '0');
+    }
+    *ret_size = size;
+    return true;
+}
+
+sp_status local_checkpoint_load(struct sp_fs *fs, struct checkpoint *ret_checkpoint,
+                                struct sp_error *error) {
+    struct sp_buf text;
+    struct sp_buf root;
+    sp_buf_init(&text, CHECKPOINT_BYTES_MAX);
+    sp_buf_init(&root, CHECKPOINT_BYTES_MAX);
+    struct checkpoint checkpoint = {.present = false};
+    sp_status status = sp_fs_read_all(fs, SP_CHECKPOINT_PATH, &text, error);
+    if (status == SP_OK) {
+        sp_str rest = sp_buf_str(&text);
+        (void)take_line(&rest);
+        bool fine = parse_size(take_line(&rest), &checkpoint.size);
+        sp_str encoded = take_line(&rest);
+        fine = fine && encoded.len == ROOT_BASE64_BYTES && rest.len == 0 &&
+               sp_base64_decode(&root, encoded) && root.len == SP_HASH_BYTES;
+        if (fine) {
+            memcpy(checkpoint.root, root.data, SP_HASH_BYTES);
+            checkpoint.present = true;
+        } else {
+            status = sp_error_set(error, SP_CORRUPT, "%s: damaged", SP_CHECKPOINT_PATH);
+        }
+    }
+    sp_buf_fini(&text);
+    sp_buf_fini(&root);
+    if (status == SP_OK || status == SP_NOT_FOUND) {
+        *ret_checkpoint = checkpoint;
+    }
+    return status;
+}
+
+static void checkpoint_work(struct sp_job *base) {
+    struct background_job *job = (struct background_job *)base;
+    job->status = job->content.status != SP_OK
+                      ? job->content.status
+                      : sp_fs_replace(job->log->fs, SP_CHECKPOINT_PATH, sp_buf_str(&job->content),
+                                      &job->error);
+}
+
+static void checkpoint_done(struct sp_job *base) {
+    struct background_job *job = (struct background_job *)base;
+    job->busy = false;
+    if (job->status == SP_OK) {
+        job->log->checkpoint_size = job->number;
+    } else {
+        job->log->background = job->status;
+    }
+}
+
+void local_checkpoint_upkeep(struct local_log *log, bool now) {
+    struct background_job *job = &log->checkpoint_job;
+    if (job->busy || log->state != SP_OK || log->expected.present) {
+        return;
+    }
+    uint64_t time_us = local_now_us(log);
+    if (!now && time_us - log->checkpoint_us < log->options.checkpoint_period_us) {
+        return;
+    }
+    pthread_mutex_lock(&log->mutex);
+    struct sp_log_tree tree = log->published;
+    pthread_mutex_unlock(&log->mutex);
+    if (tree.size <= log->checkpoint_size) {
+        return;
+    }
+    log->checkpoint_us = time_us;
+    sp_buf_reset(&job->content);
+    checkpoint_encode(log, &tree, &job->content);
+    job->number = tree.size;
+    job->busy = true;
+    job->job.work = checkpoint_work;
+    job->job.done = checkpoint_done;
+    sp_worker_submit(log->prepare_worker, &job->job);
+}

@@ -1,0 +1,272 @@
+/*
+ * The way of a block to the disk.
+ *
+ * Happy path: append fills in the header and, with nothing in flight and little to write, writes at once on
+ * the caller's thread: a hand-over to another thread would cost as much as the device. A large block goes
+ * to the sync worker, and the caller gathers the next one meanwhile. Writes finish in order.
+ *
+ * What can go wrong: a failed write ends the log. The bytes may or may not be on the disk, and a second
+ * try could report success for pages the kernel has dropped; only a new recovery can tell.
+ */
+#include <stdlib.h>
+
+#include "log/local_int.h"
+
+uint64_t local_now_us(const struct local_log *log) {
+    return log->options.clock.monotonic_ns(log->options.clock.context) / 1000;
+}
+
+void local_fail(struct local_log *log, sp_status status, const struct sp_error *error) {
+    sp_require(status != SP_OK);
+    if (log->state == SP_OK) {
+        log->state = status;
+        log->failure = error != NULL ? *error : (struct sp_error){.status = status};
+    }
+}
+
+static sp_status say_failed(const struct local_log *log, struct sp_error *error) {
+    if (error != NULL) {
+        *error = log->failure;
+        error->status = SP_FAILED;
+    }
+    return sp_error_prefix(error, SP_FAILED, "the log has failed");
+}
+
+struct sp_blob *sp_log_block_new(size_t body_bytes_max) {
+    return sp_blob_new(sp_block_stored_bytes(body_bytes_max), SP_BLOCK_ALIGN);
+}
+
+/* Keeps a durable block in memory for readers and the Merkle worker. Takes over the reference. */
+static void tail_push_locked(struct local_log *log, struct sp_blob *blob, uint64_t block) {
+    while (log->tail_count > 0 && (log->tail_count == log->tail_capacity ||
+                                   log->tail_bytes + blob->len > log->options.tail_bytes_max)) {
+        struct tail_entry *oldest = &log->tail[log->tail_start];
+        log->tail_bytes -= oldest->blob->capacity;
+        sp_blob_unref(oldest->blob);
+        log->tail_start = (log->tail_start + 1) % log->tail_capacity;
+        log->tail_count--;
+    }
+    uint32_t at = (log->tail_start + log->tail_count) % log->tail_capacity;
+    log->tail[at] = (struct tail_entry){.blob = blob, .block = block};
+    log->tail_count++;
+    log->tail_bytes += blob->capacity;
+}
+
+void local_write_done(struct sp_job *job) {
+    struct write_op *op = (struct write_op *)job;
+    struct local_log *log = op->log;
+    op->busy = false;
+    log->writes_in_flight--;
+    if (op->status != SP_OK) {
+        local_fail(log, op->status, &op->error);
+    }
+    if (log->state != SP_OK || op->block == 0) {
+        sp_blob_unref(op->blob);
+        return;
+    }
+    pthread_mutex_lock(&log->mutex);
+    sp_invariant(op->block == log->durable_block + 1);
+    log->durable_block = op->block;
+    log->durable_position = op->last_position;
+    tail_push_locked(log, op->blob, op->block);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+static void write_work(struct sp_job *job) {
+    struct write_op *op = (struct write_op *)job;
+    op->status = op->log->fs->ops->write_durable(op->file, op->blob->data, op->len, op->offset,
+                                                 &op->error);
+}
+
+static struct write_op *take_op(struct local_log *log) {
+    for (int i = 0; i < WRITES_MAX; i++) {
+        if (!log->writes[i].busy) {
+            log->writes[i] = (struct write_op){
+                .job = {.work = write_work, .done = local_write_done}, .log = log, .busy = true};
+            return &log->writes[i];
+        }
+    }
+    sp_never();
+}
+
+/* Small and alone: written here and now. Otherwise by the worker, in order. */
+static void start(struct local_log *log, struct write_op *op) {
+    bool here = log->writes_in_flight == 0 && op->len <= INLINE_BYTES_MAX;
+    log->writes_in_flight++;
+    if (here || log->options.inline_jobs) {
+        write_work(&op->job);
+        local_write_done(&op->job);
+    } else {
+        sp_worker_submit(log->sync_worker, &op->job);
+    }
+}
+
+sp_status local_write_header(struct local_log *log, struct segment *segment,
+                             const struct sp_raw_header *header, struct sp_error *error) {
+    struct sp_blob *blob = sp_blob_new(SP_RAW_HEADER_BYTES, SP_BLOCK_ALIGN);
+    if (blob == NULL) {
+        return sp_error_set(error, SP_NO_MEMORY, "segment header");
+    }
+    sp_raw_header_encode(header, blob->data);
+    blob->len = SP_RAW_HEADER_BYTES;
+    struct write_op *op = take_op(log);
+    op->file = segment->direct;
+    op->blob = blob;
+    op->len = SP_RAW_HEADER_BYTES;
+    start(log, op);
+    return log->state == SP_OK ? SP_OK : say_failed(log, error);
+}
+
+static uint32_t blocks_in_flight(const struct local_log *log) {
+    uint32_t count = 0;
+    for (int i = 0; i < WRITES_MAX; i++) {
+        count += log->writes[i].busy && log->writes[i].block != 0 ? 1 : 0;
+    }
+    return count;
+}
+
+static bool active_has_room(struct local_log *log) {
+    const struct segment *active = local_active(log);
+    return active != NULL &&
+           active->file_bytes - active->end_offset >= log->options.block_bytes_max;
+}
+
+sp_status local_ready(struct sp_log *base, struct sp_error *error) {
+    struct local_log *log = local_of(base);
+    if (log->state != SP_OK) {
+        return say_failed(log, error);
+    }
+    if (log->options.read_only) {
+        return sp_error_set(error, SP_DENIED, "the log is open read-only");
+    }
+    if (blocks_in_flight(log) >= BLOCKS_IN_FLIGHT_MAX) {
+        return SP_BUSY;
+    }
+    if (active_has_room(log) || log->spare_count > 0) {
+        return SP_OK;
+    }
+    if (!log->spare_job.busy && log->spare_job.status != SP_OK &&
+        local_now_us(log) < log->spare_retry_us) {
+        if (error != NULL) {
+            *error = log->spare_job.error;
+        }
+        return log->spare_job.status;
+    }
+    local_spare_upkeep(log);
+    if (log->options.inline_jobs) {
+        while (sp_worker_run(log->prepare_worker)) {
+            sp_worker_poll(log->prepare_worker);
+        }
+        return log->spare_count > 0 ? SP_OK : local_ready(base, error);
+    }
+    return SP_BUSY;
+}
+
+/* Fills in what only the driver knows. */
+static struct sp_block_header make_header(struct local_log *log, const struct segment *segment,
+                                          const struct sp_log_block *block) {
+    struct sp_block_header header = {
+        .log_id = log->log_id,
+        .epoch = segment->id,
+        .file_offset = segment->end_offset,
+        .number = log->head_block + 1,
+        .first_position = block->first_position,
+        .event_count = block->event_count,
+        .record_count = block->record_count,
+        .body_bytes = block->body_bytes,
+        .durable_upto = log->durable_block,
+        .prev_check = log->head_check,
+        .recorded_us = block->recorded_us,
+    };
+    pthread_mutex_lock(&log->mutex);
+    header.tree_size = log->published.size;
+    memcpy(header.tree_root, log->published.root, SP_HASH_BYTES);
+    pthread_mutex_unlock(&log->mutex);
+    return header;
+}
+
+/* Enters the block into the segment's table; readers see it once it is durable. */
+static sp_status enter_block(struct local_log *log, struct segment *segment,
+                             const struct sp_block_header *header, size_t stored) {
+    pthread_mutex_lock(&log->mutex);
+    sp_status status =
+        segment_add_block(segment, header->first_position, segment->end_offset, stored);
+    if (status == SP_OK) {
+        segment->next_position = header->first_position + header->event_count;
+        segment->last_check = header->check;
+        segment->last_recorded_us = header->recorded_us;
+    }
+    pthread_mutex_unlock(&log->mutex);
+    return status;
+}
+
+sp_status local_append(struct sp_log *base, uint64_t expected_head,
+                       const struct sp_log_block *block, struct sp_error *error) {
+    struct local_log *log = local_of(base);
+    if (log->state != SP_OK) {
+        return say_failed(log, error);
+    }
+    if (expected_head != log->head_block) {
+        return sp_error_set(error, SP_CONFLICT, "the head is block %llu, not %llu",
+                            (unsigned long long)log->head_block, (unsigned long long)expected_head);
+    }
+    size_t stored = sp_block_stored_bytes(block->body_bytes);
+    sp_require(stored <= log->options.block_bytes_max && block->blob->capacity >= stored);
+    sp_require(block->first_position == log->head_position + 1);
+    struct segment *segment = local_active(log);
+    if (segment == NULL || segment->file_bytes - segment->end_offset < stored) {
+        sp_status status = local_rotate(log, error);
+        if (status != SP_OK) {
+            local_fail(log, status, error);
+            return status;
+        }
+        segment = local_active(log);
+    }
+    uint64_t offset = segment->end_offset;
+    struct sp_block_header header = make_header(log, segment, block);
+    sp_block_finish(block->blob->data, &header);
+    block->blob->len = stored;
+    if (enter_block(log, segment, &header, stored) != SP_OK) {
+        return sp_error_set(error, SP_NO_MEMORY, "block table");
+    }
+    log->head_block = header.number;
+    log->head_check = header.check;
+    log->head_position += header.event_count;
+    struct write_op *op = take_op(log);
+    op->file = segment->direct;
+    op->blob = sp_blob_ref(block->blob);
+    op->offset = offset;
+    op->len = stored;
+    op->block = header.number;
+    op->last_position = log->head_position;
+    start(log, op);
+    return SP_OK;
+}
+
+void local_poll(struct sp_log *base, struct sp_log_progress *ret_progress) {
+    struct local_log *log = local_of(base);
+    if (!log->options.read_only) {
+        sp_worker_poll(log->sync_worker);
+        sp_worker_poll(log->prepare_worker);
+        sp_worker_poll(log->seal_worker);
+        sp_worker_poll(log->tree_worker);
+    }
+    *ret_progress = (struct sp_log_progress){
+        .head_block = log->head_block,
+        .durable_block = log->durable_block,
+        .durable_position = log->durable_position,
+        .state = log->state,
+    };
+}
+
+void local_wait(struct sp_log *base, int timeout_ms) {
+    struct local_log *log = local_of(base);
+    if (log->options.read_only || log->options.inline_jobs) {
+        return;
+    }
+    if (log->writes_in_flight > 0) {
+        sp_worker_wait(log->sync_worker, timeout_ms);
+    } else if (log->spare_job.busy) {
+        sp_worker_wait(log->prepare_worker, timeout_ms);
+    }
+}
