@@ -73,8 +73,10 @@ struct sp_fs_ops {
     sp_status (*truncate)(struct sp_file *file, uint64_t size, struct sp_error *error);
     /* A hint: the page cache may forget (advice false) or should fetch (true) this range. */
     void (*advise)(struct sp_file *file, uint64_t offset, uint64_t len, bool will_need);
-    /* Takes an exclusive advisory lock that dies with the process. SP_BUSY where another has it. On a file
-     * that is open for reading only it takes nothing and only asks: SP_BUSY or SP_OK. */
+    /*
+     * Takes an exclusive advisory lock that dies with the process. SP_BUSY where another has it. On
+     * a file that is open for reading only it takes nothing and only asks: SP_BUSY or SP_OK.
+     */
     sp_status (*lock)(struct sp_file *file, struct sp_error *error);
 
     sp_status (*rename)(struct sp_fs *fs, const char *from, const char *to, struct sp_error *error);

@@ -434,12 +434,21 @@ static void test_lock_excludes(void **state) {
     other->ops->destroy(other);
 }
 
-static void test_lock_needs_a_writer(void **state) {
-    struct sp_fs *fs = fs_of(state);
+/* Open for reading only, a file asks for the lock and never takes it. */
+static void test_reader_only_asks_for_the_lock(void **state) {
+    struct world *world = *state;
+    struct sp_fs *fs = world->fs;
     make_file(fs, "LOCK", "");
-    struct sp_file *file = open_file(fs, "LOCK", SP_FS_READ);
-    assert_int_equal(fs->ops->lock(file, NULL), SP_DENIED);
-    fs->ops->close(file);
+    struct sp_fs *reading = mount(world, true);
+    struct sp_file *reader = open_file(reading, "LOCK", SP_FS_READ);
+    struct sp_file *writer = open_file(fs, "LOCK", SP_FS_READ | SP_FS_WRITE);
+    assert_int_equal(reading->ops->lock(reader, NULL), SP_OK);
+    assert_int_equal(fs->ops->lock(writer, NULL), SP_OK);
+    assert_int_equal(reading->ops->lock(reader, NULL), SP_BUSY);
+    fs->ops->close(writer);
+    assert_int_equal(reading->ops->lock(reader, NULL), SP_OK);
+    reading->ops->close(reader);
+    reading->ops->destroy(reading);
 }
 
 static void test_read_only_changes_nothing(void **state) {
@@ -531,7 +540,7 @@ static const struct CMUnitTest cases[] = {
     CASE(test_unlink),
     CASE(test_list),
     CASE(test_lock_excludes),
-    CASE(test_lock_needs_a_writer),
+    CASE(test_reader_only_asks_for_the_lock),
     CASE(test_read_only_changes_nothing),
     CASE(test_replace),
     CASE(test_read_all_is_limited),

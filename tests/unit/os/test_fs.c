@@ -43,9 +43,14 @@ static struct sp_fs *open_root(void) {
     return fs;
 }
 
+enum { PATH_SIZE = 256 };
+
+/* The absolute path of a name within the root; good until the next but one call. */
 static const char *below(const char *name) {
-    static char path[512];
-    (void)snprintf(path, sizeof(path), "%s/%s", root, name);
+    static char paths[2][PATH_SIZE];
+    static unsigned turn;
+    char *path = paths[turn++ % 2];
+    (void)snprintf(path, PATH_SIZE, "%.64s/%.160s", root, name);
     return path;
 }
 
@@ -66,8 +71,7 @@ static void test_folder_is_made_on_demand(void **state) {
     (void)state;
     struct sp_fs *fs = NULL;
     struct sp_error error;
-    char folder[128];
-    (void)snprintf(folder, sizeof(folder), "%s", below("data"));
+    const char *folder = below("data");
     assert_int_equal(sp_fs_posix_open(folder, false, false, &fs, &error), SP_NOT_FOUND);
     assert_non_null(strstr(error.text, folder));
     assert_non_null(strstr(error.text, "No such file"));
@@ -104,8 +108,7 @@ static void test_folder_must_be_one(void **state) {
 static void test_folder_may_move(void **state) {
     (void)state;
     struct sp_fs *fs = NULL;
-    char from[128];
-    (void)snprintf(from, sizeof(from), "%s", below("from"));
+    const char *from = below("from");
     assert_int_equal(sp_fs_posix_open(from, true, false, &fs, NULL), SP_OK);
     assert_int_equal(rename(from, below("to")), 0);
     assert_int_equal(sp_fs_replace(fs, "f", SP_STR("x"), NULL), SP_OK);
@@ -138,8 +141,7 @@ static void test_long_folder_does_not_hide_the_cause(void **state) {
     char name[151];
     memset(name, 'd', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
-    char folder[256];
-    (void)snprintf(folder, sizeof(folder), "%s", below(name));
+    const char *folder = below(name);
     struct sp_fs *fs = NULL;
     assert_int_equal(sp_fs_posix_open(folder, true, false, &fs, NULL), SP_OK);
     struct sp_error error;
