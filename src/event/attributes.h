@@ -6,7 +6,7 @@
  * Several spellings of one attribute in one event: the canonical one wins, else the first in the order
  * of the table in attributes.c (which is that of the documentation). The others stay in the event as
  * extensions under their own names: somebody who sends `source` and `agent_id` reads both. Empty text
- * says nothing: any other spelling wins over it, and it is not kept.
+ * says nothing: any other spelling wins over it.
  */
 #ifndef SP_EVENT_ATTRIBUTES_H
 #define SP_EVENT_ATTRIBUTES_H

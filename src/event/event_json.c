@@ -136,8 +136,21 @@ static sp_status check_strict_extension(const struct reading *r, const struct me
     return SP_OK;
 }
 
-static sp_status read_extension(struct reading *r, const struct member *m) {
+/* The member as an extension: text, or JSON as it stands. A null has no value. */
+static struct sp_extension extension_of(struct reading *r, const struct member *m) {
     struct sp_extension extension = {.name = m->name, .kind = SP_VALUE_JSON, .value = m->raw};
+    if (m->token.type == SP_JSON_STRING) {
+        extension.kind = SP_VALUE_STRING;
+        extension.value = text_of(r, m->token);
+    } else if (m->token.type == SP_JSON_NULL) {
+        extension.value = sp_str_of(NULL, 0);
+    } else if (m->token.type == SP_JSON_OBJECT && read_base64(r, m->raw, &extension.value)) {
+        extension.kind = SP_VALUE_STRING;
+    }
+    return extension;
+}
+
+static sp_status read_extension(struct reading *r, const struct member *m) {
     for (unsigned i = 0; i < r->event->extension_count; i++) {
         if (sp_str_eq(r->event->extensions[i].name, m->name)) {
             return wrong(r, m->name, m->raw.ptr, "the name twice", "it once");
@@ -149,16 +162,9 @@ static sp_status read_extension(struct reading *r, const struct member *m) {
             return status;
         }
     }
-    if (m->token.type == SP_JSON_STRING) {
-        extension.kind = SP_VALUE_STRING;
-        extension.value = text_of(r, m->token);
-    } else if (m->token.type == SP_JSON_NULL) {
-        /* Kept for now, so that the same name again is noticed. */
-        extension.value = sp_str_of(NULL, 0);
-        r->has_null = true;
-    } else if (m->token.type == SP_JSON_OBJECT && read_base64(r, m->raw, &extension.value)) {
-        extension.kind = SP_VALUE_STRING;
-    }
+    struct sp_extension extension = extension_of(r, m);
+    /* One without a value stays for now, so that the same name again is noticed. */
+    r->has_null |= extension.value.ptr == NULL;
     return add_extension(r, &extension, r->event->extension_count);
 }
 
@@ -272,14 +278,10 @@ static sp_status take_attribute(struct reading *r, enum sp_attr attr, const stru
 
 /* Puts a spelling that has lost back where it stood, as an extension under its own name. */
 static sp_status put_back(struct reading *r, const struct member *m) {
-    struct sp_extension extension = {.name = m->name, .kind = SP_VALUE_JSON, .value = m->raw};
     if (m->token.type == SP_JSON_NULL) {
         return SP_OK;
     }
-    if (m->token.type == SP_JSON_STRING) {
-        extension.kind = SP_VALUE_STRING;
-        extension.value = text_of(r, m->token);
-    }
+    struct sp_extension extension = extension_of(r, m);
     return add_extension(r, &extension, m->before);
 }
 
@@ -335,7 +337,8 @@ static sp_status settle_losers(struct reading *r, const uint8_t winner[SLOT_COUN
         const struct sp_name *name = &sp_names[index];
         bool loses = is_spelling(name) && winner[name->attr] != index;
         loses |= name->kind == SP_NAME_DATA_ALIAS && has_base64;
-        loses &= !is_empty_text(name, &r->known[index]);
+        /* A canonical name loses only where its text is empty, and then has nothing to keep. */
+        loses &= name->kind != SP_NAME_ATTRIBUTE;
         losers |= loses ? UINT64_C(1) << index : 0;
     }
     sp_status status = SP_OK;

@@ -52,8 +52,9 @@ SP_WARN_UNUSED sp_status sp_event_from_json(sp_str text, enum sp_event_mode mode
  * data or data_base64, position version recordedtime entryid hash; what is absent or not assigned yet
  * is left out. There is no specversion: this is spoor's own shape, CloudEvents are written elsewhere.
  * The event has passed sp_event_check or comes from the log; `hash` is its leaf hash, or NULL. Line
- * breaks between the tokens of a JSON value become spaces, all else is written as stored. Failure
- * sticks in the buffer. O(bytes).
+ * breaks between the tokens of a JSON value become spaces, all else is written as stored; reading it
+ * gives the same event but for those and for white space around such a value. Failure sticks in the
+ * buffer. O(bytes).
  */
 void sp_event_to_json(const struct sp_event *event, const uint8_t hash[32], struct sp_buf *to);
 

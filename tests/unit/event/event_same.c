@@ -6,6 +6,17 @@ static bool same(sp_str a, sp_str b) {
     return (a.ptr == NULL) == (b.ptr == NULL) && sp_str_eq(a, b);
 }
 
+/* JSON without the white space around it, which belongs to no value. */
+static sp_str trimmed(sp_str json) {
+    while (json.len > 0 && strchr(" \t\r\n", json.ptr[0]) != NULL) {
+        json = sp_str_from_byte(json, 1);
+    }
+    while (json.len > 0 && strchr(" \t\r\n", json.ptr[json.len - 1]) != NULL) {
+        json.len--;
+    }
+    return json;
+}
+
 const char *event_difference(const struct sp_event *a, const struct sp_event *b) {
     for (int i = 0; i < SP_ATTR_COUNT; i++) {
         if (!same(a->attr[i], b->attr[i])) {
@@ -13,7 +24,8 @@ const char *event_difference(const struct sp_event *a, const struct sp_event *b)
         }
     }
     if (a->has_data != b->has_data || a->data_is_json != b->data_is_json ||
-        !sp_str_eq(a->data, b->data)) {
+        !sp_str_eq(a->data_is_json ? trimmed(a->data) : a->data,
+                   b->data_is_json ? trimmed(b->data) : b->data)) {
         return "data";
     }
     if (a->extension_count != b->extension_count) {
