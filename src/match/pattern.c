@@ -30,9 +30,6 @@ static sp_status check_text(sp_str token, size_t number, size_t at, struct sp_er
 
 static sp_status check_token(sp_str token, bool is_last, size_t number, size_t at,
                              struct sp_error *error) {
-    if (token.len == 0) {
-        return sp_error_set_at(error, SP_INVALID, at, "pattern: token %zu is empty", number);
-    }
     if (sp_token_is(token, '>') && !is_last) {
         return sp_error_set_at(error, SP_INVALID, at,
                                "pattern: token %zu is `>`, which may only come last", number);

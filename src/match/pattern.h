@@ -3,7 +3,7 @@
  *
  * A type and a pattern are tokens joined by `.`. In a pattern the token `*` stands for exactly one
  * token, `#` for any number of them, none too, and `>`, last only, for one or more. Every other token
- * stands for itself, byte by byte: `a*b` is an ordinary token.
+ * stands for itself, byte by byte: `a*b` is an ordinary token, and so is an empty one, as in a type.
  *
  * Limits: SP_PATTERN_BYTES_MAX bytes, as for a type.
  */
@@ -39,8 +39,8 @@ static inline bool sp_token_is(sp_str token, char wildcard) {
 }
 
 /*
- * SP_OK where the text is a pattern. SP_INVALID where it is empty, has an empty token, white space,
- * a control character or `>` before its end, SP_LIMIT where it is too long; the error names the token
+ * SP_OK where the text is a pattern. SP_INVALID where it is empty, no UTF-8, has white space, a
+ * control character or `>` before its end, SP_LIMIT where it is too long; the error names the token
  * (counted from 1) and carries its byte position. O(length).
  */
 SP_WARN_UNUSED sp_status sp_pattern_check(sp_str pattern, struct sp_error *error);

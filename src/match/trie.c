@@ -199,11 +199,12 @@ static sp_status edges_reserve(struct sp_trie *trie) {
 static sp_status add_literal(struct sp_trie *trie, uint32_t parent, sp_str token,
                              uint32_t *ret_number) {
     sp_status status = edges_reserve(trie);
-    char *copy = status == SP_OK ? malloc(token.len) : NULL;
+    char *copy = status == SP_OK ? malloc(token.len + 1) : NULL;
     if (copy == NULL) {
         return SP_NO_MEMORY;
     }
     memcpy(copy, token.ptr, token.len);
+    copy[token.len] = '\0';
     uint32_t number = node_take(trie);
     struct sp_trie_node *node = &trie->nodes[number];
     node->token = copy;

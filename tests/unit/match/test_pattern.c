@@ -74,6 +74,14 @@ static const struct match_case MATCHES[] = {
     {"a*.b", "ax.b", false},
     {"a.b>", "a.b>", true},
     {"a#", "a", false},
+    /* A type may have empty tokens. */
+    {"a..b", "a..b", true},
+    {"a.*.b", "a..b", true},
+    {"a..b", "a.b", false},
+    {".", ".", true},
+    {"*.*", ".", true},
+    {"a.>", "a.", true},
+    {"a.", "a", false},
     /* Any UTF-8 is a token. */
     {"tâche.créée", "tâche.créée", true},
     {"tâche.*", "tâche.créée", true},
@@ -102,9 +110,6 @@ static const struct {
     const char *text; /* a part of the message */
 } REFUSED[] = {
     {"", SP_INVALID, 0, "empty"},
-    {".a", SP_INVALID, 0, "token 1 is empty"},
-    {"a..b", SP_INVALID, 2, "token 2 is empty"},
-    {"a.b.", SP_INVALID, 4, "token 3 is empty"},
     {">.a", SP_INVALID, 0, "token 1 is `>`"},
     {"a.>.b", SP_INVALID, 2, "token 2 is `>`"},
     {"a.b c", SP_INVALID, 3, "white space"},

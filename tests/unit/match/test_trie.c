@@ -54,6 +54,11 @@ static void test_finds(void **state) {
     assert_ids(&trie, "task.created.late", "3 4 5 8 9 ");
     assert_ids(&trie, "a.b.task.c", "3 8 9 ");
     assert_ids(&trie, "a.b.created", "3 6 8 ");
+    add(&trie, "a..b", 10);
+    add(&trie, ".", 11);
+    assert_ids(&trie, "a..b", "3 8 10 ");
+    assert_ids(&trie, ".", "3 8 11 ");
+    assert_ids(&trie, "task.", "2 3 4 5 8 9 ");
     sp_trie_fini(&trie);
 }
 
@@ -85,7 +90,7 @@ static void test_removes(void **state) {
     assert_int_equal(sp_trie_add(&trie, SP_STR("a.#"), 3, NULL), SP_CONFLICT);
     assert_int_equal(sp_trie_remove(&trie, SP_STR("a.b"), 1), SP_NOT_FOUND);
     assert_int_equal(sp_trie_remove(&trie, SP_STR("a.b.c"), 9), SP_NOT_FOUND);
-    assert_int_equal(sp_trie_remove(&trie, SP_STR("a..b"), 1), SP_NOT_FOUND);
+    assert_int_equal(sp_trie_remove(&trie, SP_STR("a b"), 1), SP_NOT_FOUND);
     assert_ids(&trie, "a.b.c", "1 2 3 4 ");
     assert_int_equal(sp_trie_remove(&trie, SP_STR("a.b.c"), 1), SP_OK);
     assert_ids(&trie, "a.b.c", "2 3 4 ");
@@ -109,7 +114,7 @@ static void test_limits(void **state) {
     assert_int_equal(sp_trie_add(&trie, SP_STR("c"), 1, NULL), SP_LIMIT);
     assert_int_equal(sp_trie_remove(&trie, SP_STR("a"), 0), SP_OK);
     add(&trie, "c", 1);
-    assert_int_equal(sp_trie_add(&trie, SP_STR("a."), 1, NULL), SP_INVALID);
+    assert_int_equal(sp_trie_add(&trie, SP_STR("a. "), 1, NULL), SP_INVALID);
     assert_ids(&trie, "a", "");
     assert_ids(&trie, "b", "5 ");
     assert_ids(&trie, "c", "1 ");
