@@ -191,8 +191,8 @@ static sp_status find_dialect(struct sp_compile *c, sp_str text, bool *ret_event
     if (shape.array_key.ptr != NULL && shape.other_key.ptr != NULL) {
         return sp_error_set_at(
             c->error, SP_INVALID, shape.other_at,
-            "filter: `%.*s` has an array, as in an EventBridge pattern, but `%.*s` has none; a list "
-            "of values is {\"$in\": […]} in spoor's own dialect",
+            "filter: `%.*s` has an array, as in an EventBridge pattern, but `%.*s` has none; "
+            "a list of values is {\"$in\": […]} in spoor's own dialect",
             SP_STR_ARG(shape.array_key), SP_STR_ARG(shape.other_key));
     }
     *ret_eventbridge = shape.array_key.ptr != NULL;

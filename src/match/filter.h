@@ -1,12 +1,12 @@
 /*
  * Filters on the content of events: compiled once, matched against many. pure, any-thread
  *
- * A filter is a JSON object in one of two dialects; its shape says which. Where what it leads to are
- * arrays it is an Amazon EventBridge event pattern, else spoor's own: a path for a key, a value or an
- * object of operators for a value. docs/filters.md is the reference to both.
+ * A filter is a JSON object in one of two dialects; its shape says which. Where what it leads to
+ * are arrays it is an Amazon EventBridge event pattern, else spoor's own: a path for a key, a value
+ * or an object of operators for a value. docs/filters.md is the reference to both.
  *
- * A compiled filter never changes: threads may share it. Matching allocates nothing, reads each JSON
- * text of the event at most once, and does not read data where the attributes alone decide.
+ * A compiled filter never changes: threads may share it. Matching allocates nothing, reads each
+ * JSON text of the event at most once, and does not read data where the attributes alone decide.
  *
  * Limits: below; beyond them compiling is SP_LIMIT.
  */

@@ -1,10 +1,11 @@
 /*
  * Compiling the spoor dialect.
  *
- * The filter is read once, by recursive descent as deep as its limit allows, into expressions: a test,
- * or the conjunction, disjunction or negation of expressions. Then each test is told which one comes
- * next if it holds and if it does not. That graph needs no stack and no operator to be evaluated. Tests
- * on attributes are put before those on data, so that data is read only when it decides.
+ * The filter is read once, by recursive descent as deep as its limit allows, into expressions: a
+ * test, or the conjunction, disjunction or negation of expressions. Then each test is told which
+ * one comes next if it holds and if it does not. That graph needs no stack and no operator to be
+ * evaluated. Tests on attributes are put before those on data, so that data is read only when it
+ * decides.
  */
 #include "base/time.h"
 #include "match/filter_parts.h"
@@ -171,7 +172,9 @@ static bool is_schema_version(const struct sp_compile *c, uint16_t path) {
            p->attr == SP_ATTR_SCHEMAVERSION;
 }
 
-/* A recorded time is compared in the one form that the server writes: its bytes sort as times do. */
+/*
+ * A recorded time is compared in the one form that the server writes: its bytes sort as times do.
+ */
 static sp_status normalize_time(struct sp_compile *c, struct sp_json_token token,
                                 const struct subject *on, enum operator_kind op,
                                 struct sp_operand *operand) {
@@ -190,7 +193,10 @@ static sp_status normalize_time(struct sp_compile *c, struct sp_json_token token
     return SP_OK;
 }
 
-/* An entry id is compared as its two numbers; without the second it stands for all of its millisecond. */
+/*
+ * An entry id is compared as its two numbers; without the second it stands for all of its
+ * millisecond.
+ */
 static sp_status normalize_entryid(struct sp_compile *c, struct sp_json_token token,
                                    const struct subject *on, enum operator_kind op,
                                    struct sp_operand *operand) {

@@ -1,10 +1,13 @@
 /*
- * Matching in the spoor dialect: from test to test through the decision graph that the compiler made,
- * until one says accept or reject. Values are read from the event when a test first asks for them.
+ * Matching in the spoor dialect: from test to test through the decision graph that the compiler
+ * made, until one says accept or reject. Values are read from the event when a test first asks for
+ * them.
  */
 #include "match/filter_parts.h"
 
-/* A text that is a JSON number becomes that number: a schema version is a text that people count. */
+/*
+ * A text that is a JSON number becomes that number: a schema version is a text that people count.
+ */
 static struct sp_value as_number(struct sp_value value) {
     if (value.type == SP_TYPE_TEXT && !value.escaped) {
         struct sp_value number = sp_value_of_json(value.raw);

@@ -1,5 +1,6 @@
 /*
- * What the parts of the filter compiler share: the compiled form and the state of a compilation. pure
+ * What the parts of the filter compiler share: the compiled form and the state of a compilation.
+ * pure
  */
 #ifndef SP_MATCH_FILTER_PARTS_H
 #define SP_MATCH_FILTER_PARTS_H
@@ -23,7 +24,10 @@ enum { SP_ORDER_LESS = 1, SP_ORDER_EQUAL = 2, SP_ORDER_GREATER = 4 };
 /* Where a test leads that is no other test. */
 enum { SP_TEST_ACCEPT = 0xffff, SP_TEST_REJECT = 0xfffe };
 
-/* One comparison. `yes` and `no` are the tests that come next, so that a filter is a decision graph. */
+/*
+ * One comparison. `yes` and `no` are the tests that come next, so that a filter is a decision
+ * graph.
+ */
 struct sp_test {
     enum sp_test_kind kind;
     uint16_t path;

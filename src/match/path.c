@@ -107,7 +107,9 @@ static sp_str joined(const struct path_parts *parts, uint32_t first, uint32_t la
     return sp_str_of(start, (size_t)(end - start));
 }
 
-/* Leads the keys with dots to the nodes of one path that is in the tree: nodes[i] is behind name i. */
+/*
+ * Leads the keys with dots to the nodes of one path that is in the tree: nodes[i] is behind name i.
+ */
 static sp_status add_joined(struct sp_paths *paths, const struct path_parts *parts,
                             const uint16_t *nodes) {
     for (uint32_t first = 1; first < parts->count; first++) {
@@ -430,8 +432,8 @@ static uint16_t index_child(const struct sp_paths *paths, uint16_t node, uint32_
 }
 
 /*
- * Passes to the next value that a path leads to or through: its node is returned, its first token is
- * *token. SP_PATH_NONE at the end.
+ * Passes to the next value that a path leads to or through: its node is returned, its first token
+ * is *token. SP_PATH_NONE at the end.
  */
 static uint16_t next_wanted(struct path_scan *scan, struct sp_json_token *token) {
     while (scan->depth > 0) {

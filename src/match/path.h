@@ -1,11 +1,11 @@
 /*
  * Paths into an event: compiled into a tree, so that one pass over a JSON text reads them all. pure
  *
- * A path is a dotted list of names from the event's root, `data.amount` or `source`. Its first name is
- * an attribute, one of its aliases, `data`, `metadata`, an assigned attribute or an extension. Further
- * names lead into JSON objects, decimal numbers also into arrays. As names are joined by dots, a key
- * that itself has dots is found too: `data.a.b` reads {"a": {"b": 1}} and {"a.b": 1}. Where the same
- * path leads to several values, the first one in the text counts.
+ * A path is a dotted list of names from the event's root, `data.amount` or `source`. Its first name
+ * is an attribute, one of its aliases, `data`, `metadata`, an assigned attribute or an extension.
+ * Further names lead into JSON objects, decimal numbers also into arrays. As names are joined by
+ * dots, a key that itself has dots is found too: `data.a.b` reads {"a": {"b": 1}} and {"a.b": 1}.
+ * Where the same path leads to several values, the first one in the text counts.
  *
  * Limits: SP_PATHS_MAX paths of at most SP_PATH_NAMES_MAX names each.
  */
@@ -100,8 +100,8 @@ SP_WARN_UNUSED sp_status sp_paths_add(struct sp_paths *paths, sp_str text, bool 
                                       uint16_t *ret_path, struct sp_error *error);
 
 /*
- * True for a name such as `$id`: the extension `id`, which is not the attribute, as the JSON form of an
- * event writes it.
+ * True for a name such as `$id`: the extension `id`, which is not the attribute, as the JSON form
+ * of an event writes it.
  */
 bool sp_path_is_marked(sp_str name);
 

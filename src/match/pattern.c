@@ -1,7 +1,7 @@
 /*
- * Matching is the classic one of file name globs, on tokens: walk both, and where they part, let the
- * last `#` passed swallow one token more and try again from there. An earlier `#` needs no second try,
- * since whatever it could swallow the later one can swallow as well.
+ * Matching is the classic one of file name globs, on tokens: walk both, and where they part, let
+ * the last `#` passed swallow one token more and try again from there. An earlier `#` needs no
+ * second try, since whatever it could swallow the later one can swallow as well.
  */
 #include "match/pattern.h"
 

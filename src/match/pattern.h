@@ -2,8 +2,9 @@
  * Topic patterns: which event types a subscription wants. pure
  *
  * A type and a pattern are tokens joined by `.`. In a pattern the token `*` stands for exactly one
- * token, `#` for any number of them, none too, and `>`, last only, for one or more. Every other token
- * stands for itself, byte by byte: `a*b` is an ordinary token, and so is an empty one, as in a type.
+ * token, `#` for any number of them, none too, and `>`, last only, for one or more. Every other
+ * token stands for itself, byte by byte: `a*b` is an ordinary token, and so is an empty one, as in
+ * a type.
  *
  * Limits: SP_PATTERN_BYTES_MAX bytes, as for a type.
  */
@@ -19,8 +20,9 @@ enum {
 };
 
 /*
- * Takes the first token off *rest and returns it. *rest keeps what follows the dot; its ptr is NULL once
- * the last token was taken. The caller stops there: an empty *rest with a ptr is an empty token.
+ * Takes the first token off *rest and returns it. *rest keeps what follows the dot; its ptr is NULL
+ * once the last token was taken. The caller stops there: an empty *rest with a ptr is an empty
+ * token.
  */
 static inline sp_str sp_token_next(sp_str *rest) {
     const char *dot = rest->len == 0 ? NULL : memchr(rest->ptr, '.', rest->len);
@@ -45,13 +47,16 @@ static inline bool sp_token_is(sp_str token, char wildcard) {
  */
 SP_WARN_UNUSED sp_status sp_pattern_check(sp_str pattern, struct sp_error *error);
 
-/* True where the pattern has no wildcard: it then matches the type of the same bytes and no other. */
+/*
+ * True where the pattern has no wildcard: it then matches the type of the same bytes and no other.
+ */
 bool sp_pattern_is_exact(sp_str pattern);
 
 /*
- * True where the pattern, which sp_pattern_check has accepted, matches the type. Nothing is allocated.
- * One `#` at most costs O(length of both); several cost, in the worst case, the product of the two
- * token counts, which the limits keep below 2^14: a `#` is never tried against another one's choices.
+ * True where the pattern, which sp_pattern_check has accepted, matches the type. Nothing is
+ * allocated. One `#` at most costs O(length of both); several cost, in the worst case, the product
+ * of the two token counts, which the limits keep below 2^14: a `#` is never tried against another
+ * one's choices.
  */
 bool sp_pattern_match(sp_str pattern, sp_str type);
 

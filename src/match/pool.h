@@ -26,8 +26,8 @@ void *sp_pool_take(struct sp_pool *pool, size_t size);
 
 /*
  * Room for one element more in an array of `count` elements of `size` bytes: the array itself, or a
- * larger copy of it; NULL as sp_pool_take. An array of no elements is NULL. What is outgrown is freed
- * with the pool, which costs at most as much again as the array.
+ * larger copy of it; NULL as sp_pool_take. An array of no elements is NULL. What is outgrown is
+ * freed with the pool, which costs at most as much again as the array.
  */
 void *sp_pool_grow(struct sp_pool *pool, void *array, size_t count, size_t size);
 

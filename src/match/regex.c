@@ -1,13 +1,13 @@
 /*
- * Searching. A state of the search is a set of instructions: those that the next byte may be compared
- * by, before places such as `^` and `\b` have been looked at, since these depend on that byte too. To
- * the set belongs what came before it, as far as the expression asks. From every state and byte there is
- * one next state, and to every next state belongs a fresh start of the expression, as a match may begin
- * anywhere.
+ * Searching. A state of the search is a set of instructions: those that the next byte may be
+ * compared by, before places such as `^` and `\b` have been looked at, since these depend on that
+ * byte too. To the set belongs what came before it, as far as the expression asks. From every state
+ * and byte there is one next state, and to every next state belongs a fresh start of the
+ * expression, as a match may begin anywhere.
  *
  * The table has all states that can be reached, made when the expression is compiled. Bytes that no
- * instruction tells apart share a column. Where there would be too many states there is no table, and
- * the search makes each state when it gets there.
+ * instruction tells apart share a column. Where there would be too many states there is no table,
+ * and the search makes each state when it gets there.
  */
 #include "match/regex.h"
 
@@ -98,7 +98,8 @@ static uint32_t push(struct re_follow *f, uint32_t depth, uint16_t inst) {
 
 /*
  * Follows one instruction as far as no byte is needed; byte instructions that fit lead into `next`.
- * True where the end of the expression is reached. Each instruction is followed once a turn at most.
+ * True where the end of the expression is reached. Each instruction is followed once a turn at
+ * most.
  */
 static bool follow(struct re_follow *f, uint16_t from, enum before before, int byte,
                    struct re_set *next) {

@@ -1,17 +1,19 @@
 /*
- * Regular expressions that cannot explode: searched in time linear in the text, whatever they are. pure
+ * Regular expressions that cannot explode: searched in time linear in the text, whatever they are.
+ * pure
  *
  * Syntax: literals; `.` (any code point but newline); classes `[a-z]`, `[^…]`, `\d \w \s` and their
- * opposites; `^` and `$` (start and end of the text), `\b` and `\B`; groups `(…)`, `(?:…)`, `(?i:…)`;
- * `|`; `* + ? {m} {m,} {m,n}`, also lazy, which finds the same texts; the flags `(?i)` and `(?s)`;
- * escapes `\n \t \r \f \v \a \e \0 \xHH \x{H…} \uHHHH` and a backslash before punctuation. Text is UTF-8.
- * What needs backtracking (references to groups, looking around, atomic groups, possessive repetition)
+ * opposites; `^` and `$` (start and end of the text), `\b` and `\B`; groups `(…)`, `(?:…)`,
+ * `(?i:…)`; `|`; `* + ? {m} {m,} {m,n}`, also lazy, which finds the same texts; the flags `(?i)`
+ * and `(?s)`; escapes `\n \t \r \f \v \a \e \0 \xHH \x{H…} \uHHHH` and a backslash before
+ * punctuation. Text is UTF-8. What needs backtracking (references to groups, looking around, atomic
+ * groups, possessive repetition)
  * is SP_UNSUPPORTED.
  *
  * An expression becomes a program of byte ranges (Thompson 1968). Where that makes a small enough
- * table (SP_REGEX_STATES_MAX states) it is turned into one, and each byte of the text costs one lookup;
- * else the program is followed in all its branches at once, and a byte costs at most SP_REGEX_PROGRAM_MAX
- * steps. A compiled expression never changes: threads may share it.
+ * table (SP_REGEX_STATES_MAX states) it is turned into one, and each byte of the text costs one
+ * lookup; else the program is followed in all its branches at once, and a byte costs at most
+ * SP_REGEX_PROGRAM_MAX steps. A compiled expression never changes: threads may share it.
  */
 #ifndef SP_MATCH_REGEX_H
 #define SP_MATCH_REGEX_H

@@ -1,6 +1,6 @@
 /*
- * From tree to program. Instructions are written from the end of the expression to its beginning, so
- * that each knows what follows it; only a loop has to be closed afterwards.
+ * From tree to program. Instructions are written from the end of the expression to its beginning,
+ * so that each knows what follows it; only a loop has to be closed afterwards.
  */
 #include <stdlib.h>
 
@@ -38,7 +38,9 @@ struct byte_sequence {
     uint32_t len;
 };
 
-/* Writes the sequence before `next`. Equal tails of one class, from `first` on, are written once. */
+/*
+ * Writes the sequence before `next`. Equal tails of one class, from `first` on, are written once.
+ */
 static uint16_t emit_bytes(struct re_emit *e, const struct byte_sequence *bytes, uint16_t first,
                            uint16_t next) {
     for (uint32_t i = bytes->len; i > 0; i--) {

@@ -76,7 +76,9 @@ bool sp_text_next(struct sp_text *text, char room[SP_TEXT_PIECE_BYTES], sp_str *
 
 /* Globs. */
 
-/* Fills back[n] with the length of the longest border of the first n bytes, other than themselves. */
+/*
+ * Fills back[n] with the length of the longest border of the first n bytes, other than themselves.
+ */
 static void find_borders(sp_str text, uint32_t *back) {
     back[0] = 0;
     back[1] = 0;
@@ -166,8 +168,10 @@ static enum glob_verdict step_start(const struct sp_glob *glob, struct glob_stat
     return glob->open_end ? GLOB_YES : piece->len > 0 ? GLOB_NO : GLOB_MORE;
 }
 
-/* Steps over a piece that has the part somewhere. At the last part, `ends` says that it must end the
- * text, so that the search goes on behind each place found. */
+/*
+ * Steps over a piece that has the part somewhere. At the last part, `ends` says that it must end
+ * the text, so that the search goes on behind each place found.
+ */
 static enum glob_verdict step_inside(const struct sp_glob *glob, struct glob_state *state,
                                      sp_str *piece) {
     const struct sp_glob_part *part = &glob->parts[state->part];

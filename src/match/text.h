@@ -2,7 +2,8 @@
  * The text of a value, read piece by piece, and wildcard matching on it. pure
  *
  * A string inside an event may be long, and may be full of escapes (what a language model says has
- * newlines). Nothing is copied as a whole: escapes are resolved, and case is folded, a piece at a time.
+ * newlines). Nothing is copied as a whole: escapes are resolved, and case is folded, a piece at a
+ * time.
  */
 #ifndef SP_MATCH_TEXT_H
 #define SP_MATCH_TEXT_H
@@ -24,15 +25,15 @@ static inline struct sp_text sp_text_of(sp_str raw, bool escaped, bool fold) {
 }
 
 /*
- * Yields the next bytes of the text, at least one, in *ret_piece, which lies in `room` or in the text
- * itself; false at the end. A piece may end inside a code point.
+ * Yields the next bytes of the text, at least one, in *ret_piece, which lies in `room` or in the
+ * text itself; false at the end. A piece may end inside a code point.
  */
 bool sp_text_next(struct sp_text *text, char room[SP_TEXT_PIECE_BYTES], sp_str *ret_piece);
 
 /*
- * Literal parts with any bytes between them: equality, prefix, suffix, substring and `*` wildcards in
- * one. A part is searched by the method of Knuth, Morris and Pratt, from left to right, and the first
- * place found is kept, which is always a right choice. Cost O(text), however the parts look.
+ * Literal parts with any bytes between them: equality, prefix, suffix, substring and `*` wildcards
+ * in one. A part is searched by the method of Knuth, Morris and Pratt, from left to right, and the
+ * first place found is kept, which is always a right choice. Cost O(text), however the parts look.
  */
 struct sp_glob_part {
     sp_str text;          /* not empty; folded where the glob folds */

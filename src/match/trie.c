@@ -1,9 +1,10 @@
 /*
- * How a match goes: a set of nodes is kept that the tokens read so far can lead to. For each token every
- * node of the set is asked for its child of that name and for its `*`. A `#` node, once reached, stays
- * for the rest of the type, as `#` can swallow any token; such nodes have a list of their own. After the
- * last token the nodes of both lists hold the answer. `>` needs one more token and nothing else, so the
- * ids of `a.>` wait at node `a` and are found as soon as there is another token to step over.
+ * How a match goes: a set of nodes is kept that the tokens read so far can lead to. For each token
+ * every node of the set is asked for its child of that name and for its `*`. A `#` node, once
+ * reached, stays for the rest of the type, as `#` can swallow any token; such nodes have a list of
+ * their own. After the last token the nodes of both lists hold the answer. `>` needs one more token
+ * and nothing else, so the ids of `a.>` wait at node `a` and are found as soon as there is another
+ * token to step over.
  *
  * Marks in the nodes keep a node from being visited twice in a turn: `#.a.#.a.#` cannot multiply.
  */
@@ -173,7 +174,9 @@ static uint32_t find_literal(const struct sp_trie *trie, uint32_t parent, sp_str
     return 0;
 }
 
-/* The table of edges forgets nothing by itself; here the entries of nodes that are gone leave it. */
+/*
+ * The table of edges forgets nothing by itself; here the entries of nodes that are gone leave it.
+ */
 static void edges_rebuild(struct sp_trie *trie) {
     sp_htab_clear(&trie->edges);
     for (uint32_t i = 1; i < trie->node_count; i++) {

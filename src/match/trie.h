@@ -1,13 +1,14 @@
 /*
  * Many patterns at once: which subscribers want an event of this type. pure, loop-thread
  *
- * A trie over tokens. Ordinary children are found through one hash table keyed by (node, token), the
- * three wildcards hang at their node directly, so a match costs one lookup for each token and each node
- * that is still possible, plus the ids found: it does not grow with the number of patterns that do not
- * match. Matching and changing use scratch space inside the trie: one thread at a time.
+ * A trie over tokens. Ordinary children are found through one hash table keyed by (node, token),
+ * the three wildcards hang at their node directly, so a match costs one lookup for each token and
+ * each node that is still possible, plus the ids found: it does not grow with the number of
+ * patterns that do not match. Matching and changing use scratch space inside the trie: one thread
+ * at a time.
  *
- * The answer depends only on the set of (pattern, id) pairs, not on the order in which they came and
- * went, nor on any hash: it may decide what is written to the log.
+ * The answer depends only on the set of (pattern, id) pairs, not on the order in which they came
+ * and went, nor on any hash: it may decide what is written to the log.
  *
  * Limits: given to sp_trie_init; adding beyond them is SP_LIMIT and changes nothing.
  */
@@ -47,9 +48,9 @@ enum {
 };
 
 /*
- * Makes an empty trie that will hold at most pair_count_max pairs (at most SP_TRIE_PAIRS_MAX) of ids
- * from 0 to id_max (below SP_TRIE_IDS_MAX). Ids should be small: the scratch space has 12 bytes for each
- * up to the highest in use. Nothing is allocated yet.
+ * Makes an empty trie that will hold at most pair_count_max pairs (at most SP_TRIE_PAIRS_MAX) of
+ * ids from 0 to id_max (below SP_TRIE_IDS_MAX). Ids should be small: the scratch space has 12 bytes
+ * for each up to the highest in use. Nothing is allocated yet.
  */
 void sp_trie_init(struct sp_trie *trie, uint32_t pair_count_max, uint32_t id_max);
 
@@ -57,9 +58,9 @@ void sp_trie_fini(struct sp_trie *trie);
 
 /*
  * Subscribes id to pattern. One id may have many patterns and one pattern many ids. SP_INVALID or
- * SP_LIMIT as sp_pattern_check, SP_CONFLICT where the pair is there already, SP_LIMIT, SP_NO_MEMORY;
- * on all of them nothing has changed. `a.#.#` and `a.#` are the same pattern. O(tokens + ids of this
- * pattern).
+ * SP_LIMIT as sp_pattern_check, SP_CONFLICT where the pair is there already, SP_LIMIT,
+ * SP_NO_MEMORY; on all of them nothing has changed. `a.#.#` and `a.#` are the same pattern.
+ * O(tokens + ids of this pattern).
  */
 SP_WARN_UNUSED sp_status sp_trie_add(struct sp_trie *trie, sp_str pattern, uint32_t id,
                                      struct sp_error *error);
@@ -71,9 +72,9 @@ SP_WARN_UNUSED sp_status sp_trie_add(struct sp_trie *trie, sp_str pattern, uint3
 SP_WARN_UNUSED sp_status sp_trie_remove(struct sp_trie *trie, sp_str pattern, uint32_t id);
 
 /*
- * Finds the ids subscribed to any pattern that matches the type. Each is given once, however many of
- * its patterns match; the order is fixed by the pairs alone. *ret_ids is borrowed until the next call
- * on the trie. Cannot fail and allocates nothing.
+ * Finds the ids subscribed to any pattern that matches the type. Each is given once, however many
+ * of its patterns match; the order is fixed by the pairs alone. *ret_ids is borrowed until the next
+ * call on the trie. Cannot fail and allocates nothing.
  */
 size_t sp_trie_match(struct sp_trie *trie, sp_str type, const uint32_t **ret_ids);
 

@@ -1,9 +1,10 @@
 /*
  * Values as filters see them: where they lie in the event, and how they compare. pure
  *
- * Equality is of the same kind of value only: numbers by value (1, 1.0 and 1e0 are equal), strings byte
- * by byte. Order is defined between two numbers, and between two strings: by rank where both are words
- * of the same scale, else bytewise over UTF-8. All else is not ordered, neither below nor above.
+ * Equality is of the same kind of value only: numbers by value (1, 1.0 and 1e0 are equal), strings
+ * byte by byte. Order is defined between two numbers, and between two strings: by rank where both
+ * are words of the same scale, else bytewise over UTF-8. All else is not ordered, neither below nor
+ * above.
  */
 #ifndef SP_MATCH_VALUE_H
 #define SP_MATCH_VALUE_H
