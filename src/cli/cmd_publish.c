@@ -1,0 +1,145 @@
+/* publish: one event, from the command line. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/time.h"
+#include "cli/cli.h"
+#include "cli/text.h"
+
+enum { DATA_BYTES_MAX = 64 << 20, SOURCE_SIZE = 128 };
+
+static sp_status read_stdin(struct sp_buf *to, struct sp_error *error) {
+    for (;;) {
+        uint8_t *at = sp_buf_reserve(to, 64 * 1024);
+        if (at == NULL) {
+            return sp_error_set(error, SP_LIMIT, "the data on stdin is too large");
+        }
+        ssize_t count = read(STDIN_FILENO, at, 64 * 1024);
+        if (count == 0) {
+            return SP_OK;
+        }
+        if (count > 0) {
+            sp_buf_advance(to, (size_t)count);
+        } else if (errno != EINTR) {
+            char text[128];
+            return sp_error_set_os(error, SP_IO, errno, "stdin: %s",
+                                   strerror_r(errno, text, sizeof(text)));
+        }
+    }
+}
+
+/* Reads `N`, `none` or `any`. */
+static bool parse_expect(const char *text, uint64_t *ret_version) {
+    if (text == NULL || strcmp(text, "any") == 0) {
+        *ret_version = SPOOR_ANY_VERSION;
+        return true;
+    }
+    if (strcmp(text, "none") == 0) {
+        *ret_version = SPOOR_NO_STREAM;
+        return true;
+    }
+    return sp_args_number(sp_str_from(text), ret_version, NULL) == SP_OK;
+}
+
+/* Who publishes where nobody is named: the person at the keyboard. */
+static void default_source(char source[SOURCE_SIZE]) {
+    const char *user = getenv("USER");
+    bool known = user != NULL && user[0] != '\0';
+    (void)snprintf(source, SOURCE_SIZE, "%s%s", known ? "user:" : "cli", known ? user : "");
+}
+
+static spoor_event event_of(const struct sp_args *args) {
+    spoor_event event = {.size = sizeof(event)};
+    event.type = spoor_text(args->operands[0]);
+    event.id = spoor_text(args->values[SP_FLAG_EVENT_ID]);
+    event.source = spoor_text(args->values[SP_FLAG_EVENT_SOURCE]);
+    event.stream = spoor_text(args->values[SP_FLAG_EVENT_STREAM]);
+    event.time = spoor_text(args->values[SP_FLAG_EVENT_TIME]);
+    event.correlationid = spoor_text(args->values[SP_FLAG_EVENT_CORRELATION]);
+    event.causationid = spoor_text(args->values[SP_FLAG_EVENT_CAUSATION]);
+    event.schemaversion = spoor_text(args->values[SP_FLAG_EVENT_SCHEMAVERSION]);
+    event.datacontenttype = spoor_text(args->values[SP_FLAG_EVENT_CONTENT_TYPE]);
+    event.metadata = spoor_text(args->values[SP_FLAG_EVENT_METADATA]);
+    return event;
+}
+
+static void show_appended(struct sp_cli *cli, const spoor_event *event,
+                          const spoor_appended *appended) {
+    struct sp_out *out = &cli->out;
+    sp_str id = event->id.ptr != NULL ? sp_text_str(event->id) : sp_str_from(appended->id);
+    sp_str stream = sp_text_str(event->stream.ptr != NULL ? event->stream : event->source);
+    if (!cli->wants_json) {
+        sp_out_print(out, "%s at position %" PRIu64 ", version %" PRIu64 " of ",
+                     appended->duplicate != 0 ? "known" : "appended", appended->position,
+                     appended->version);
+        (void)sp_text_add(&out->buf, stream, SP_TEXT_WHOLE);
+        sp_out_print(out, ", id ");
+        (void)sp_text_add(&out->buf, id, SP_TEXT_WHOLE);
+        sp_out_print(out, "\n");
+        return;
+    }
+    char entryid[SP_ENTRYID_TEXT_SIZE];
+    (void)sp_entryid_format(appended->entry_ms, appended->entry_seq, entryid);
+    sp_out_print(out, "{");
+    sp_out_json_text(out, "id", id);
+    sp_out_json_u64(out, "position", appended->position);
+    sp_out_json_text(out, "stream", stream);
+    sp_out_json_u64(out, "version", appended->version);
+    sp_out_json_text(out, "entryid", sp_str_from(entryid));
+    sp_out_print(out, ",\"duplicate\":%s}\n", appended->duplicate != 0 ? "true" : "false");
+}
+
+static int publish(struct sp_cli *cli, const spoor_event *event, uint64_t expected) {
+    spoor *store = NULL;
+    int code = sp_cli_open(cli, SPOOR_CREATE, &store);
+    if (code != SP_EXIT_OK) {
+        return code;
+    }
+    spoor_appended appended = {.position = 0};
+    spoor_error error = {.status = SPOOR_OK};
+    if (spoor_append(store, event, expected, &appended, &error) == SPOOR_OK) {
+        show_appended(cli, event, &appended);
+    } else {
+        code = sp_cli_fail(&error);
+    }
+    spoor_close(store);
+    return code;
+}
+
+int sp_cmd_publish(struct sp_cli *cli) {
+    const struct sp_args *args = &cli->args;
+    uint64_t expected = 0;
+    if (!parse_expect(args->values[SP_FLAG_EXPECT], &expected)) {
+        return sp_cli_usage(cli, "--expect takes a version, none or any");
+    }
+    spoor_event event = event_of(args);
+    char source[SOURCE_SIZE];
+    if (event.source.ptr == NULL) {
+        default_source(source);
+        event.source = spoor_text(source);
+    }
+    struct sp_buf data;
+    sp_buf_init(&data, DATA_BYTES_MAX);
+    int code = SP_EXIT_OK;
+    if (args->operand_count > 1 && strcmp(args->operands[1], "-") == 0) {
+        struct sp_error problem;
+        sp_error_clear(&problem);
+        if (read_stdin(&data, &problem) != SP_OK) {
+            sp_cli_complain("%s", problem.text);
+            code = SP_EXIT_FAILURE;
+        }
+        event.data = (spoor_str){.ptr = (const char *)data.data, .len = data.len};
+    } else if (args->operand_count > 1) {
+        event.data = spoor_text(args->operands[1]);
+    }
+    if (code == SP_EXIT_OK) {
+        code = publish(cli, &event, expected);
+    }
+    sp_buf_fini(&data);
+    return code;
+}

@@ -1,0 +1,112 @@
+/*
+ * The commands and the options of the command line, as data: parsing, help and shell completion all
+ * derive from these two tables, and a test holds docs/cli.md to them. pure
+ *
+ * A command of two words ("stream ls") is one row; the first word alone is no command. Two options
+ * may share a name where no command accepts both: `--source` restricts a query and names a
+ * publisher.
+ */
+#ifndef SP_CLI_COMMAND_H
+#define SP_CLI_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum sp_flag_id {
+    /* Every command takes these. */
+    SP_FLAG_DATA = 0,
+    SP_FLAG_JSON,
+    SP_FLAG_NO_COLOR,
+    SP_FLAG_QUIET,
+    SP_FLAG_HELP,
+    /* Queries. */
+    SP_FLAG_TYPE,
+    SP_FLAG_SOURCE,
+    SP_FLAG_STREAM,
+    SP_FLAG_CORRELATION,
+    SP_FLAG_FILTER,
+    SP_FLAG_FROM,
+    SP_FLAG_UNTIL,
+    SP_FLAG_LIMIT,
+    SP_FLAG_REVERSE,
+    /* Of one command or two. */
+    SP_FLAG_AT,
+    SP_FLAG_OUT,
+    SP_FLAG_SKIP_BAD,
+    /* publish: the attributes of the event. */
+    SP_FLAG_EVENT_SOURCE,
+    SP_FLAG_EVENT_STREAM,
+    SP_FLAG_EVENT_CORRELATION,
+    SP_FLAG_EVENT_CAUSATION,
+    SP_FLAG_EVENT_ID,
+    SP_FLAG_EVENT_TIME,
+    SP_FLAG_EVENT_SCHEMAVERSION,
+    SP_FLAG_EVENT_CONTENT_TYPE,
+    SP_FLAG_EVENT_METADATA,
+    SP_FLAG_EXPECT,
+    /* bench. */
+    SP_FLAG_EVENTS,
+    SP_FLAG_OUTSTANDING,
+    SP_FLAG_SIZE,
+    SP_FLAG_IDS,
+    SP_FLAG_STREAMS,
+    SP_FLAG_BYTES,
+    SP_FLAG_SEGMENT_BYTES,
+    SP_FLAG_KEEP,
+    SP_FLAG_SEED,
+    SP_FLAG_COUNT,
+};
+
+enum sp_flag_kind {
+    SP_FLAG_SWITCH, /* takes no value */
+    SP_FLAG_TEXT,
+    SP_FLAG_NUMBER,  /* a whole number; k, M, G for thousands, Ki, Mi, Gi for powers of 1024 */
+    SP_FLAG_NUMBERS, /* several, joined by commas */
+};
+
+struct sp_flag {
+    const char *name; /* without the hyphens */
+    char letter;      /* -q; 0 where there is none */
+    enum sp_flag_kind kind;
+    bool is_repeatable;
+    const char *value; /* what stands for the value in help; NULL for a switch */
+    const char *help;  /* one line */
+};
+
+#define SP_FLAG_BIT(id) (UINT64_C(1) << (id))
+
+#define SP_FLAGS_GLOBAL                                                                            \
+    (SP_FLAG_BIT(SP_FLAG_DATA) | SP_FLAG_BIT(SP_FLAG_JSON) | SP_FLAG_BIT(SP_FLAG_NO_COLOR) |       \
+     SP_FLAG_BIT(SP_FLAG_QUIET) | SP_FLAG_BIT(SP_FLAG_HELP))
+
+struct sp_cli;
+
+/* Runs a command; returns the exit code. */
+typedef int sp_command_fn(struct sp_cli *cli);
+
+struct sp_command {
+    const char *name;     /* "events", "stream ls" */
+    const char *operands; /* "[JSON|-]"; empty where it takes none */
+    unsigned operand_count_min;
+    unsigned operand_count_max;
+    uint64_t flags; /* SP_FLAG_BIT of those it accepts besides the global ones */
+    sp_command_fn *run;
+    const char *summary;  /* one line */
+    const char *text;     /* paragraphs for `help COMMAND`; may be empty */
+    const char *examples; /* one command a line; may be empty */
+};
+
+struct sp_command_table {
+    const struct sp_command *commands;
+    size_t command_count;
+    const struct sp_flag *flags; /* SP_FLAG_COUNT of them, by id */
+};
+
+/* The tables of this program. What they point to is static. */
+struct sp_command_table sp_command_table(void);
+
+/* The options alone, SP_FLAG_COUNT of them. Static storage. */
+const struct sp_flag *sp_flag_table(void);
+
+#endif

@@ -1,0 +1,245 @@
+/*
+ * Every command there is. What is not in this table does not exist: help, completion and the parser
+ * read it, and docs/cli.md is compared with it.
+ */
+#include "cli/cli.h"
+#include "cli/command.h"
+
+#define BIT(name)    SP_FLAG_BIT(SP_FLAG_##name)
+#define FLAGS_WINDOW (BIT(FROM) | BIT(UNTIL) | BIT(LIMIT) | BIT(REVERSE))
+#define FLAGS_QUERY                                                                                \
+    (BIT(TYPE) | BIT(SOURCE) | BIT(STREAM) | BIT(CORRELATION) | BIT(FILTER) | FLAGS_WINDOW)
+#define FLAGS_EVENT                                                                                \
+    (BIT(EVENT_SOURCE) | BIT(EVENT_STREAM) | BIT(EVENT_CORRELATION) | BIT(EVENT_CAUSATION) |       \
+     BIT(EVENT_ID) | BIT(EVENT_TIME) | BIT(EVENT_SCHEMAVERSION) | BIT(EVENT_CONTENT_TYPE) |        \
+     BIT(EVENT_METADATA) | BIT(EXPECT))
+#define FLAGS_BENCH                                                                                \
+    (BIT(EVENTS) | BIT(SIZE) | BIT(IDS) | BIT(STREAMS) | BIT(SEGMENT_BYTES) | BIT(SEED))
+
+static const struct sp_command COMMANDS[] = {
+    {
+        .name = "publish",
+        .operands = "TYPE [JSON|-]",
+        .operand_count_min = 1,
+        .operand_count_max = 2,
+        .flags = FLAGS_EVENT,
+        .run = sp_cmd_publish,
+        .summary = "append one event",
+        .text = "Appends one event and returns when it is on stable storage. Its data is the "
+                "operand, or stdin where that is -. The same source and id again appends nothing "
+                "and gives the first one's position.",
+        .examples = "spoor publish task.completed '{\"ok\": true}' --source agent:reviewer\n"
+                    "spoor publish order.paid --stream order-7 --expect 3 '{\"amount\": 12}'\n",
+    },
+    {
+        .name = "import",
+        .operands = "FILE|-",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(SKIP_BAD),
+        .run = sp_cmd_import,
+        .summary = "append the events of an NDJSON file",
+        .text = "Reads one event a line, plain or compressed with zstd, and appends those that are "
+                "not there yet: an event of a known source and id counts as known. So an import "
+                "that was broken off is resumed by running it again. An event without id is given "
+                "one that depends on the file's name, the line's number and its text. A line that "
+                "is no event ends the import, and what came before is kept; --skip-bad goes on "
+                "behind it.",
+        .examples = "spoor import runs.jsonl.zst\n"
+                    "zcat old.jsonl.gz | spoor import - --data ./archive\n",
+    },
+    {
+        .name = "export",
+        .operands = "",
+        .flags = FLAGS_QUERY | BIT(OUT),
+        .run = sp_cmd_export,
+        .summary = "write events as NDJSON",
+        .text = "Writes every event, or those of the query, one a line with its hash, in the shape "
+                "that import reads. A file given with --out appears under its name only once it is "
+                "complete.",
+        .examples = "spoor export --out backup.jsonl.zst\n"
+                    "spoor export --type 'tool.*' --from -24h | jq .data.tool\n",
+    },
+    {
+        .name = "events",
+        .operands = "",
+        .flags = FLAGS_QUERY,
+        .run = sp_cmd_events,
+        .summary = "list events",
+        .text = "Lists the events that all given options hold for, oldest first. Times are UTC, "
+                "the producer's where it gave one.",
+        .examples = "spoor events --type 'tool.*' --filter '{\"data.is_error\": true}'\n"
+                    "spoor events --correlation run-17 --reverse --limit 5\n",
+    },
+    {
+        .name = "event",
+        .operands = "ID",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(SOURCE),
+        .run = sp_cmd_event,
+        .summary = "show one event whole",
+        .text = "Shows the event of this id, or the one at this position. Ids are unique per "
+                "source: where several used it, all are shown, or that of --source.",
+        .examples = "spoor event 42\n",
+    },
+    {
+        .name = "why",
+        .operands = "ID",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .run = sp_cmd_why,
+        .summary = "show what led to an event",
+        .text = "Follows the causes of the event, an id or a position, back to the root and tells "
+                "them oldest first.",
+        .examples = "spoor why 42\n",
+    },
+    {
+        .name = "effects",
+        .operands = "ID",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .run = sp_cmd_effects,
+        .summary = "show what an event led to",
+        .text = "Shows the tree of everything that the event, an id or a position, caused.",
+        .examples = "spoor effects 42 --json | jq -r .type | sort | uniq -c\n",
+    },
+    {
+        .name = "stream ls",
+        .operands = "",
+        .flags = BIT(LIMIT),
+        .run = sp_cmd_stream_ls,
+        .summary = "list streams",
+        .text = "Lists the streams in the order of their first events.",
+        .examples = "",
+    },
+    {
+        .name = "stream show",
+        .operands = "NAME",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(TYPE) | BIT(SOURCE) | BIT(CORRELATION) | BIT(FILTER) | FLAGS_WINDOW,
+        .run = sp_cmd_stream_show,
+        .summary = "list the events of a stream",
+        .text = "Lists the events of one stream with their versions.",
+        .examples = "spoor stream show order-7 --reverse --limit 1\n",
+    },
+    {
+        .name = "run ls",
+        .operands = "",
+        .flags = FLAGS_QUERY,
+        .run = sp_cmd_run_ls,
+        .summary = "list runs",
+        .text = "Lists the runs whose first event the query accepts. A run is all events of one "
+                "correlation id.",
+        .examples = "spoor run ls --reverse --limit 20\n",
+    },
+    {
+        .name = "run show",
+        .operands = "ID",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(AT),
+        .run = sp_cmd_run_show,
+        .summary = "show a run, now or as it was",
+        .text = "Shows one run: how it stands, what it counts of each type, its events. With --at, "
+                "as it stood at that position, entryid or time. With --json it is one object.",
+        .examples = "spoor run show run-17 --at 2026-11-20T05:49:12Z\n",
+    },
+    {
+        .name = "verify",
+        .operands = "",
+        .run = sp_cmd_verify,
+        .summary = "prove that nothing was altered",
+        .text = "Reads every byte of the folder and derives all checks, commitments and indexes "
+                "anew, also beside a writer. Exits 6 where there is a finding.",
+        .examples = "spoor verify --data ./data\n",
+    },
+    {
+        .name = "bench append",
+        .operands = "",
+        .flags = FLAGS_BENCH | BIT(OUTSTANDING),
+        .run = sp_cmd_bench_append,
+        .summary = "measure appending",
+        .text = "Appends events in a closed loop with so many outstanding, each acknowledged once "
+                "durable, and the device's own rate of 4 KiB synced writes beside it. Builds in a "
+                "temporary folder beside the data folder and removes it. Prints a JSON line for "
+                "each measurement, as all benchmarks do.",
+        .examples = "spoor bench append --outstanding 1,64,1000 --events 2M\n",
+    },
+    {
+        .name = "bench replay",
+        .operands = "",
+        .flags = FLAGS_BENCH,
+        .run = sp_cmd_bench_replay,
+        .summary = "measure reading everything",
+        .text = "Reads all events in order, from segments still open and from sealed ones, with a "
+                "cold and a warm page cache.",
+        .examples = "",
+    },
+    {
+        .name = "bench open",
+        .operands = "",
+        .flags = FLAGS_BENCH | BIT(BYTES) | BIT(KEEP),
+        .run = sp_cmd_bench_open,
+        .summary = "measure opening after a crash",
+        .text = "Builds a log, kills the writer in the middle of its appends, and measures how "
+                "long opening takes and how much memory it leaves in use.",
+        .examples = "spoor bench open --bytes 10Gi --streams 1M --keep\n",
+    },
+    {
+        .name = "bench query",
+        .operands = "",
+        .flags = FLAGS_BENCH,
+        .run = sp_cmd_bench_query,
+        .summary = "measure lookups",
+        .text = "Looks up random events by id, and first pages of ten by stream, type and "
+                "correlation.",
+        .examples = "",
+    },
+    {
+        .name = "bench streams",
+        .operands = "",
+        .flags = FLAGS_BENCH | BIT(OUTSTANDING),
+        .run = sp_cmd_bench_streams,
+        .summary = "measure appending to many streams",
+        .text = "Compares the rates of appending to stores that hold different numbers of streams, "
+                "in turns, so that a noisy machine does not favour one.",
+        .examples = "spoor bench streams --streams 1k,1M,10M\n",
+    },
+    {
+        .name = "completion",
+        .operands = "bash|zsh|fish",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .run = sp_cmd_completion,
+        .summary = "print a completion script",
+        .text = "",
+        .examples = "source <(spoor completion bash)\n",
+    },
+    {
+        .name = "version",
+        .operands = "",
+        .run = sp_cmd_version,
+        .summary = "print the version",
+        .text = "",
+        .examples = "",
+    },
+    {
+        .name = "help",
+        .operands = "[COMMAND]",
+        .operand_count_max = 2,
+        .run = sp_cmd_help,
+        .summary = "show this, or help on one command",
+        .text = "",
+        .examples = "",
+    },
+};
+
+struct sp_command_table sp_command_table(void) {
+    return (struct sp_command_table){
+        .commands = COMMANDS,
+        .command_count = sizeof(COMMANDS) / sizeof(*COMMANDS),
+        .flags = sp_flag_table(),
+    };
+}
