@@ -1,0 +1,144 @@
+/*
+ * The core's state as bytes. Layout, numbers little-endian:
+ *
+ *     u32 format (1) | u32 0 | u64 position | u64 recorded_us | u32 entry_seq | u32 stream count
+ *     then per stream, in the order in which they began:
+ *     varint name bytes | name | varint version | varint last position
+ */
+#include <stdlib.h>
+
+#include "base/wire.h"
+#include "core/core.h"
+
+enum { SNAPSHOT_FORMAT = 1, SNAPSHOT_FIXED_BYTES = 32 };
+
+struct numbers {
+    uint64_t version;
+    uint64_t last_position;
+};
+
+struct sp_core_snapshot {
+    uint64_t position;
+    uint64_t recorded_us;
+    uint32_t entry_seq;
+    uint32_t count;
+    struct sp_stream **chunks; /* the list is copied, as it may move; the names behind it stay */
+    struct numbers numbers[];
+};
+
+struct sp_core_snapshot *sp_core_snapshot_new(const struct sp_core *core) {
+    const struct sp_streams *streams = &core->streams;
+    size_t chunk_count = (streams->count + SP_STREAM_CHUNK - 1) / SP_STREAM_CHUNK;
+    struct sp_core_snapshot *snapshot =
+        malloc(sizeof(*snapshot) + (size_t)streams->count * sizeof(struct numbers));
+    struct sp_stream **chunks = malloc((chunk_count + 1) * sizeof(*chunks));
+    if (snapshot == NULL || chunks == NULL) {
+        free(snapshot);
+        free(chunks);
+        return NULL;
+    }
+    snapshot->position = core->position;
+    snapshot->recorded_us = core->recorded_us;
+    snapshot->entry_seq = core->entry_seq;
+    snapshot->count = streams->count;
+    snapshot->chunks = chunks;
+    for (size_t i = 0; i < chunk_count; i++) {
+        chunks[i] = streams->chunks[i];
+    }
+    for (uint32_t i = 0; i < streams->count; i++) {
+        const struct sp_stream *stream = sp_stream_at(streams, i);
+        snapshot->numbers[i] = (struct numbers){.version = stream->version,
+                                                .last_position = stream->last_position};
+    }
+    return snapshot;
+}
+
+void sp_core_snapshot_free(struct sp_core_snapshot *snapshot) {
+    if (snapshot != NULL) {
+        free(snapshot->chunks);
+        free(snapshot);
+    }
+}
+
+uint64_t sp_core_snapshot_position(const struct sp_core_snapshot *snapshot) {
+    return snapshot->position;
+}
+
+static void encode_stream(const struct sp_stream *stream, const struct numbers *numbers,
+                          struct sp_buf *to) {
+    sp_str name = sp_stream_name(stream);
+    uint8_t *at = sp_buf_reserve(to, name.len + (size_t)3 * SP_VARINT_BYTES_MAX);
+    if (at == NULL) {
+        return;
+    }
+    size_t len = sp_put_varint(at, name.len);
+    memcpy(at + len, name.ptr, name.len);
+    len += name.len;
+    len += sp_put_varint(at + len, numbers->version);
+    len += sp_put_varint(at + len, numbers->last_position);
+    sp_buf_advance(to, len);
+}
+
+void sp_core_snapshot_encode(const struct sp_core_snapshot *snapshot, struct sp_buf *to) {
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < snapshot->count; i++) {
+        live += snapshot->numbers[i].version > 0 ? 1 : 0;
+    }
+    uint8_t fixed[SNAPSHOT_FIXED_BYTES] = {0};
+    sp_put_u32(fixed, SNAPSHOT_FORMAT);
+    sp_put_u64(fixed + 8, snapshot->position);
+    sp_put_u64(fixed + 16, snapshot->recorded_us);
+    sp_put_u32(fixed + 24, snapshot->entry_seq);
+    sp_put_u32(fixed + 28, live);
+    sp_buf_add(to, fixed, sizeof(fixed));
+    for (uint32_t i = 0; i < snapshot->count; i++) {
+        if (snapshot->numbers[i].version > 0) {
+            encode_stream(&snapshot->chunks[i / SP_STREAM_CHUNK][i % SP_STREAM_CHUNK],
+                          &snapshot->numbers[i], to);
+        }
+    }
+}
+
+static sp_status restore_stream(struct sp_core *core, struct sp_wire *wire) {
+    sp_str name = sp_wire_lstr(wire);
+    uint64_t version = sp_wire_varint(wire);
+    uint64_t last_position = sp_wire_varint(wire);
+    if (wire->bad || name.len == 0 || name.len > UINT16_MAX || version == 0 ||
+        last_position > core->position) {
+        return SP_CORRUPT;
+    }
+    uint32_t index;
+    sp_status status = sp_streams_add(&core->streams, sp_stream_hash(name), name, &index);
+    if (status == SP_OK) {
+        struct sp_stream *stream = sp_stream_at(&core->streams, index);
+        status = stream->version != 0 ? SP_CORRUPT : SP_OK; /* the same name twice */
+        stream->version = version;
+        stream->last_position = last_position;
+    }
+    return status;
+}
+
+sp_status sp_core_restore(struct sp_core *core, sp_str bytes, struct sp_error *error) {
+    sp_require(core->position == 0 && core->streams.count == 0);
+    struct sp_wire wire = sp_wire_of(bytes.ptr, bytes.len);
+    uint32_t format = sp_wire_u32(&wire);
+    (void)sp_wire_u32(&wire);
+    if (!wire.bad && format != SNAPSHOT_FORMAT) {
+        return sp_error_set(error, SP_UNSUPPORTED, "snapshot of format %u", format);
+    }
+    core->position = sp_wire_u64(&wire);
+    core->recorded_us = sp_wire_u64(&wire);
+    core->entry_seq = sp_wire_u32(&wire);
+    uint32_t count = sp_wire_u32(&wire);
+    sp_status status = wire.bad ? SP_CORRUPT : sp_htab_reserve(&core->streams.by_name, count);
+    for (uint32_t i = 0; i < count && status == SP_OK; i++) {
+        status = restore_stream(core, &wire);
+    }
+    if (status == SP_OK && sp_wire_left(&wire) != 0) {
+        status = SP_CORRUPT;
+    }
+    if (status != SP_OK) {
+        return sp_error_set(error, status, "snapshot: %s", sp_status_text(status));
+    }
+    return SP_OK;
+}
