@@ -15,7 +15,9 @@ void sp_streams_fini(struct sp_streams *streams) {
     for (uint32_t i = 0; i < streams->count; i++) {
         struct sp_stream *stream = sp_stream_at(streams, i);
         if (stream->name_bytes > SP_STREAM_INLINE_BYTES) {
-            free(stream->name.far);
+            char *far;
+            memcpy(&far, stream->name, sizeof(far));
+            free(far);
         }
     }
     uint32_t chunks = (streams->count + SP_STREAM_CHUNK - 1) / SP_STREAM_CHUNK;
@@ -72,14 +74,15 @@ static sp_status reserve_entry(struct sp_streams *streams) {
 static sp_status set_name(struct sp_streams *streams, struct sp_stream *stream, sp_str name) {
     stream->name_bytes = (uint16_t)name.len;
     if (name.len <= SP_STREAM_INLINE_BYTES) {
-        memcpy(stream->name.near, name.ptr, name.len);
+        memcpy(stream->name, name.ptr, name.len);
         return SP_OK;
     }
-    stream->name.far = malloc(name.len);
-    if (stream->name.far == NULL) {
+    char *far = malloc(name.len);
+    if (far == NULL) {
         return SP_NO_MEMORY;
     }
-    memcpy(stream->name.far, name.ptr, name.len);
+    memcpy(far, name.ptr, name.len);
+    memcpy(stream->name, &far, sizeof(far));
     streams->far_bytes += name.len;
     return SP_OK;
 }

@@ -20,10 +20,7 @@ struct sp_stream {
     uint64_t version;
     uint64_t last_position;
     uint16_t name_bytes;
-    union {
-        char near[SP_STREAM_INLINE_BYTES];
-        char *far; /* longer names; owned by the table */
-    } name;
+    char name[SP_STREAM_INLINE_BYTES]; /* of a longer name a pointer to it, which the table owns */
 };
 
 _Static_assert(sizeof(struct sp_stream) == 64, "a stream is one cache line");
@@ -47,9 +44,11 @@ static inline struct sp_stream *sp_stream_at(const struct sp_streams *streams, u
 }
 
 static inline sp_str sp_stream_name(const struct sp_stream *stream) {
-    return sp_str_of(stream->name_bytes <= SP_STREAM_INLINE_BYTES ? stream->name.near
-                                                                  : stream->name.far,
-                     stream->name_bytes);
+    const char *name = stream->name;
+    if (stream->name_bytes > SP_STREAM_INLINE_BYTES) {
+        memcpy(&name, stream->name, sizeof(name));
+    }
+    return sp_str_of(name, stream->name_bytes);
 }
 
 /* Brings what a lookup of this hash touches first towards the cache. */
