@@ -10,8 +10,8 @@
 void sp_base64_add(struct sp_buf *to, sp_str bytes);
 
 /*
- * Appends the bytes that the text stands for. False, and nothing appended, where the text is not what
- * sp_base64_add writes: other letters, missing padding, bits left over. O(text).
+ * Appends the bytes that the text stands for. False, and nothing appended, where the text is not
+ * what sp_base64_add writes: other letters, missing padding, bits left over. O(text).
  */
 SP_WARN_UNUSED bool sp_base64_decode(struct sp_buf *to, sp_str text);
 

@@ -136,7 +136,7 @@ static const char *pass_special(struct sp_json *json, const char *at) {
     return at;
 }
 
-/* Passes a string whose opening quote is before `at`; returns its closing quote, NULL on an error. */
+/* Passes a string from behind its opening quote; returns its closing one, NULL on an error. */
 static inline const char *pass_string(struct sp_json *json, const char *at, bool *ret_escaped) {
     bool escaped = false;
     for (;;) {

@@ -2,10 +2,11 @@
  * A validating pull scanner over JSON text (RFC 8259): no tree, no allocation, no copy. pure
  *
  * Each call yields the next token with its raw bytes, borrowed from the input. What the scanner has
- * yielded is valid so far; the text as a whole is valid once SP_JSON_END came. Input is UTF-8 and is
- * checked: overlong forms, surrogates and raw control characters inside strings are errors, and so is
- * a lone surrogate escape (\ud800), as it has no UTF-8 form. Nesting is limited to SP_JSON_DEPTH_MAX.
- * Cost is linear in the bytes passed. ../shared/data/json-test-suite decides what is JSON.
+ * yielded is valid so far; the text as a whole is valid once SP_JSON_END came. Input is UTF-8 and
+ * is checked: overlong forms, surrogates and raw control characters inside strings are errors, and
+ * so is a lone surrogate escape (\ud800), as it has no UTF-8 form. Nesting is limited to
+ * SP_JSON_DEPTH_MAX. Cost is linear in the bytes passed. ../shared/data/json-test-suite decides
+ * what is JSON.
  */
 #ifndef SP_BASE_JSON_H
 #define SP_BASE_JSON_H
@@ -59,8 +60,9 @@ sp_str sp_json_skip_nested(struct sp_json *json, const char *open);
 
 /*
  * Passes over the value that `first`, the token just yielded, begins, and returns its raw text: for
- * an object or array everything from the opening to the closing bracket, for a string with its quotes.
- * Everything passed is validated. On an error the slice is empty and the scanner has turned bad.
+ * an object or array everything from the opening to the closing bracket, for a string with its
+ * quotes. Everything passed is validated. On an error the slice is empty and the scanner has turned
+ * bad.
  */
 static inline sp_str sp_json_skip(struct sp_json *json, struct sp_json_token first) {
     sp_require(first.type != SP_JSON_KEY);

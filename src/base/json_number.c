@@ -3,9 +3,9 @@
  *
  * Most numbers have at most 15 significant digits and a small power of ten: both are exact as
  * doubles, so one multiplication or division rounds once, and correctly (Clinger, PLDI 1990). All
- * others go to strtod, written anew as digits and exponent without a decimal point: the point is the
- * only thing in which a host's setlocale could change the answer. Of a number longer than any tie
- * can be, the tail is replaced by one digit that says on which side of a tie it lies.
+ * others go to strtod, written anew as digits and exponent without a decimal point: the point is
+ * the only thing in which a host's setlocale could change the answer. Of a number longer than any
+ * tie can be, the tail is replaced by one digit that says on which side of a tie it lies.
  */
 #include "base/json.h"
 
@@ -37,7 +37,7 @@ static bool is_digit(char byte) {
     return (uint8_t)(byte - '0') < 10;
 }
 
-/* The exponent written in [at, end), a sign and digits; saturates far beyond what a double holds. */
+/* The exponent in [at, end), a sign and digits; saturates far beyond what a double holds. */
 static int64_t read_exponent(const char *at, const char *end) {
     bool negative = at < end && *at == '-';
     if (at < end && (*at == '-' || *at == '+')) {

@@ -41,7 +41,7 @@ const char *sp_json_type_name(enum sp_json_type type) {
     sp_never();
 }
 
-/* Resolves the escape at *at, which the scanner has found valid, and passes it; returns its length. */
+/* Resolves and passes the escape at *at, which the scanner has found valid; returns its length. */
 static size_t resolve(const char **at, char decoded[SP_UTF8_SEQUENCE_MAX]) {
     const char *escape = *at;
     uint8_t simple = sp_json_escaped[(uint8_t)escape[1]];

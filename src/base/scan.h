@@ -18,8 +18,8 @@
 #define SP_SWAR_HIGHS_ UINT64_C(0x8080808080808080)
 
 /*
- * The high bit of each byte of x that is below n (at most 0x80). A borrow can spoil only bytes above
- * a true hit, so the lowest hit, which is the first in memory, is always right.
+ * The high bit of each byte of x that is below n (at most 0x80). A borrow can spoil only bytes
+ * above a true hit, so the lowest hit, which is the first in memory, is always right.
  */
 static inline uint64_t sp_swar_below_(uint64_t x, uint8_t n) {
     return (x - SP_SWAR_ONES_ * n) & ~x & SP_SWAR_HIGHS_;

@@ -1,5 +1,5 @@
 /*
- * UTF-8: validation, one code point at a time, and the classes of characters that names refuse. pure
+ * UTF-8: validation, single code points, and the characters that names refuse. pure
  *
  * Well-formed means Unicode 15, table 3-7: no overlong form, no surrogate, nothing above U+10FFFF.
  */

@@ -1,12 +1,13 @@
 /*
- * The names of an event: which belong to spoor, under which spellings, and what the others may be. pure
+ * The names of an event: those that are spoor's, in all their spellings, and all others. pure
  *
- * A name is looked up once; its entry says what it means. Everything not in the table is an extension.
+ * A name is looked up once; its entry says what it means. Everything not in the table is an
+ * extension.
  *
- * Several spellings of one attribute in one event: the canonical one wins, else the first in the order
- * of the table in attributes.c (which is that of the documentation). The others stay in the event as
- * extensions under their own names: somebody who sends `source` and `agent_id` reads both. Empty text
- * says nothing: any other spelling wins over it.
+ * Several spellings of one attribute in one event: the canonical one wins, else the first in the
+ * order of the table in attributes.c (which is that of the documentation). The others stay in the
+ * event as extensions under their own names: somebody who sends `source` and `agent_id` reads both.
+ * Empty text says nothing: any other spelling wins over it.
  */
 #ifndef SP_EVENT_ATTRIBUTES_H
 #define SP_EVENT_ATTRIBUTES_H
@@ -38,8 +39,8 @@ struct sp_name {
 extern const struct sp_name sp_names[SP_NAME_COUNT];
 
 /*
- * The entry of a name, NULL for an extension. Exact spelling. O(1). Where `id` alone shall not be the
- * attribute (XADD), the caller passes over it.
+ * The entry of a name, NULL for an extension. Exact spelling. O(1). Where `id` alone shall not be
+ * the attribute (XADD), the caller passes over it.
  */
 const struct sp_name *sp_name_find(sp_str name);
 
@@ -58,21 +59,22 @@ struct sp_event_limits {
 
 /*
  * SP_OK where the text is a topic: tokens joined by `.`, UTF-8 without white space (Unicode's
- * White_Space) and control characters, 1 to 255 bytes, no token being `*`, `#` or `>` alone, which in
- * patterns stand for others. A token may be empty, as in AMQP: `a..b` has three. Else SP_INVALID.
+ * White_Space) and control characters, 1 to 255 bytes, no token being `*`, `#` or `>` alone, which
+ * in patterns stand for others. A token may be empty, as in AMQP: `a..b` has three. Else
+ * SP_INVALID.
  */
 SP_WARN_UNUSED sp_status sp_event_type_check(sp_str type, struct sp_error *error);
 
 /*
  * SP_OK where an extension may have the name: UTF-8 without control characters, 1 to 255 bytes.
- * Strict, after CloudEvents: lower-case ASCII letters and digits alone. (That names should not exceed
- * 20 bytes is a recommendation there, and not enforced.)
+ * Strict, after CloudEvents: lower-case ASCII letters and digits alone. (That names should not
+ * exceed 20 bytes is a recommendation there, and not enforced.)
  */
 SP_WARN_UNUSED sp_status sp_event_name_check(sp_str name, bool strict, struct sp_error *error);
 
 /*
- * SP_OK where an attribute's text is UTF-8 without control characters (CloudEvents allows none), not
- * empty and at most SP_EVENT_ID_BYTES_MAX bytes. The error names the attribute.
+ * SP_OK where an attribute's text is UTF-8 without control characters (CloudEvents allows none),
+ * not empty and at most SP_EVENT_ID_BYTES_MAX bytes. The error names the attribute.
  */
 SP_WARN_UNUSED sp_status sp_event_text_check(enum sp_attr attr, sp_str text,
                                              struct sp_error *error);

@@ -46,7 +46,7 @@ static sp_status time_from_number(sp_str text, struct sp_buf *scratch, sp_str *r
     double unit_us = value < UNIX_SECONDS_MAX ? 1e6 : 1e3;
     uint64_t time_us = UINT64_MAX;
     if (value >= 0 && value * unit_us < 1e18) {
-        /* Whole and fraction apart: together in microseconds they may need more bits than a double. */
+        /* Whole and fraction apart: together they may need more bits than a double has. */
         uint64_t whole = (uint64_t)value;
         uint64_t fraction_us = (uint64_t)((value - (double)whole) * unit_us + 0.5);
         time_us = whole * (uint64_t)unit_us + fraction_us;
@@ -237,7 +237,7 @@ static sp_status check_data(struct checking *c) {
     }
     event->data_is_json = status == SP_OK;
     if (named && !named_json && type == SP_JSON_STRING) {
-        /* In the JSON form a string under such a type stands for its text: keep the bytes as bytes. */
+        /* In the JSON form a string under such a type stands for its text: keep the bytes. */
         event->data_is_json = false;
     }
     if (!event->data_is_json) {

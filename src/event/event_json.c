@@ -1,6 +1,7 @@
 /*
  * One pass over the members. Extensions go straight into the event; what has a name in the table is
- * put aside, for only the last member tells which of several spellings wins and of which type data is.
+ * put aside, for only the last member tells which of several spellings wins and of which type data
+ * is.
  */
 #include "event/event_json.h"
 
@@ -316,8 +317,10 @@ static void choose(const struct reading *r, uint8_t winner[SLOT_COUNT]) {
     }
 }
 
-/* Returns the losing spelling that stands last among those not put back yet, NULL when none is left:
- * going from last to first keeps the places of those before valid. */
+/*
+ * The losing spelling that stands last among those not put back yet, NULL when none is left: going
+ * from last to first keeps the places of those before valid.
+ */
 static const struct member *last_loser(const struct reading *r, uint64_t losers) {
     const struct member *last = NULL;
     for (; losers != 0; losers &= losers - 1) {

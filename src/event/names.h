@@ -1,5 +1,5 @@
 /*
- * How the JSON form tells an extension from an attribute of the same name; for event_json*.c alone. pure
+ * How the JSON form tells an extension from an attribute of the same name. pure
  */
 #ifndef SP_EVENT_NAMES_H
 #define SP_EVENT_NAMES_H

@@ -1,6 +1,7 @@
 /*
- * The event's JSON form on any bytes: no crash, and whatever is accepted is written as one line that
- * is read as the same event and written as the same line again. The first byte chooses the mode.
+ * The event's JSON form on any bytes: no crash, and whatever is accepted is written as one line
+ * that is read as the same event and written as the same line again. The first byte chooses the
+ * mode.
  */
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
 /*
- * The JSON scanner on any bytes. Pulling every token, skipping the value as a whole, and skipping at
- * every depth must come to one verdict; a string must survive being unescaped and written again; a
- * number must compare equal to itself.
+ * The JSON scanner on any bytes. Pulling every token, skipping the value as a whole, and skipping
+ * at every depth must come to one verdict; a string must survive being unescaped and written again;
+ * a number must compare equal to itself.
  */
 #include "fuzz.h"
 

@@ -1,6 +1,7 @@
 /*
- * The parsing suite of JSONTestSuite, which decides what JSON is: y_ must be accepted, n_ refused. It
- * lies beside the checkout, in $SPOOR_SHARED or ../shared; where it is absent the tests are skipped.
+ * The parsing suite of JSONTestSuite, which decides what JSON is: y_ must be accepted, n_ refused.
+ * It lies beside the checkout, in $SPOOR_SHARED or ../shared; where it is absent the tests are
+ * skipped.
  */
 #include <dirent.h>
 #include <setjmp.h>
@@ -16,13 +17,11 @@
 #include "base/json.h"
 
 /*
- * What the suite leaves open, and why we decide so.
- * Numbers: RFC 8259 sets no limit to size and precision, and spoor keeps a number's own text; only a
- * comparison rounds it. So all are accepted.
- * Strings: what is not UTF-8 or has no UTF-8 form (half a surrogate pair) could not be given back by
- * every client, nor compared: refused. So are other encodings and a byte order mark, which RFC 8259
- * forbids to send.
- * Depth: 500 levels are within the limit of SP_JSON_DEPTH_MAX.
+ * What the suite leaves open, and why we decide so. Numbers: RFC 8259 sets no limit to size and
+ * precision, and spoor keeps a number's own text; only a comparison rounds it. So all are accepted.
+ * Strings: what is not UTF-8 or has no UTF-8 form (half a surrogate pair) could not be given back
+ * by every client, nor compared: refused. So are other encodings and a byte order mark, which RFC
+ * 8259 forbids to send. Depth: 500 levels are within the limit of SP_JSON_DEPTH_MAX.
  */
 static const struct {
     const char *name;

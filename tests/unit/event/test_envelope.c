@@ -181,8 +181,9 @@ static void times_become_rfc_3339(void **state) {
 static void ids_in_metadata_count_where_none_is_given(void **state) {
     (void)state;
     struct fixture *f = fixture_new();
-    f->event.attr[SP_ATTR_METADATA] = SP_STR(
-        "{\"x\":{\"correlationId\":\"no\"},\"correlationId\":\"run-1\",\"causationId\":\"e\\u002d1\"}");
+    f->event.attr[SP_ATTR_METADATA] =
+        SP_STR("{\"x\":{\"correlationId\":\"no\"},"
+               "\"correlationId\":\"run-1\",\"causationId\":\"e\\u002d1\"}");
     passes(f);
     attr_is(f, SP_ATTR_CORRELATION, "run-1");
     attr_is(f, SP_ATTR_CAUSATION, "e-1");

@@ -262,7 +262,8 @@ static void what_is_wrong_is_named(void **state) {
          "data_base64: found it"},
         {"{\"type\":\"t\",\"source\":\"s\",\"data_base64\":\"a\"}", "expected Base64"},
         {"{\"type\":\"t\",\"source\":\"s\",\"data_base64\":1}", "expected a string of Base64"},
-        {"{\"type\":\"t\",\"source\":\"s\",\"datacontenttype\":\"a/json\",\"data_base64\":\"eHg=\"}",
+        {"{\"type\":\"t\",\"source\":\"s\",\"datacontenttype\":\"a/json\","
+         "\"data_base64\":\"eHg=\"}",
          "data, JSON by its datacontenttype"},
         {"{\"type\":\"t\",\"source\":\"s\",\"specversion\":\"0.3\"}", "specversion: found another"},
         {"{\"type\":\"t\",\"source\":\"s\",\"specversion\":true}", "specversion: found true"},

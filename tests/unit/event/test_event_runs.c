@@ -1,7 +1,7 @@
 /*
- * The 9,211 events of recorded agent runs that lie beside the checkout, in $SPOOR_SHARED or ../shared:
- * an import followed by an export must give back every attribute and every byte of data. Skipped
- * where the recordings or the program zstd are absent.
+ * The 9,211 events of recorded agent runs that lie beside the checkout, in $SPOOR_SHARED or
+ * ../shared: an import followed by an export must give back every attribute and every byte of data.
+ * Skipped where the recordings or the program zstd are absent.
  */
 #include <setjmp.h>
 #include <stdarg.h>
