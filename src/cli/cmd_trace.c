@@ -7,8 +7,7 @@
 #include "cli/text.h"
 
 enum {
-    INDENT_MAX = 24, /* blanks; deeper levels stand as far to the right as this */
-    INDENT_STEP = 2,
+    INDENT_MAX = 8, /* blanks; deeper levels stand no further to the right */
 };
 
 static const struct sp_table_column COLUMNS[] = {
@@ -67,18 +66,14 @@ static void add_row(struct sp_table *table, uint64_t position, const char *time,
                     unsigned depth, sp_str who, sp_str data) {
     struct sp_buf text;
     sp_buf_init(&text, SIZE_MAX);
-    size_t blanks = depth == 0 ? 0 : ((size_t)depth - 1) * INDENT_STEP;
-    /* Not plain blanks, which the table would take for one. */
-    for (size_t i = 0; i < (blanks > INDENT_MAX ? INDENT_MAX : blanks); i++) {
-        sp_buf_add_str(&text, SP_STR("\xe2\xa0\x80"));
-    }
     if (depth > 0) {
         sp_buf_add_str(&text, SP_STR("\xe2\x94\x94 ")); /* a corner */
     }
     sp_buf_add_str(&text, what);
     sp_table_add_u64(table, position);
     sp_table_add(table, sp_str_from(time));
-    sp_table_add(table, sp_buf_str(&text));
+    unsigned blanks = depth > INDENT_MAX ? INDENT_MAX : depth;
+    sp_table_add_indented(table, sp_buf_str(&text), blanks);
     sp_table_add(table, who);
     sp_table_add(table, data);
     sp_buf_fini(&text);

@@ -49,7 +49,7 @@ static void show_cell(struct sp_table *table, size_t cell, sp_str text, const ch
     if (code != NULL) {
         style(out, code);
     }
-    size_t shown = sp_text_add(&out->buf, text, width);
+    size_t shown = sp_text_add_again(&out->buf, text, width);
     if (code != NULL) {
         style(out, "0");
     }
@@ -92,23 +92,22 @@ static void start_streaming(struct sp_table *table) {
             at += text.len + 1;
         }
     }
-    sp_buf_fini(&table->cells);
+    sp_buf_reset(&table->cells);
 }
 
-static void keep_cell(struct sp_table *table, size_t cell, sp_str text) {
-    size_t columns = sp_text_add(&table->cells, text, columns_max(table, cell));
-    sp_buf_add_byte(&table->cells, '\0');
-    if (columns > table->widths[cell]) {
-        table->widths[cell] = columns;
-    }
-}
-
-void sp_table_add(struct sp_table *table, sp_str text) {
+void sp_table_add_indented(struct sp_table *table, sp_str text, size_t blanks) {
     size_t cell = table->cell;
-    if (table->is_streaming) {
-        show_data_cell(table, cell, text);
-    } else {
-        keep_cell(table, cell, text);
+    size_t start = table->cells.len;
+    size_t room = columns_max(table, cell);
+    blanks = blanks < room ? blanks : room;
+    sp_text_add_blanks(&table->cells, blanks);
+    size_t columns = blanks + sp_text_add(&table->cells, text, room - blanks);
+    sp_buf_add_byte(&table->cells, '\0');
+    if (table->is_streaming && table->cells.status == SP_OK) {
+        show_data_cell(table, cell, sp_str_from((const char *)table->cells.data + start));
+        sp_buf_reset(&table->cells);
+    } else if (columns > table->widths[cell]) {
+        table->widths[cell] = columns;
     }
     table->cell = is_last(table, cell) ? 0 : cell + 1;
     if (table->cell != 0 || table->is_streaming) {
@@ -118,6 +117,10 @@ void sp_table_add(struct sp_table *table, sp_str text) {
     if (table->row_count == SP_TABLE_ROWS_KEPT && table->cells.status == SP_OK) {
         start_streaming(table);
     }
+}
+
+void sp_table_add(struct sp_table *table, sp_str text) {
+    sp_table_add_indented(table, text, 0);
 }
 
 void sp_table_add_u64(struct sp_table *table, uint64_t value) {
@@ -134,7 +137,9 @@ void sp_table_fini(struct sp_table *table) {
     sp_require(table->cell == 0);
     if (!table->is_streaming && table->row_count > 0 && table->cells.status == SP_OK) {
         start_streaming(table);
-    } else if (!table->is_streaming) {
-        sp_buf_fini(&table->cells);
     }
+    if (table->cells.status != SP_OK && table->out->error.status == SP_OK) {
+        (void)sp_error_set(&table->out->error, table->cells.status, "no memory for the table");
+    }
+    sp_buf_fini(&table->cells);
 }

@@ -27,7 +27,7 @@ struct sp_table {
     size_t cell;         /* next one of the row */
     size_t row_count;    /* rows kept back */
     bool is_streaming;   /* widths are chosen and the head is out */
-    struct sp_buf cells; /* of the rows kept back, each with a NUL */
+    struct sp_buf cells; /* of the rows kept back, each with a NUL; then of one row at a time */
 };
 
 /* `columns` is borrowed until the end. */
@@ -36,6 +36,8 @@ void sp_table_init(struct sp_table *table, struct sp_out *out,
 
 /* The next cell, from left to right; the last one of a row ends it. */
 void sp_table_add(struct sp_table *table, sp_str text);
+/* As sp_table_add, set in by so many blanks. */
+void sp_table_add_indented(struct sp_table *table, sp_str text, size_t blanks);
 void sp_table_add_u64(struct sp_table *table, uint64_t value);
 
 /* Shows what is kept back and frees. A table without rows shows nothing. */

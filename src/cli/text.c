@@ -90,17 +90,17 @@ static struct glyph next_glyph(sp_str *rest, bool collapse) {
 size_t sp_text_columns(sp_str text) {
     size_t columns = 0;
     while (text.len > 0) {
-        columns += next_glyph(&text, true).columns;
+        columns += next_glyph(&text, false).columns;
     }
     return columns;
 }
 
-size_t sp_text_add(struct sp_buf *to, sp_str text, size_t columns_max) {
+static size_t add_text(struct sp_buf *to, sp_str text, size_t columns_max, bool collapse) {
     size_t columns = 0;
     size_t cut_len = to->len; /* where the ellipsis would go */
     size_t cut_columns = 0;
     while (text.len > 0) {
-        struct glyph glyph = next_glyph(&text, true);
+        struct glyph glyph = next_glyph(&text, collapse);
         if (columns + glyph.columns > columns_max) {
             to->len = cut_len;
             if (columns_max > 0) {
@@ -117,6 +117,14 @@ size_t sp_text_add(struct sp_buf *to, sp_str text, size_t columns_max) {
         }
     }
     return columns;
+}
+
+size_t sp_text_add(struct sp_buf *to, sp_str text, size_t columns_max) {
+    return add_text(to, text, columns_max, true);
+}
+
+size_t sp_text_add_again(struct sp_buf *to, sp_str text, size_t columns_max) {
+    return add_text(to, text, columns_max, false);
 }
 
 void sp_text_add_blanks(struct sp_buf *to, size_t count) {

@@ -19,7 +19,7 @@ static inline sp_str sp_text_str(spoor_str s) {
 /* Columns that a code point takes on a terminal: 0, 1 or 2. */
 unsigned sp_text_columns_of(uint32_t code);
 
-/* Columns that the text takes once it is made safe by sp_text_add. */
+/* Columns that a text made by sp_text_add takes. */
 size_t sp_text_columns(sp_str text);
 
 /*
@@ -28,6 +28,9 @@ size_t sp_text_columns(sp_str text);
  * added.
  */
 size_t sp_text_add(struct sp_buf *to, sp_str text, size_t columns_max);
+
+/* As sp_text_add, but keeps white space as it is: for text that sp_text_add has made. */
+size_t sp_text_add_again(struct sp_buf *to, sp_str text, size_t columns_max);
 
 /* Appends blanks. */
 void sp_text_add_blanks(struct sp_buf *to, size_t count);
