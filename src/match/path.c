@@ -60,7 +60,7 @@ static uint32_t name_index(sp_str name) {
 
 /* The tree. */
 
-static sp_status node_add(struct sp_paths *paths, uint16_t *ret_node) {
+static sp_status node_add(struct sp_paths *paths, uint16_t parent, uint16_t *ret_node) {
     if (paths->node_count == SP_PATH_NODES_MAX) {
         return SP_LIMIT;
     }
@@ -71,7 +71,8 @@ static sp_status node_add(struct sp_paths *paths, uint16_t *ret_node) {
     }
     paths->nodes = nodes;
     *ret_node = paths->node_count++;
-    nodes[*ret_node] = (struct sp_path_node){.edges = SP_PATH_NONE, .path = SP_PATH_NONE};
+    nodes[*ret_node] =
+        (struct sp_path_node){.edges = SP_PATH_NONE, .path = SP_PATH_NONE, .parent = parent};
     return SP_OK;
 }
 
@@ -136,7 +137,7 @@ static sp_status add_names(struct sp_paths *paths, uint16_t root, const struct p
         if (nodes[i] != SP_PATH_NONE) {
             continue;
         }
-        sp_status status = node_add(paths, &nodes[i]);
+        sp_status status = node_add(paths, nodes[i - 1], &nodes[i]);
         status =
             status == SP_OK ? edge_add(paths, nodes[i - 1], parts->names[i], nodes[i]) : status;
         if (status != SP_OK) {
@@ -157,7 +158,7 @@ static sp_status root_add(struct sp_paths *paths, struct sp_path_root root, uint
     if (paths->root_count == SP_PATH_ROOTS_MAX) {
         return SP_LIMIT;
     }
-    sp_status status = node_add(paths, &root.node);
+    sp_status status = node_add(paths, SP_PATH_NONE, &root.node);
     if (status != SP_OK) {
         return status;
     }
@@ -509,9 +510,8 @@ static void scan_root(const struct sp_paths *paths, struct sp_path_values *value
     }
 }
 
-/* A path without a JSON value: data that is no JSON, or an extension whose name has dots. */
-static struct sp_value value_beside_tree(const struct sp_paths *paths, const struct sp_path *path,
-                                         const struct sp_event *event) {
+struct sp_value sp_path_beside(const struct sp_paths *paths, const struct sp_path *path,
+                               const struct sp_event *event) {
     const struct sp_path_root *root = &paths->roots[path->root];
     if (root->kind == SP_ROOT_EXTENSION) {
         return extension_value(find_extension(event, path->name));
@@ -523,6 +523,16 @@ static struct sp_value value_beside_tree(const struct sp_paths *paths, const str
     return missing();
 }
 
+bool sp_path_is_below(const struct sp_paths *paths, uint16_t node, uint16_t above) {
+    while (node != SP_PATH_NONE) {
+        node = paths->nodes[node].parent;
+        if (node == above) {
+            return node != SP_PATH_NONE;
+        }
+    }
+    return false;
+}
+
 static struct sp_value tree_value(const struct sp_paths *paths, struct sp_path_values *values,
                                   uint16_t number) {
     const struct sp_path *path = &paths->paths[number];
@@ -530,7 +540,7 @@ static struct sp_value tree_value(const struct sp_paths *paths, struct sp_path_v
         scan_root(paths, values, path->root);
     }
     struct sp_value value = values->values[number];
-    return value.type != SP_TYPE_MISSING ? value : value_beside_tree(paths, path, values->event);
+    return value.type != SP_TYPE_MISSING ? value : sp_path_beside(paths, path, values->event);
 }
 
 struct sp_value sp_path_get(const struct sp_paths *paths, struct sp_path_values *values,

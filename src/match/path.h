@@ -65,7 +65,8 @@ struct sp_path_node {
     uint64_t lengths; /* bit n: an edge has a name of n bytes, modulo 64 */
     uint16_t edges;   /* the first edge */
     uint16_t path;    /* the path that ends here */
-    bool has_index;   /* an edge leads into an array */
+    uint16_t parent;
+    bool has_index; /* an edge leads into an array */
 };
 
 struct sp_paths {
@@ -125,6 +126,16 @@ static inline void sp_path_values_init(struct sp_path_values *values,
  */
 struct sp_value sp_path_get(const struct sp_paths *paths, struct sp_path_values *values,
                             uint16_t path);
+
+/*
+ * The value of a TREE path that lies in no JSON text: data that is none, taken as a whole, or an
+ * extension whose name has dots.
+ */
+struct sp_value sp_path_beside(const struct sp_paths *paths, const struct sp_path *path,
+                               const struct sp_event *event);
+
+/* True where the node is below the other one in the tree. */
+bool sp_path_is_below(const struct sp_paths *paths, uint16_t node, uint16_t above);
 
 /* The JSON text of a root in this event; its ptr is NULL where there is none. */
 sp_str sp_path_root_text(const struct sp_path_root *root, const struct sp_event *event);

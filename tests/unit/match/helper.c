@@ -80,3 +80,19 @@ bool filter_matches(sp_str filter, sp_str event) {
     sp_filter_free(compiled);
     return matches;
 }
+
+sp_str requote(const char *text, char *to, size_t size) {
+    size_t len = strlen(text);
+    assert_true(len < size);
+    for (size_t i = 0; i < len; i++) {
+        to[i] = text[i] == '\'' ? '"' : text[i];
+    }
+    return sp_str_of(to, len);
+}
+
+bool quoted_matches(const char *filter, const char *event) {
+    char filter_text[8192];
+    char event_text[8192];
+    return filter_matches(requote(filter, filter_text, sizeof(filter_text)),
+                          requote(event, event_text, sizeof(event_text)));
+}

@@ -21,4 +21,10 @@ void unmake_event(struct made_event *made);
 /* Compiles the filter, failing the test where it is none, matches once, and frees it. */
 bool filter_matches(sp_str filter, sp_str event);
 
+/* As filter_matches, of texts in which ' stands for ": JSON that C can be read around. */
+bool quoted_matches(const char *filter, const char *event);
+
+/* Writes the text with " for each ', and returns it. */
+sp_str requote(const char *text, char *to, size_t size);
+
 #endif

@@ -22,10 +22,10 @@ struct filter_case {
 
 /* clang-format off */
 #define TASK                                                                                       \
-    "{\"type\":\"task.created\",\"source\":\"planner\",\"id\":\"e1\",\"correlationid\":\"run-7\","  \
-    "\"data\":{\"priority\":\"high\",\"domain\":\"financial\",\"amount\":250,"                      \
-    "\"tags\":[\"urgent\",\"eu\",3,null],\"owner\":{\"name\":\"ada\",\"team\":null},"               \
-    "\"done\":false,\"items\":[{\"sku\":\"a\"},{\"sku\":\"b\"}],"                                   \
+    "{\"type\":\"task.created\",\"source\":\"planner\",\"id\":\"e1\",\"correlationid\":\"run-7\"," \
+    "\"data\":{\"priority\":\"high\",\"domain\":\"financial\",\"amount\":250," \
+    "\"tags\":[\"urgent\",\"eu\",3,null],\"owner\":{\"name\":\"ada\",\"team\":null}," \
+    "\"done\":false,\"items\":[{\"sku\":\"a\"},{\"sku\":\"b\"}]," \
     "\"note\":\"line\\none \\u20ac\"}}"
 /* clang-format on */
 
