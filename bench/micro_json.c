@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/json.h"
+#include "event/event_json.h"
 
 enum { ROUNDS = 400000, REPEATS = 5 };
 
@@ -63,6 +64,24 @@ static size_t run_filter(sp_str text) {
     return sp_json_number(find(&json, SP_STR("amount")).raw) > 100.0;
 }
 
+static struct sp_event event;
+static struct sp_buf scratch;
+static struct sp_buf line;
+
+static size_t run_import(sp_str text) {
+    struct sp_event_limits limits = SP_EVENT_LIMITS_DEFAULT;
+    sp_buf_reset(&scratch);
+    return sp_event_from_json(text, SP_EVENT_LENIENT, &scratch, &event, NULL) == SP_OK &&
+           sp_event_check(&event, SP_EVENT_FROM_JSON, &limits, &scratch, NULL) == SP_OK;
+}
+
+static size_t run_export(sp_str text) {
+    (void)text;
+    sp_buf_reset(&line);
+    sp_event_to_json(&event, NULL, &line);
+    return line.len;
+}
+
 static void measure(const char *name, size_t (*run)(sp_str text), sp_str text) {
     double best_ns = 1e18;
     size_t sum = 0;
@@ -81,14 +100,20 @@ static void measure(const char *name, size_t (*run)(sp_str text), sp_str text) {
 }
 
 int main(void) {
-    sp_str event = SP_STR(EVENT);
+    sp_str event_text = SP_STR(EVENT);
     static char prose[4096];
     memset(prose, 'x', sizeof(prose));
     prose[0] = '"';
     prose[sizeof(prose) - 1] = '"';
-    measure("check", run_check, event);
-    measure("tokens", run_tokens, event);
-    measure("filter", run_filter, event);
+    measure("check", run_check, event_text);
+    measure("tokens", run_tokens, event_text);
+    measure("filter", run_filter, event_text);
     measure("prose", run_check, sp_str_of(prose, sizeof(prose)));
+    sp_buf_init(&scratch, 1 << 20);
+    sp_buf_init(&line, 1 << 20);
+    measure("import", run_import, event_text);
+    measure("export", run_export, event_text);
+    sp_buf_fini(&scratch);
+    sp_buf_fini(&line);
     return 0;
 }

@@ -19,6 +19,7 @@
 #define SP_WARN_UNUSED __attribute__((warn_unused_result))
 #define SP_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define SP_HOT __attribute__((hot))
+#define SP_ALWAYS_INLINE inline __attribute__((always_inline))
 #else
 #define SP_LIKELY(x) (x)
 #define SP_UNLIKELY(x) (x)
@@ -26,6 +27,7 @@
 #define SP_WARN_UNUSED
 #define SP_PRINTF(fmt, args)
 #define SP_HOT
+#define SP_ALWAYS_INLINE inline
 #endif
 
 /*

@@ -63,13 +63,19 @@ static void stop(struct sp_json *json, const char *at, const char *problem) {
     json->expect = EXPECT_FAILED;
 }
 
-static struct sp_json_token failed(struct sp_json *json, const char *at, const char *problem) {
-    stop(json, at, problem);
-    return (struct sp_json_token){.type = SP_JSON_ERROR, .raw = {.ptr = at, .len = 0}};
+/* Fills a token. Its fields are written one by one, for a copy of the whole would wait for them. */
+static inline void put(struct sp_json_token *out, enum sp_json_type type, const char *from,
+                       const char *to) {
+    out->type = type;
+    out->escaped = false;
+    out->raw.ptr = from;
+    out->raw.len = (size_t)(to - from);
 }
 
-static inline struct sp_json_token token(enum sp_json_type type, const char *from, const char *to) {
-    return (struct sp_json_token){.type = type, .raw = {.ptr = from, .len = (size_t)(to - from)}};
+static void failed(struct sp_json *json, struct sp_json_token *out, const char *at,
+                   const char *problem) {
+    stop(json, at, problem);
+    put(out, SP_JSON_ERROR, at, at);
 }
 
 static inline const char *skip_space(const char *at, const char *end) {
@@ -137,7 +143,8 @@ static const char *pass_special(struct sp_json *json, const char *at) {
 }
 
 /* Passes a string from behind its opening quote; returns its closing one, NULL on an error. */
-static inline const char *pass_string(struct sp_json *json, const char *at, bool *ret_escaped) {
+static SP_ALWAYS_INLINE const char *pass_string(struct sp_json *json, const char *at,
+                                                bool *ret_escaped) {
     bool escaped = false;
     for (;;) {
         at = sp_scan_plain(at, json->end);
@@ -188,11 +195,13 @@ static const char *pass_fraction(struct sp_json *json, const char *at) {
     return at;
 }
 
-static inline struct sp_json_token scan_number(struct sp_json *json, const char *from) {
+static SP_ALWAYS_INLINE void scan_number(struct sp_json *json, struct sp_json_token *out,
+                                         const char *from) {
     const char *at = from + (*from == '-');
     char first = peek(json, at);
     if (!is_digit(first)) {
-        return failed(json, at, PROBLEM_DIGIT);
+        failed(json, out, at, PROBLEM_DIGIT);
+        return;
     }
     /* A zero stands alone: what follows it must not be a digit, and a digit is no separator. */
     at = first == '0' ? at + 1 : pass_digits(at + 1, json->end);
@@ -200,64 +209,71 @@ static inline struct sp_json_token scan_number(struct sp_json *json, const char 
     if (next == '.' || (next | 0x20) == 'e') {
         at = pass_fraction(json, at);
         if (at == NULL) {
-            return token(SP_JSON_ERROR, json->at, json->at);
+            put(out, SP_JSON_ERROR, json->at, json->at);
+            return;
         }
     }
     json->at = at;
     json->expect = json->expect_after;
-    return token(SP_JSON_NUMBER, from, at);
+    put(out, SP_JSON_NUMBER, from, at);
 }
 
-static inline struct sp_json_token scan_literal(struct sp_json *json, const char *at,
-                                                enum sp_json_type type, sp_str word) {
+static inline void scan_literal(struct sp_json *json, struct sp_json_token *out, const char *at,
+                                enum sp_json_type type, sp_str word) {
     if ((size_t)(json->end - at) < word.len || memcmp(at, word.ptr, word.len) != 0) {
-        return failed(json, at, PROBLEM_LITERAL);
+        failed(json, out, at, PROBLEM_LITERAL);
+        return;
     }
     json->at = at + word.len;
     json->expect = json->expect_after;
-    return token(type, at, json->at);
+    put(out, type, at, json->at);
 }
 
-static inline struct sp_json_token scan_string(struct sp_json *json, const char *quote) {
+static SP_ALWAYS_INLINE void scan_string(struct sp_json *json, struct sp_json_token *out,
+                                         const char *quote) {
     bool escaped = false;
     const char *close = pass_string(json, quote + 1, &escaped);
     if (close == NULL) {
-        return token(SP_JSON_ERROR, json->at, json->at);
+        put(out, SP_JSON_ERROR, json->at, json->at);
+        return;
     }
     json->at = close + 1;
     json->expect = json->expect_after;
-    struct sp_json_token result = token(SP_JSON_STRING, quote + 1, close);
-    result.escaped = escaped;
-    return result;
+    put(out, SP_JSON_STRING, quote + 1, close);
+    out->escaped = escaped;
 }
 
 /* Reads a key and the colon after it; `problem` is what to say where no key begins here. */
-static inline struct sp_json_token scan_key(struct sp_json *json, const char *quote,
-                                            const char *problem) {
+static SP_ALWAYS_INLINE void scan_key(struct sp_json *json, struct sp_json_token *out,
+                                      const char *quote, const char *problem) {
     if (peek(json, quote) != '"') {
-        return failed(json, quote, problem);
+        failed(json, out, quote, problem);
+        return;
     }
     bool escaped = false;
     const char *close = pass_string(json, quote + 1, &escaped);
     if (close == NULL) {
-        return token(SP_JSON_ERROR, json->at, json->at);
+        put(out, SP_JSON_ERROR, json->at, json->at);
+        return;
     }
     const char *colon = skip_space(close + 1, json->end);
     if (peek(json, colon) != ':') {
-        return failed(json, colon, PROBLEM_COLON);
+        failed(json, out, colon, PROBLEM_COLON);
+        return;
     }
     json->at = colon + 1;
     json->expect = EXPECT_VALUE;
-    struct sp_json_token result = token(SP_JSON_KEY, quote + 1, close);
-    result.escaped = escaped;
-    return result;
+    put(out, SP_JSON_KEY, quote + 1, close);
+    out->escaped = escaped;
 }
 
-static inline struct sp_json_token scan_open(struct sp_json *json, const char *at, bool object) {
+static inline void scan_open(struct sp_json *json, struct sp_json_token *out, const char *at,
+                             bool object) {
     uint32_t level = json->depth;
-    sp_require(json->depth_max <= SP_JSON_DEPTH_MAX);
+    sp_invariant(json->depth_max <= SP_JSON_DEPTH_MAX);
     if (level >= json->depth_max) {
-        return failed(json, at, PROBLEM_DEPTH);
+        failed(json, out, at, PROBLEM_DEPTH);
+        return;
     }
     uint64_t bit = UINT64_C(1) << (level % 64);
     uint64_t *word = &json->is_object[level / 64];
@@ -266,10 +282,16 @@ static inline struct sp_json_token scan_open(struct sp_json *json, const char *a
     json->at = at + 1;
     json->expect = object ? EXPECT_KEY_OR_END : EXPECT_VALUE_OR_END;
     json->expect_after = object ? EXPECT_COMMA_IN_OBJECT : EXPECT_COMMA_IN_ARRAY;
-    return token(object ? SP_JSON_OBJECT : SP_JSON_ARRAY, at, at + 1);
+    put(out, object ? SP_JSON_OBJECT : SP_JSON_ARRAY, at, at + 1);
 }
 
-static inline struct sp_json_token scan_close(struct sp_json *json, const char *at, bool object) {
+/* Reads the closing bracket at `at`, or says that something else was expected. */
+static inline void scan_close(struct sp_json *json, struct sp_json_token *out, const char *at,
+                              char bracket, const char *problem) {
+    if (peek(json, at) != bracket) {
+        failed(json, out, at, problem);
+        return;
+    }
     sp_invariant(json->depth > 0);
     uint32_t level = --json->depth;
     if (level == 0) {
@@ -280,81 +302,110 @@ static inline struct sp_json_token scan_close(struct sp_json *json, const char *
     }
     json->at = at + 1;
     json->expect = json->expect_after;
-    return token(object ? SP_JSON_OBJECT_END : SP_JSON_ARRAY_END, at, at + 1);
+    put(out, bracket == '}' ? SP_JSON_OBJECT_END : SP_JSON_ARRAY_END, at, at + 1);
+}
+
+static inline void scan_end(struct sp_json *json, struct sp_json_token *out, const char *at) {
+    if (at < json->end) {
+        failed(json, out, at, PROBLEM_END);
+        return;
+    }
+    sp_ensure(json->depth == 0);
+    json->at = at;
+    put(out, SP_JSON_END, at, at);
 }
 
 /* Reads whatever value begins at `at`; `problem` is what to say where none does. */
-static inline struct sp_json_token scan_value(struct sp_json *json, const char *at,
-                                              const char *problem) {
+static SP_ALWAYS_INLINE void scan_value(struct sp_json *json, struct sp_json_token *out,
+                                        const char *at, const char *problem) {
     char first = peek(json, at);
     if (SP_LIKELY(first == '"')) {
-        return scan_string(json, at);
+        scan_string(json, out, at);
+    } else if (first == '-' || is_digit(first)) {
+        scan_number(json, out, at);
+    } else if (first == '{' || first == '[') {
+        scan_open(json, out, at, first == '{');
+    } else if (first == 't') {
+        scan_literal(json, out, at, SP_JSON_TRUE, SP_STR("true"));
+    } else if (first == 'f') {
+        scan_literal(json, out, at, SP_JSON_FALSE, SP_STR("false"));
+    } else if (first == 'n') {
+        scan_literal(json, out, at, SP_JSON_NULL, SP_STR("null"));
+    } else {
+        failed(json, out, at, problem);
     }
-    if (first == '-' || is_digit(first)) {
-        return scan_number(json, at);
-    }
-    if (first == '{' || first == '[') {
-        return scan_open(json, at, first == '{');
-    }
-    if (first == 't') {
-        return scan_literal(json, at, SP_JSON_TRUE, SP_STR("true"));
-    }
-    if (first == 'f') {
-        return scan_literal(json, at, SP_JSON_FALSE, SP_STR("false"));
-    }
-    if (first == 'n') {
-        return scan_literal(json, at, SP_JSON_NULL, SP_STR("null"));
-    }
-    return failed(json, at, problem);
 }
 
-static inline struct sp_json_token step(struct sp_json *json) {
+/* Reads one token. Inlined, so that a caller in a loop keeps no more of it than it needs. */
+static SP_ALWAYS_INLINE void step(struct sp_json *json, struct sp_json_token *out) {
     const char *at = skip_space(json->at, json->end);
+    const char *problem = PROBLEM_VALUE;
+    bool key = false;
     switch ((enum expect)json->expect) {
     case EXPECT_VALUE:
-        return scan_value(json, at, PROBLEM_VALUE);
+        break;
     case EXPECT_COMMA_IN_OBJECT:
-        if (SP_LIKELY(peek(json, at) == ',')) {
-            return scan_key(json, skip_space(at + 1, json->end), PROBLEM_KEY);
+        if (peek(json, at) != ',') {
+            scan_close(json, out, at, '}', PROBLEM_COMMA_IN_OBJECT);
+            return;
         }
-        return peek(json, at) == '}' ? scan_close(json, at, true)
-                                     : failed(json, at, PROBLEM_COMMA_IN_OBJECT);
+        at = skip_space(at + 1, json->end);
+        problem = PROBLEM_KEY;
+        key = true;
+        break;
     case EXPECT_COMMA_IN_ARRAY:
-        if (peek(json, at) == ',') {
-            return scan_value(json, skip_space(at + 1, json->end), PROBLEM_VALUE);
+        if (peek(json, at) != ',') {
+            scan_close(json, out, at, ']', PROBLEM_COMMA_IN_ARRAY);
+            return;
         }
-        return peek(json, at) == ']' ? scan_close(json, at, false)
-                                     : failed(json, at, PROBLEM_COMMA_IN_ARRAY);
+        at = skip_space(at + 1, json->end);
+        break;
     case EXPECT_KEY_OR_END:
-        return peek(json, at) == '}' ? scan_close(json, at, true)
-                                     : scan_key(json, at, PROBLEM_KEY_OR_END);
-    case EXPECT_VALUE_OR_END:
-        return peek(json, at) == ']' ? scan_close(json, at, false)
-                                     : scan_value(json, at, PROBLEM_VALUE_OR_END);
-    case EXPECT_END:
-        if (at < json->end) {
-            return failed(json, at, PROBLEM_END);
+        if (peek(json, at) == '}') {
+            scan_close(json, out, at, '}', PROBLEM_KEY_OR_END);
+            return;
         }
-        json->at = at;
-        return token(SP_JSON_END, at, at);
+        problem = PROBLEM_KEY_OR_END;
+        key = true;
+        break;
+    case EXPECT_VALUE_OR_END:
+        if (peek(json, at) == ']') {
+            scan_close(json, out, at, ']', PROBLEM_VALUE_OR_END);
+            return;
+        }
+        problem = PROBLEM_VALUE_OR_END;
+        break;
+    case EXPECT_END:
+        scan_end(json, out, at);
+        return;
     case EXPECT_FAILED:
-        return token(SP_JSON_ERROR, json->at, json->at);
+        put(out, SP_JSON_ERROR, json->at, json->at);
+        return;
     }
-    sp_never();
+    if (key) {
+        scan_key(json, out, at, problem);
+    } else {
+        scan_value(json, out, at, problem);
+    }
 }
 
 SP_HOT struct sp_json_token sp_json_next(struct sp_json *json) {
-    return step(json);
+    struct sp_json_token out;
+    step(json, &out);
+    return out;
 }
 
 SP_HOT sp_str sp_json_skip_nested(struct sp_json *json, const char *open) {
     sp_require(json->depth > 0 && (*open == '{' || *open == '['));
     uint32_t outside = json->depth - 1;
     while (json->depth > outside) {
-        if (SP_UNLIKELY(step(json).type == SP_JSON_ERROR)) {
+        struct sp_json_token out;
+        step(json, &out);
+        if (SP_UNLIKELY(out.type == SP_JSON_ERROR)) {
             return sp_str_of(NULL, 0);
         }
     }
+    sp_ensure(json->at > open);
     return sp_str_of(open, (size_t)(json->at - open));
 }
 
@@ -378,7 +429,7 @@ sp_status sp_json_fail(const struct sp_json *json, struct sp_error *error) {
 sp_status sp_json_check(sp_str text, struct sp_error *error) {
     struct sp_json json;
     sp_json_init(&json, text);
-    struct sp_json_token first = step(&json);
+    struct sp_json_token first = sp_json_next(&json);
     (void)sp_json_skip(&json, first);
     return sp_json_next(&json).type == SP_JSON_END ? SP_OK : sp_json_fail(&json, error);
 }

@@ -58,10 +58,16 @@ static sp_str text_of(struct reading *r, struct sp_json_token token) {
     return sp_str_of(r->scratch->data + from, r->scratch->len - from);
 }
 
+/* Puts an extension before the others from `before` on; `at_text` is where its value begins. */
 static sp_status add_extension(struct reading *r, const struct sp_extension *extension,
-                               unsigned before) {
+                               const char *at_text, unsigned before) {
     struct sp_event *event = r->event;
     sp_require(before <= event->extension_count);
+    for (unsigned i = 0; i < event->extension_count; i++) {
+        if (sp_str_eq(event->extensions[i].name, extension->name)) {
+            return wrong(r, extension->name, at_text, "the name twice", "it once");
+        }
+    }
     if (event->extension_count == SP_EVENT_EXTENSIONS_MAX) {
         return sp_error_set(r->error, SP_LIMIT, "event: found more than %d extension attributes",
                             SP_EVENT_EXTENSIONS_MAX);
@@ -152,11 +158,6 @@ static struct sp_extension extension_of(struct reading *r, const struct member *
 }
 
 static sp_status read_extension(struct reading *r, const struct member *m) {
-    for (unsigned i = 0; i < r->event->extension_count; i++) {
-        if (sp_str_eq(r->event->extensions[i].name, m->name)) {
-            return wrong(r, m->name, m->raw.ptr, "the name twice", "it once");
-        }
-    }
     if (r->mode == SP_EVENT_STRICT) {
         sp_status status = check_strict_extension(r, m);
         if (status != SP_OK) {
@@ -166,7 +167,7 @@ static sp_status read_extension(struct reading *r, const struct member *m) {
     struct sp_extension extension = extension_of(r, m);
     /* One without a value stays for now, so that the same name again is noticed. */
     r->has_null |= extension.value.ptr == NULL;
-    return add_extension(r, &extension, r->event->extension_count);
+    return add_extension(r, &extension, m->raw.ptr, r->event->extension_count);
 }
 
 /* True where a spelling other than the canonical one counts, with such a value. */
@@ -283,7 +284,7 @@ static sp_status put_back(struct reading *r, const struct member *m) {
         return SP_OK;
     }
     struct sp_extension extension = extension_of(r, m);
-    return add_extension(r, &extension, m->before);
+    return add_extension(r, &extension, m->raw.ptr, m->before);
 }
 
 static bool is_spelling(const struct sp_name *name) {

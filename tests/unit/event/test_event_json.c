@@ -256,6 +256,8 @@ static void what_is_wrong_is_named(void **state) {
         {"{\"type\":\"t\",\"source\":\"s\",\"k\":null,\"k\":2}",
          "attribute k: found the name twice"},
         {"{\"type\":\"t\",\"source\":\"s\",\"time\":null,\"time\":null}", "attribute time: found"},
+        {"{\"type\":\"t\",\"source\":\"s\",\"$agent\":1,\"agent\":\"x\"}",
+         "attribute agent: found"},
         {"{\"type\":\"t\",\"source\":\"s\",\"agent\":{},\"agent\":\"x\"}",
          "attribute agent: found"},
         {"{\"type\":\"t\",\"source\":\"s\",\"data\":1,\"data_base64\":\"\"}",
@@ -323,6 +325,7 @@ static void names_that_collide_are_told_apart(void **state) {
 /* Random text: letters, quotes, controls, other scripts; every second time not even UTF-8. */
 static sp_str random_text(struct sp_prng *prng, struct sp_buf *arena, bool any_bytes, size_t max) {
     size_t from = arena->len;
+    assert_non_null(sp_buf_reserve(arena, SP_UTF8_SEQUENCE_MAX));
     for (size_t left = sp_prng_below(prng, (uint32_t)max + 1); left > 0; left--) {
         char bytes[SP_UTF8_SEQUENCE_MAX] = {(char)(uint8_t)sp_prng_next(prng)};
         static const uint32_t SCRIPTS[] = {0x80, 0x80, 0x80, 0x3000, 0xd000, 0x110000};
