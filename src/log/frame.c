@@ -44,10 +44,13 @@ static void encode_numbers(const struct sp_frame *frame, struct sp_buf *to) {
     uint32_t n = frame->record_count;
     for (uint32_t i = 0; i < n; i++) {
         const struct sp_record *record = &frame->records[i];
-        sp_buf_add_byte(to, (uint8_t)(record->kind << 4 | record->flags));
+        sp_buf_add_byte(to, record->kind);
         if (record->kind != SP_RECORD_EVENT) {
             add_varint(to, record->control);
         }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        sp_buf_add_byte(to, frame->records[i].flags);
     }
     uint64_t before_us = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -90,6 +93,7 @@ void sp_frame_encode(const struct sp_frame *frame, struct sp_buf *to) {
 struct columns {
     uint32_t count;
     uint8_t kinds[SP_FRAME_RECORDS_MAX];
+    uint8_t flags[SP_FRAME_RECORDS_MAX];
     uint16_t controls[SP_FRAME_RECORDS_MAX];
     uint64_t times[SP_FRAME_RECORDS_MAX];
     uint32_t seqs[SP_FRAME_RECORDS_MAX];
@@ -98,10 +102,17 @@ struct columns {
     uint32_t data_sizes[SP_FRAME_RECORDS_MAX];
 };
 
-static uint32_t take_u32(struct sp_wire *wire) {
+static uint32_t take_number(struct sp_wire *wire, uint32_t max) {
     uint64_t value = sp_wire_varint(wire);
-    wire->bad |= value > UINT32_MAX;
+    wire->bad |= value > max;
     return (uint32_t)value;
+}
+
+/* An entry number, as the difference to the one expected. */
+static uint32_t take_seq(struct sp_wire *wire, uint32_t expected) {
+    int64_t difference = sp_unzigzag(sp_wire_varint(wire));
+    wire->bad |= difference < -(int64_t)expected || difference > (int64_t)(UINT32_MAX - expected);
+    return (uint32_t)(expected + (uint64_t)difference);
 }
 
 static bool decode_numbers(struct sp_wire *wire, struct columns *columns) {
@@ -112,8 +123,12 @@ static bool decode_numbers(struct sp_wire *wire, struct columns *columns) {
     columns->count = (uint32_t)count;
     for (uint32_t i = 0; i < count; i++) {
         columns->kinds[i] = sp_wire_u8(wire);
-        columns->controls[i] =
-            columns->kinds[i] >> 4 == SP_RECORD_EVENT ? 0 : (uint16_t)sp_wire_varint(wire);
+        columns->controls[i] = columns->kinds[i] == SP_RECORD_EVENT
+                                   ? 0
+                                   : (uint16_t)take_number(wire, UINT16_MAX);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        columns->flags[i] = sp_wire_u8(wire);
     }
     uint64_t before_us = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -124,7 +139,7 @@ static bool decode_numbers(struct sp_wire *wire, struct columns *columns) {
     uint32_t before_seq = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t expected = expected_seq(columns->times[i], before_us, before_seq);
-        before_seq = expected + (uint32_t)sp_unzigzag(sp_wire_varint(wire));
+        before_seq = take_seq(wire, expected);
         columns->seqs[i] = before_seq;
         before_us = columns->times[i];
     }
@@ -132,10 +147,10 @@ static bool decode_numbers(struct sp_wire *wire, struct columns *columns) {
         columns->versions[i] = sp_wire_varint(wire);
     }
     for (uint32_t i = 0; i < count; i++) {
-        columns->header_sizes[i] = take_u32(wire);
+        columns->header_sizes[i] = take_number(wire, UINT32_MAX);
     }
     for (uint32_t i = 0; i < count; i++) {
-        columns->data_sizes[i] = take_u32(wire);
+        columns->data_sizes[i] = take_number(wire, UINT32_MAX);
     }
     return !wire->bad;
 }
@@ -147,8 +162,8 @@ static size_t put_row(const struct columns *columns, uint32_t i, sp_str header, 
     size_t size = (used + SP_RECORD_ALIGN - 1) / SP_RECORD_ALIGN * SP_RECORD_ALIGN;
     sp_put_u32(to, (uint32_t)size);
     sp_put_u32(to + 4, 0);
-    to[8] = columns->kinds[i] >> 4;
-    to[9] = columns->kinds[i] & 15;
+    to[8] = columns->kinds[i];
+    to[9] = columns->flags[i];
     sp_put_u16(to + 10, columns->controls[i]);
     sp_put_u32(to + 12, (uint32_t)header.len);
     sp_put_u32(to + 16, (uint32_t)data.len);

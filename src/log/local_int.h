@@ -10,10 +10,12 @@
 
 #include <pthread.h>
 
+#include "log/checkpoint.h"
 #include "log/local.h"
 #include "log/manifest.h"
 #include "log/raw.h"
 #include "log/sealed.h"
+#include "log/snapshot.h"
 
 enum {
     WRITES_MAX = 4,            /* appends in flight, segment headers included */
@@ -21,14 +23,11 @@ enum {
     INLINE_BYTES_MAX = 64 << 10, /* larger blocks are written by the sync worker */
     SPARES_MAX = 2,
     RAW_PATH_BYTES = 40,
-    CHECKPOINT_BYTES_MAX = 512,
 };
 
 #define SP_LOCK_PATH "LOCK"
-#define SP_CHECKPOINT_PATH "checkpoint"
 #define SP_WAL_FOLDER "wal"
 #define SP_SEALED_FOLDER "seg"
-#define SP_SNAPSHOT_FOLDER "snap"
 
 /* Where one block of a raw segment lies. */
 struct block_entry {
@@ -121,13 +120,6 @@ struct background_job {
     uint64_t target_block;     /* tree */
 };
 
-/* What a checkpoint says. */
-struct checkpoint {
-    bool present;
-    uint64_t size;
-    uint8_t root[SP_HASH_BYTES];
-};
-
 struct local_log {
     struct sp_log base; /* first: the interface is this */
     struct sp_log_local_options options;
@@ -203,7 +195,7 @@ struct local_log {
     uint64_t tree_asked_us;
     struct sp_log_tree published;
     struct sp_log_reader *tree_reader;
-    struct checkpoint expected; /* from the checkpoint file; compared when the tree gets there */
+    struct sp_checkpoint expected; /* from the checkpoint file; compared when the tree gets there */
     uint64_t checkpoint_size;   /* of the last one written */
     uint64_t checkpoint_us;
 
@@ -275,8 +267,6 @@ sp_status local_tree(struct sp_log *base, bool all, struct sp_log_tree *ret_tree
 sp_status local_leaf(struct sp_log *base, const struct sp_record *record,
                      uint8_t ret_hash[SP_HASH_BYTES], struct sp_error *error);
 void local_checkpoint_upkeep(struct local_log *log, bool now);
-SP_WARN_UNUSED sp_status local_checkpoint_load(struct sp_fs *fs, struct checkpoint *ret_checkpoint,
-                                               struct sp_error *error);
 
 /* ---- local_seal.c, local_seal_job.c: from raw to sealed, trimming, the manifest ---- */
 

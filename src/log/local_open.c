@@ -336,6 +336,7 @@ static void local_describe(struct sp_log *base, struct sp_log_description *ret_d
         .driver = "local",
         .durability = SP_LOG_FSYNCED_LOCAL,
         .block_bytes_max = local_of(base)->options.block_bytes_max,
+        .blocks_in_flight_max = BLOCKS_IN_FLIGHT_MAX,
     };
 }
 
@@ -437,7 +438,7 @@ static struct local_log *local_new(const struct sp_log_local_options *options) {
     sp_buf_init(&log->recycle, RECYCLE_BYTES_MAX);
     sp_buf_init(&log->trimmed, TRIMMED_BYTES_MAX);
     sp_buf_init(&log->manifest_job.content, SIZE_MAX / 2);
-    sp_buf_init(&log->checkpoint_job.content, CHECKPOINT_BYTES_MAX);
+    sp_buf_init(&log->checkpoint_job.content, SP_CHECKPOINT_BYTES_MAX);
     struct background_job *const jobs[] = {&log->spare_job, &log->manifest_job,
                                            &log->checkpoint_job, &log->seal_job, &log->tree_job};
     for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
@@ -455,7 +456,7 @@ static sp_status open_folder(struct local_log *log, struct sp_log_opened *opened
                              : probe_lock(log, error);
     status = status == SP_OK ? load_or_create(log, opened, error) : status;
     if (status == SP_OK) {
-        sp_status loaded = local_checkpoint_load(log->fs, &log->expected, error);
+        sp_status loaded = sp_checkpoint_load(log->fs, log->uuid, &log->expected, error);
         /* A damaged checkpoint vouches for nothing; it is written anew. Verification tells of it. */
         status = loaded == SP_NOT_FOUND || loaded == SP_CORRUPT ? SP_OK : loaded;
     }

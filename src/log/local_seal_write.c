@@ -257,6 +257,8 @@ static sp_status put_footer(struct writer *w, struct sp_error *error) {
     footer->last_check = segment->last_check;
     footer->last_recorded_us = segment->last_recorded_us;
     footer->tile_count = (uint32_t)segment->tile_count;
+    footer->salt_form = SP_SALT_FORM_KEY;
+    footer->codec = SP_CODEC_ZSTD;
     memcpy(footer->salt_key, segment->salt_key, SP_HASH_BYTES);
     uint8_t bytes[SP_SEALED_FOOTER_BYTES];
     sp_sealed_footer_encode(footer, bytes);

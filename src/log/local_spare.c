@@ -171,7 +171,7 @@ static struct sp_raw_header next_header(struct local_log *log, const struct spar
         .first_position = log->head_position + 1,
         .prev_check = log->head_check,
         .prev_end = last != NULL && last->sealed == NULL ? last->end_offset : 0,
-        .created_us = local_now_us(log),
+        .created_us = log->options.clock.wall_us(log->options.clock.context),
     };
     memcpy(header.uuid, log->uuid, 16);
     log->options.entropy(header.salt_key, SP_HASH_BYTES);

@@ -7,17 +7,14 @@
  * a period; a log that is shorter than its checkpoint, or whose tree differs at its size, has lost or
  * changed acknowledged events, and is refused.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/base64.h"
 #include "base/wire.h"
 #include "log/local_int.h"
 
 enum {
     TREE_BATCH_EVENTS = 4096, /* enough to be worth waking a thread */
     TREE_LAG_US = 5000,       /* and no later than this */
-    ROOT_BASE64_BYTES = 44,
 };
 
 static sp_status grow(void **array, size_t *capacity, size_t count, size_t item_bytes) {
@@ -263,80 +260,6 @@ sp_status local_leaf(struct sp_log *base, const struct sp_record *record,
     return SP_OK;
 }
 
-/*
- * The text is the body of a C2SP checkpoint (tlog-checkpoint): origin, size, root. Signature lines may
- * follow one day, after an empty line.
- */
-static void checkpoint_encode(const struct local_log *log, const struct sp_log_tree *tree,
-                              struct sp_buf *to) {
-    static const char digits[] = "0123456789abcdef";
-    sp_buf_add_str(to, SP_STR("spoor/"));
-    for (int i = 0; i < 16; i++) {
-        sp_buf_add_byte(to, (uint8_t)digits[log->uuid[i] >> 4]);
-        sp_buf_add_byte(to, (uint8_t)digits[log->uuid[i] & 15]);
-    }
-    sp_buf_add_byte(to, '\n');
-    sp_buf_add_u64(to, tree->size);
-    sp_buf_add_byte(to, '\n');
-    sp_base64_add(to, sp_str_of(tree->root, SP_HASH_BYTES));
-    sp_buf_add_byte(to, '\n');
-}
-
-static sp_str take_line(sp_str *rest) {
-    size_t len = 0;
-    while (len < rest->len && rest->ptr[len] != '\n') {
-        len++;
-    }
-    sp_str line = sp_str_of(rest->ptr, len);
-    *rest = sp_str_from_byte(*rest, len < rest->len ? len + 1 : len);
-    return line;
-}
-
-static bool parse_size(sp_str line, uint64_t *ret_size) {
-    uint64_t size = 0;
-    if (line.len == 0 || line.len > 19) {
-        return false;
-    }
-    for (size_t i = 0; i < line.len; i++) {
-        if (line.ptr[i] < '0' || line.ptr[i] > '9') {
-            return false;
-        }
-        size = size * 10 + (uint64_t)(line.ptr[i] - '0');
-    }
-    *ret_size = size;
-    return true;
-}
-
-sp_status local_checkpoint_load(struct sp_fs *fs, struct checkpoint *ret_checkpoint,
-                                struct sp_error *error) {
-    struct sp_buf text;
-    struct sp_buf root;
-    sp_buf_init(&text, CHECKPOINT_BYTES_MAX);
-    sp_buf_init(&root, CHECKPOINT_BYTES_MAX);
-    struct checkpoint checkpoint = {.present = false};
-    sp_status status = sp_fs_read_all(fs, SP_CHECKPOINT_PATH, &text, error);
-    if (status == SP_OK) {
-        sp_str rest = sp_buf_str(&text);
-        (void)take_line(&rest);
-        bool fine = parse_size(take_line(&rest), &checkpoint.size);
-        sp_str encoded = take_line(&rest);
-        fine = fine && encoded.len == ROOT_BASE64_BYTES && rest.len == 0 &&
-               sp_base64_decode(&root, encoded) && root.len == SP_HASH_BYTES;
-        if (fine) {
-            memcpy(checkpoint.root, root.data, SP_HASH_BYTES);
-            checkpoint.present = true;
-        } else {
-            status = sp_error_set(error, SP_CORRUPT, "%s: damaged", SP_CHECKPOINT_PATH);
-        }
-    }
-    sp_buf_fini(&text);
-    sp_buf_fini(&root);
-    if (status == SP_OK || status == SP_NOT_FOUND) {
-        *ret_checkpoint = checkpoint;
-    }
-    return status;
-}
-
 static void checkpoint_work(struct sp_job *base) {
     struct background_job *job = (struct background_job *)base;
     job->status = job->content.status != SP_OK
@@ -372,7 +295,7 @@ void local_checkpoint_upkeep(struct local_log *log, bool now) {
     }
     log->checkpoint_us = time_us;
     sp_buf_reset(&job->content);
-    checkpoint_encode(log, &tree, &job->content);
+    sp_checkpoint_encode(log->uuid, tree.size, tree.root, &job->content);
     job->number = tree.size;
     job->busy = true;
     job->job.work = checkpoint_work;

@@ -117,14 +117,6 @@ sp_status local_write_header(struct local_log *log, struct segment *segment,
     return log->state == SP_OK ? SP_OK : say_failed(log, error);
 }
 
-static uint32_t blocks_in_flight(const struct local_log *log) {
-    uint32_t count = 0;
-    for (int i = 0; i < WRITES_MAX; i++) {
-        count += log->writes[i].busy && log->writes[i].block != 0 ? 1 : 0;
-    }
-    return count;
-}
-
 static bool active_has_room(struct local_log *log) {
     const struct segment *active = local_active(log);
     return active != NULL &&
@@ -138,9 +130,6 @@ sp_status local_ready(struct sp_log *base, struct sp_error *error) {
     }
     if (log->options.read_only) {
         return sp_error_set(error, SP_DENIED, "the log is open read-only");
-    }
-    if (blocks_in_flight(log) >= BLOCKS_IN_FLIGHT_MAX) {
-        return SP_BUSY;
     }
     if (active_has_room(log) || log->spare_count > 0) {
         return SP_OK;
@@ -253,6 +242,7 @@ void local_poll(struct sp_log *base, struct sp_log_progress *ret_progress) {
     }
     *ret_progress = (struct sp_log_progress){
         .head_block = log->head_block,
+        .head_segment = log->segment_count > 0 ? log->segments[log->segment_count - 1]->id : 0,
         .durable_block = log->durable_block,
         .durable_position = log->durable_position,
         .state = log->state,

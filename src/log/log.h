@@ -31,11 +31,13 @@ struct sp_log_description {
     const char *driver; /* static storage */
     enum sp_log_durability durability;
     uint32_t block_bytes_max; /* of a stored block, header and padding included */
+    uint32_t blocks_in_flight_max; /* appended and not yet durable: more must not be appended */
 };
 
 /* Where the log stands. */
 struct sp_log_progress {
     uint64_t head_block;       /* last block appended, durable or not */
+    uint64_t head_segment;     /* id of the segment it is in: sealing and indexing go by segments */
     uint64_t durable_block;    /* last block that is durable */
     uint64_t durable_position; /* last event in it or before it */
     sp_status state;           /* SP_OK, SP_FENCED, or what it failed with */
@@ -88,15 +90,16 @@ struct sp_log_ops {
                          struct sp_error *error);
 
     /*
-     * Whether a block of up to block_bytes_max can be appended now: SP_OK; SP_BUSY, with blocks in flight,
-     * poll and ask again; SP_NO_SPACE, and the log lives on. Anything else is the log's end.
+     * Whether there is room for one block of up to block_bytes_max: SP_OK, and it stays so until the next
+     * append; SP_BUSY: room is being made, wait, poll and ask again; SP_NO_SPACE, and the log lives on, ask
+     * again later. Anything else is the log's end.
      */
     sp_status (*ready)(struct sp_log *log, struct sp_error *error);
 
     /*
      * Appends a block if the head is `expected_head`, else SP_CONFLICT. Asynchronous: SP_OK says it was
-     * taken, poll says when it is durable. The caller has seen `ready` say SP_OK. Takes its own reference
-     * of the blob and writes the block's header and padding into it.
+     * taken, poll says when it is durable. The caller has seen `ready` say SP_OK, and has fewer than
+     * blocks_in_flight_max blocks under way. Takes its own reference of the blob and writes the block's header and padding into it.
      */
     sp_status (*append)(struct sp_log *log, uint64_t expected_head, const struct sp_log_block *block,
                         struct sp_error *error);

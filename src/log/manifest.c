@@ -2,23 +2,21 @@
 
 #include <stdlib.h>
 
-#include "base/hash.h"
 #include "base/wire.h"
+#include "record/stamp.h"
 
 static const char manifest_magic[8] = {'s', 'p', 'o', 'o', 'r', 'M', 'A', 'N'};
 
 enum {
-    MANIFEST_VERSION = 1,
-    MANIFEST_FIXED_BYTES = 80,
-    MANIFEST_ROW_BYTES = 64,
-    AT_VERSION = 8,
-    AT_COUNT = 12,
-    AT_CHECK = 16,
-    AT_UUID = 24,
+    MANIFEST_FIXED_BYTES = 128,
+    MANIFEST_ROW_BYTES = 80,
+    AT_UUID = SP_STAMP_BYTES,
     AT_CREATED = 40,
     AT_FIRST_BLOCK = 48,
     AT_FIRST_POSITION = 56,
     AT_FIRST_PREV_CHECK = 64,
+    AT_COUNT = 72, /* from 76 on unused */
+    ROW_NUMBERS = 8, /* of eight bytes; then 16 unused ones, with room for a file's generation */
 };
 
 void sp_manifest_fini(struct sp_manifest *manifest) {
@@ -27,17 +25,11 @@ void sp_manifest_fini(struct sp_manifest *manifest) {
     manifest->segment_count = 0;
 }
 
-static uint64_t manifest_check(const uint8_t *bytes, size_t len) {
-    /* The check field itself counts as zero: hash around it. */
-    return sp_hash(bytes, AT_CHECK) ^
-           sp_hash_seeded(bytes + AT_CHECK + 8, len - AT_CHECK - 8, MANIFEST_VERSION);
-}
-
 static void encode_row(const struct sp_manifest_segment *row, uint8_t *to) {
-    const uint64_t fields[] = {row->id,          row->first_position, row->last_position,
-                               row->first_block, row->last_block,     row->last_check,
-                               row->file_bytes,  row->footer_check};
-    _Static_assert(sizeof(fields) == MANIFEST_ROW_BYTES, "eight numbers a row");
+    const uint64_t fields[ROW_NUMBERS] = {row->id,          row->first_position,
+                                          row->last_position, row->first_block,
+                                          row->last_block,  row->last_check,
+                                          row->file_bytes,  row->footer_check};
     memcpy(to, fields, sizeof(fields));
 }
 
@@ -47,9 +39,7 @@ void sp_manifest_encode(const struct sp_manifest *manifest, struct sp_buf *to) {
     if (at == NULL) {
         return;
     }
-    memset(at, 0, MANIFEST_FIXED_BYTES);
-    memcpy(at, manifest_magic, sizeof(manifest_magic));
-    sp_put_u32(at + AT_VERSION, MANIFEST_VERSION);
+    memset(at, 0, size);
     sp_put_u32(at + AT_COUNT, manifest->segment_count);
     memcpy(at + AT_UUID, manifest->uuid, 16);
     sp_put_u64(at + AT_CREATED, manifest->created_us);
@@ -60,12 +50,12 @@ void sp_manifest_encode(const struct sp_manifest *manifest, struct sp_buf *to) {
         encode_row(&manifest->segments[i],
                    at + MANIFEST_FIXED_BYTES + (size_t)i * MANIFEST_ROW_BYTES);
     }
-    sp_put_u64(at + AT_CHECK, manifest_check(at, size));
+    (void)sp_stamp_put(at, size, manifest_magic);
     sp_buf_advance(to, size);
 }
 
 static void decode_row(const uint8_t *from, struct sp_manifest_segment *row) {
-    uint64_t fields[8];
+    uint64_t fields[ROW_NUMBERS];
     memcpy(fields, from, sizeof(fields));
     *row = (struct sp_manifest_segment){
         .id = fields[0],
@@ -82,21 +72,16 @@ static void decode_row(const uint8_t *from, struct sp_manifest_segment *row) {
 sp_status sp_manifest_decode(sp_str bytes, struct sp_manifest *ret_manifest,
                              struct sp_error *error) {
     const uint8_t *at = (const uint8_t *)bytes.ptr;
-    if (bytes.len < MANIFEST_FIXED_BYTES || memcmp(at, manifest_magic, 8) != 0) {
-        return sp_error_set(error, SP_CORRUPT, "%s: not a manifest (%zu bytes)", SP_MANIFEST_PATH,
-                            bytes.len);
+    sp_status status = sp_stamp_check(bytes, manifest_magic);
+    if (status == SP_UNSUPPORTED) {
+        return sp_error_set(error, status, "%s: written by a later version", SP_MANIFEST_PATH);
     }
-    uint32_t version = sp_get_u32(at + AT_VERSION);
-    uint32_t count = sp_get_u32(at + AT_COUNT);
-    if (version != MANIFEST_VERSION) {
-        return sp_error_set(error, SP_UNSUPPORTED, "%s: format %u, this program reads %d",
-                            SP_MANIFEST_PATH, version, MANIFEST_VERSION);
-    }
+    uint32_t count = status == SP_OK && bytes.len >= MANIFEST_FIXED_BYTES ? sp_get_u32(at + AT_COUNT)
+                                                                          : UINT32_MAX;
     if (count > SP_MANIFEST_SEGMENTS_MAX ||
-        bytes.len != MANIFEST_FIXED_BYTES + (size_t)count * MANIFEST_ROW_BYTES ||
-        sp_get_u64(at + AT_CHECK) != manifest_check(at, bytes.len)) {
-        return sp_error_set(error, SP_CORRUPT, "%s: damaged: its checksum does not match",
-                            SP_MANIFEST_PATH);
+        bytes.len != MANIFEST_FIXED_BYTES + (size_t)count * MANIFEST_ROW_BYTES) {
+        return sp_error_set(error, SP_CORRUPT, "%s: damaged: its checksum does not match (%zu bytes)",
+                            SP_MANIFEST_PATH, bytes.len);
     }
     struct sp_manifest manifest = {
         .created_us = sp_get_u64(at + AT_CREATED),

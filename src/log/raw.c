@@ -1,15 +1,12 @@
 #include "log/raw.h"
 
-#include "base/hash.h"
 #include "base/wire.h"
+#include "record/stamp.h"
 
 static const char raw_magic[8] = {'s', 'p', 'o', 'o', 'r', 'S', 'E', 'G'};
 
 enum {
-    RAW_VERSION = 1,
-    AT_VERSION = 8,
-    AT_CHECK = 16,
-    AT_UUID = 24,
+    AT_UUID = SP_STAMP_BYTES,
     AT_EPOCH = 40,
     AT_BYTES = 48,
     AT_FIRST_BLOCK = 56,
@@ -23,18 +20,8 @@ enum {
 _Static_assert(AT_SALT_KEY + SP_HASH_BYTES <= SP_BLOCK_SECTOR_BYTES,
                "the header is in one sector, so a crash leaves all of it or nothing");
 
-static uint64_t raw_check(const uint8_t *bytes) {
-    uint8_t copy[SP_RAW_HEADER_BYTES];
-    memcpy(copy, bytes, sizeof(copy));
-    memset(copy + AT_CHECK, 0, 8);
-    return sp_hash(copy, sizeof(copy));
-}
-
 void sp_raw_header_encode(const struct sp_raw_header *header, uint8_t *to) {
     memset(to, 0, SP_RAW_HEADER_BYTES);
-    memcpy(to, raw_magic, sizeof(raw_magic));
-    sp_put_u32(to + AT_VERSION, RAW_VERSION);
-    sp_put_u32(to + AT_VERSION + 4, SP_RAW_HEADER_BYTES);
     memcpy(to + AT_UUID, header->uuid, 16);
     sp_put_u64(to + AT_EPOCH, header->epoch);
     sp_put_u64(to + AT_BYTES, header->segment_bytes);
@@ -44,7 +31,7 @@ void sp_raw_header_encode(const struct sp_raw_header *header, uint8_t *to) {
     sp_put_u64(to + AT_PREV_END, header->prev_end);
     sp_put_u64(to + AT_CREATED, header->created_us);
     memcpy(to + AT_SALT_KEY, header->salt_key, SP_HASH_BYTES);
-    sp_put_u64(to + AT_CHECK, raw_check(to));
+    (void)sp_stamp_put(to, SP_RAW_HEADER_BYTES, raw_magic);
 }
 
 static bool all_zero(sp_str bytes) {
@@ -60,11 +47,9 @@ sp_status sp_raw_header_decode(sp_str bytes, struct sp_raw_header *ret_header) {
     if (all_zero(sp_str_of(at, SP_RAW_HEADER_BYTES))) {
         return SP_NOT_FOUND;
     }
-    if (memcmp(at, raw_magic, sizeof(raw_magic)) != 0 || sp_get_u64(at + AT_CHECK) != raw_check(at)) {
-        return SP_CORRUPT;
-    }
-    if (sp_get_u32(at + AT_VERSION) != RAW_VERSION) {
-        return SP_UNSUPPORTED;
+    sp_status status = sp_stamp_check(sp_str_of(at, SP_RAW_HEADER_BYTES), raw_magic);
+    if (status != SP_OK) {
+        return status;
     }
     struct sp_raw_header header = {
         .epoch = sp_get_u64(at + AT_EPOCH),

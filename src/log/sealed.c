@@ -9,30 +9,32 @@
 #include "base/hash.h"
 #include "base/wire.h"
 #include "log/frame.h"
+#include "record/stamp.h"
 
 static const char head_magic[8] = {'s', 'p', 'o', 'o', 'r', 'S', 'L', 'D'};
 static const char foot_magic[8] = {'s', 'p', 'o', 'o', 'r', 'E', 'N', 'D'};
 
 enum {
-    SEALED_VERSION = 1,
-    HEAD_AT_VERSION = 8,
-    HEAD_AT_CHECK = 16,
-    HEAD_AT_UUID = 24,
+    HEAD_AT_UUID = SP_STAMP_BYTES,
     HEAD_AT_ID = 40,
-    HEAD_AT_FIRST = 48,
-    FOOT_AT_VERSION = 8,
-    FOOT_AT_CHECK = 16,
-    FOOT_AT_UUID = 24,
+    HEAD_AT_FIRST = 48, /* from 56 on unused */
+    FOOT_AT_UUID = SP_STAMP_BYTES,
     FOOT_AT_NUMBERS = 40,
     FOOT_NUMBERS = 10,
-    FOOT_AT_COUNTS = FOOT_AT_NUMBERS + FOOT_NUMBERS * 8,
-    FOOT_AT_SALT_KEY = FOOT_AT_COUNTS + 8,
-    FOOT_AT_SECTIONS = FOOT_AT_SALT_KEY + SP_HASH_BYTES,
+    FOOT_AT_FRAME_COUNT = 120,
+    FOOT_AT_TILE_COUNT = 124,
+    FOOT_AT_SALT_KEY = 128,
+    FOOT_AT_SALT_FORM = 160,
+    FOOT_AT_CODEC = 164,
+    FOOT_AT_GENERATION = 168, /* from 176 on unused */
+    FOOT_AT_SECTIONS = 192,
+    FOOT_SECTION_BYTES = 24, /* from 504 on unused */
     DICTIONARY_BYTES_MAX = 1 << 20,
     FRAME_BYTES_MAX = 128 << 20,
 };
 
-_Static_assert(FOOT_AT_SECTIONS + SP_SECTION_COUNT * 24 <= SP_SEALED_FOOTER_BYTES,
+_Static_assert(FOOT_AT_NUMBERS + FOOT_NUMBERS * 8 == FOOT_AT_FRAME_COUNT, "no gap");
+_Static_assert(FOOT_AT_SECTIONS + SP_SECTION_SLOTS * FOOT_SECTION_BYTES <= SP_SEALED_FOOTER_BYTES,
                "the footer's fields fit");
 
 struct sp_log_sealed {
@@ -53,25 +55,16 @@ struct sp_sealed_scratch {
     struct sp_buf rows;
 };
 
-static uint64_t check_around(const uint8_t *bytes, size_t len, size_t check_at) {
-    return sp_hash(bytes, check_at) ^
-           sp_hash_seeded(bytes + check_at + 8, len - check_at - 8, SEALED_VERSION);
-}
-
 void sp_sealed_header_encode(const struct sp_sealed_footer *footer, uint8_t *to) {
     memset(to, 0, SP_SEALED_HEADER_BYTES);
-    memcpy(to, head_magic, sizeof(head_magic));
-    sp_put_u32(to + HEAD_AT_VERSION, SEALED_VERSION);
     memcpy(to + HEAD_AT_UUID, footer->uuid, 16);
     sp_put_u64(to + HEAD_AT_ID, footer->id);
     sp_put_u64(to + HEAD_AT_FIRST, footer->first_position);
-    sp_put_u64(to + HEAD_AT_CHECK, check_around(to, SP_SEALED_HEADER_BYTES, HEAD_AT_CHECK));
+    (void)sp_stamp_put(to, SP_SEALED_HEADER_BYTES, head_magic);
 }
 
 void sp_sealed_footer_encode(struct sp_sealed_footer *footer, uint8_t *to) {
     memset(to, 0, SP_SEALED_FOOTER_BYTES);
-    memcpy(to, foot_magic, sizeof(foot_magic));
-    sp_put_u32(to + FOOT_AT_VERSION, SEALED_VERSION);
     memcpy(to + FOOT_AT_UUID, footer->uuid, 16);
     const uint64_t numbers[FOOT_NUMBERS] = {
         footer->id,         footer->first_position, footer->last_position,
@@ -79,26 +72,36 @@ void sp_sealed_footer_encode(struct sp_sealed_footer *footer, uint8_t *to) {
         footer->last_check, footer->first_recorded_us, footer->last_recorded_us,
         footer->record_count};
     memcpy(to + FOOT_AT_NUMBERS, numbers, sizeof(numbers));
-    sp_put_u32(to + FOOT_AT_COUNTS, footer->frame_count);
-    sp_put_u32(to + FOOT_AT_COUNTS + 4, footer->tile_count);
+    sp_put_u32(to + FOOT_AT_FRAME_COUNT, footer->frame_count);
+    sp_put_u32(to + FOOT_AT_TILE_COUNT, footer->tile_count);
     memcpy(to + FOOT_AT_SALT_KEY, footer->salt_key, SP_HASH_BYTES);
-    for (int i = 0; i < SP_SECTION_COUNT; i++) {
-        sp_put_u64(to + FOOT_AT_SECTIONS + 24 * i, footer->sections[i].offset);
-        sp_put_u64(to + FOOT_AT_SECTIONS + 24 * i + 8, footer->sections[i].bytes);
-        sp_put_u64(to + FOOT_AT_SECTIONS + 24 * i + 16, footer->sections[i].check);
+    sp_put_u32(to + FOOT_AT_SALT_FORM, footer->salt_form);
+    sp_put_u32(to + FOOT_AT_CODEC, footer->codec);
+    sp_put_u64(to + FOOT_AT_GENERATION, footer->generation);
+    for (int i = 0; i < SP_SECTION_SLOTS; i++) {
+        uint8_t *at = to + FOOT_AT_SECTIONS + FOOT_SECTION_BYTES * i;
+        sp_put_u64(at, footer->sections[i].offset);
+        sp_put_u64(at + 8, footer->sections[i].bytes);
+        sp_put_u64(at + 16, footer->sections[i].check);
     }
-    footer->check = check_around(to, SP_SEALED_FOOTER_BYTES, FOOT_AT_CHECK);
-    sp_put_u64(to + FOOT_AT_CHECK, footer->check);
+    footer->check = sp_stamp_put(to, SP_SEALED_FOOTER_BYTES, foot_magic);
 }
 
-/* Sections lie one after another from the header to the footer: no byte belongs to nobody. */
+/*
+ * Sections lie one after another from the header to the footer: no byte belongs to nobody. Those beyond the
+ * ones this program knows may be there: they are passed over.
+ */
 static bool sections_fill_file(const struct sp_sealed_footer *footer, uint64_t file_bytes) {
     uint64_t at = SP_SEALED_HEADER_BYTES;
-    for (int i = 0; i < SP_SECTION_COUNT; i++) {
-        if (footer->sections[i].offset != at || footer->sections[i].bytes > file_bytes) {
+    for (int i = 0; i < SP_SECTION_SLOTS; i++) {
+        const struct sp_sealed_extent *extent = &footer->sections[i];
+        if (i >= SP_SECTION_COUNT && extent->offset == 0 && extent->bytes == 0) {
+            continue;
+        }
+        if (extent->offset != at || extent->bytes > file_bytes) {
             return false;
         }
-        at += footer->sections[i].bytes;
+        at += extent->bytes;
     }
     return at + SP_SEALED_FOOTER_BYTES == file_bytes &&
            footer->sections[SP_SECTION_DIRECTORY].bytes ==
@@ -106,13 +109,13 @@ static bool sections_fill_file(const struct sp_sealed_footer *footer, uint64_t f
 }
 
 static sp_status footer_decode(const uint8_t *at, struct sp_sealed_footer *footer) {
-    if (memcmp(at, foot_magic, sizeof(foot_magic)) != 0 ||
-        sp_get_u64(at + FOOT_AT_CHECK) !=
-            check_around(at, SP_SEALED_FOOTER_BYTES, FOOT_AT_CHECK)) {
-        return SP_CORRUPT;
+    sp_status status = sp_stamp_check(sp_str_of(at, SP_SEALED_FOOTER_BYTES), foot_magic);
+    if (status == SP_OK && (sp_get_u32(at + FOOT_AT_SALT_FORM) != SP_SALT_FORM_KEY ||
+                            sp_get_u32(at + FOOT_AT_CODEC) != SP_CODEC_ZSTD)) {
+        status = SP_UNSUPPORTED;
     }
-    if (sp_get_u32(at + FOOT_AT_VERSION) != SEALED_VERSION) {
-        return SP_UNSUPPORTED;
+    if (status != SP_OK) {
+        return status;
     }
     uint64_t n[FOOT_NUMBERS];
     memcpy(n, at + FOOT_AT_NUMBERS, sizeof(n));
@@ -127,16 +130,20 @@ static sp_status footer_decode(const uint8_t *at, struct sp_sealed_footer *foote
         .first_recorded_us = n[7],
         .last_recorded_us = n[8],
         .record_count = n[9],
-        .frame_count = sp_get_u32(at + FOOT_AT_COUNTS),
-        .tile_count = sp_get_u32(at + FOOT_AT_COUNTS + 4),
-        .check = sp_get_u64(at + FOOT_AT_CHECK),
+        .frame_count = sp_get_u32(at + FOOT_AT_FRAME_COUNT),
+        .tile_count = sp_get_u32(at + FOOT_AT_TILE_COUNT),
+        .salt_form = sp_get_u32(at + FOOT_AT_SALT_FORM),
+        .codec = sp_get_u32(at + FOOT_AT_CODEC),
+        .generation = sp_get_u64(at + FOOT_AT_GENERATION),
+        .check = sp_get_u64(at + SP_STAMP_AT_CHECK),
     };
     memcpy(footer->uuid, at + FOOT_AT_UUID, 16);
     memcpy(footer->salt_key, at + FOOT_AT_SALT_KEY, SP_HASH_BYTES);
-    for (int i = 0; i < SP_SECTION_COUNT; i++) {
-        footer->sections[i].offset = sp_get_u64(at + FOOT_AT_SECTIONS + 24 * i);
-        footer->sections[i].bytes = sp_get_u64(at + FOOT_AT_SECTIONS + 24 * i + 8);
-        footer->sections[i].check = sp_get_u64(at + FOOT_AT_SECTIONS + 24 * i + 16);
+    for (int i = 0; i < SP_SECTION_SLOTS; i++) {
+        const uint8_t *from = at + FOOT_AT_SECTIONS + FOOT_SECTION_BYTES * i;
+        footer->sections[i].offset = sp_get_u64(from);
+        footer->sections[i].bytes = sp_get_u64(from + 8);
+        footer->sections[i].check = sp_get_u64(from + 16);
     }
     return SP_OK;
 }

@@ -31,7 +31,14 @@ enum sp_sealed_section {
     SP_SECTION_TREE,       /* packed right edge before the first event, and after the last */
     SP_SECTION_INDEX,      /* the index floor's */
     SP_SECTION_COUNT,
+    SP_SECTION_SLOTS = 13, /* the footer's: a later program may add sections that this one skips */
 };
+
+/* How the salts are kept: an erasure replaces the one key by what the events it leaves need. */
+enum { SP_SALT_FORM_KEY = 0 };
+
+/* What the frames are compressed with. */
+enum { SP_CODEC_ZSTD = 1 };
 
 struct sp_sealed_extent {
     uint64_t offset;
@@ -54,7 +61,10 @@ struct sp_sealed_footer {
     uint32_t frame_count;
     uint32_t tile_count;
     uint8_t salt_key[SP_HASH_BYTES];
-    struct sp_sealed_extent sections[SP_SECTION_COUNT];
+    uint32_t salt_form;
+    uint32_t codec;
+    uint64_t generation; /* rises when a sealed segment is written anew; 0 */
+    struct sp_sealed_extent sections[SP_SECTION_SLOTS];
     uint64_t check;
 };
 

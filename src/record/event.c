@@ -131,6 +131,11 @@ sp_status sp_record_read(sp_str bytes, uint64_t position, struct sp_record *ret_
         size - used >= SP_RECORD_ALIGN) {
         return SP_CORRUPT;
     }
+    bool known = at[8] == SP_RECORD_EVENT ? sp_get_u16(at + 10) == 0 : at[8] == SP_RECORD_CONTROL;
+    if (!known || (at[9] & ~SP_RECORD_FLAGS_KNOWN) != 0 || at[9] == SP_RECORD_DATA_JSON ||
+        (at[9] == 0 && data_size != 0)) {
+        return SP_CORRUPT;
+    }
     const char *header = bytes.ptr + SP_RECORD_FIXED_BYTES;
     *ret_record = (struct sp_record){
         .bytes = at,
@@ -151,6 +156,13 @@ sp_status sp_record_read(sp_str bytes, uint64_t position, struct sp_record *ret_
 bool sp_record_tag_valid(const struct sp_record *record) {
     return sp_get_u32(record->bytes + 4) ==
            sp_record_tag(record->bytes, record->size, record->position);
+}
+
+sp_str sp_record_type(const struct sp_record *record) {
+    _Static_assert(SP_ATTR_TYPE == 0, "the type is the first attribute");
+    struct sp_wire wire = sp_wire_of(record->header.ptr, record->header.len);
+    (void)sp_wire_bytes(&wire, HEADER_FIXED_BYTES);
+    return sp_wire_lstr(&wire);
 }
 
 /* Reads one attribute that is present; uuids are expanded into `scratch`, which moves on. */

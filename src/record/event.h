@@ -91,6 +91,7 @@ enum sp_record_kind {
 enum {
     SP_RECORD_HAS_DATA = 1,
     SP_RECORD_DATA_JSON = 2,
+    SP_RECORD_FLAGS_KNOWN = 3,
     SP_RECORD_FIXED_BYTES = 40,
     SP_RECORD_ALIGN = 8,
     SP_RECORD_SCRATCH_BYTES = 3 * 36, /* room for the three ids that are stored packed */
@@ -110,9 +111,16 @@ uint32_t sp_record_tag(const uint8_t *bytes, size_t size, uint64_t position);
 
 /*
  * Reads the record at the start of `bytes`. `position` is what the block says of it. SP_CORRUPT where the
- * lengths do not fit; nothing of the header is decoded yet. The checksum tag is not compared here.
+ * lengths do not fit, or the kind or a flag is none of this format's; nothing of the header is decoded yet.
+ * The checksum tag is not compared here.
  */
 SP_WARN_UNUSED sp_status sp_record_read(sp_str bytes, uint64_t position, struct sp_record *ret_record);
+
+/*
+ * The type of an event record, which stands first in its header, without decoding the rest. Empty where
+ * the header makes no sense.
+ */
+sp_str sp_record_type(const struct sp_record *record);
 
 /* True where the record's own checksum tag is right. */
 bool sp_record_tag_valid(const struct sp_record *record);

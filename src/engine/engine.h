@@ -1,0 +1,133 @@
+/*
+ * The engine: marries core, log and index. loop-thread
+ *
+ * Happy path of an append: check the event, look up what the core cannot know (is this id there already,
+ * which run is the cause in), let the core decide, encode the record into the open block. The block is cut
+ * when the log is idle or the block is large, and goes to the log as one group commit; its events enter the
+ * index meanwhile. When the log says that the block is durable, and not before, the appenders are told: the
+ * durability gate.
+ *
+ * What can go wrong: bad input is refused before anything happened. When the log fails the engine is
+ * dead: everything in flight is answered with the failure, and every further call too. The state in
+ * memory is then a lie and is recovered from the log by opening again.
+ *
+ * No globals; several engines in one process. One thread at a time; api.c builds the thread-safe drive on
+ * top. Reading is in query.h and trace.h.
+ */
+#ifndef SP_ENGINE_ENGINE_H
+#define SP_ENGINE_ENGINE_H
+
+#include "base/error.h"
+#include "core/core.h"
+#include "event/envelope.h"
+#include "log/local.h"
+
+struct sp_engine;
+
+struct sp_engine_options {
+    struct sp_fs *fs; /* of the folder; outlives the engine; not owned */
+    struct sp_clock clock;
+    void (*entropy)(void *bytes, size_t len);
+    bool create;
+    bool read_only;
+    bool inline_jobs;
+    struct sp_event_limits limits;
+    uint32_t outstanding_max;
+    uint64_t segment_bytes_min; /* 0 and so on: the log's defaults */
+    uint64_t segment_bytes_max;
+    uint32_t block_bytes_max;
+    uint64_t tail_bytes_max;
+    uint64_t retain_bytes_max;
+    uint64_t retain_age_us;
+    uint64_t snapshot_events; /* take a snapshot after so many events; 0: a default */
+    void (*wake)(void *context); /* called on a worker's thread when a turn has something to do */
+    void *wake_context;
+};
+
+/* What opening found, for messages. */
+struct sp_engine_opened {
+    struct sp_log_opened log;
+    uint64_t replayed_events; /* that no snapshot covered */
+};
+
+SP_WARN_UNUSED sp_status sp_engine_open(const struct sp_engine_options *options,
+                                        struct sp_engine **ret_engine,
+                                        struct sp_engine_opened *ret_opened,
+                                        struct sp_error *error);
+
+/*
+ * The same over any log, which the engine takes over, also on failure. The index then covers what the log
+ * hands to `recover`.
+ */
+SP_WARN_UNUSED sp_status sp_engine_open_log(const struct sp_engine_options *options,
+                                            struct sp_log *log, struct sp_engine **ret_engine,
+                                            struct sp_engine_opened *ret_opened,
+                                            struct sp_error *error);
+
+/* Writes what was submitted, waits for it, calls back, closes the log, frees. Readers are gone before. */
+void sp_engine_close(struct sp_engine *engine);
+
+/* Where one event of an append went. */
+struct sp_engine_result {
+    uint64_t position;
+    uint64_t version;
+    uint64_t recorded_us;
+    uint32_t entry_seq;
+    bool duplicate;
+    bool id_made;       /* the id was made here: */
+    uint8_t id[16];     /* as a packed UUID */
+};
+
+/* Called once per accepted append: durable, or failed. `results` lasts for the call. */
+typedef void sp_engine_done_fn(void *context, sp_status status,
+                               const struct sp_engine_result *results, uint32_t count,
+                               const struct sp_error *error);
+
+struct sp_engine_expect {
+    sp_str stream;
+    uint64_t version; /* SP_CORE_ANY_VERSION: none */
+};
+
+struct sp_engine_append {
+    struct sp_event *events; /* completed in place: they are scratch afterwards */
+    uint32_t count;
+    enum sp_event_origin origin;
+    const struct sp_engine_expect *expects;
+    uint32_t expect_count;
+    sp_engine_done_fn *done; /* may be NULL */
+    void *context;
+};
+
+/*
+ * Takes an append, all or nothing. SP_OK: `done` will be called from a turn (or from close). Otherwise nothing
+ * was stored and `done` is not called: SP_INVALID, SP_LIMIT, SP_CONFLICT (the error names the stream and its
+ * version), SP_DENIED, SP_NO_SPACE, SP_FAILED, or SP_BUSY: too much is outstanding, turn and try again. An
+ * append of nothing but duplicates is answered like any other, once the originals are durable.
+ */
+SP_WARN_UNUSED sp_status sp_engine_submit(struct sp_engine *engine,
+                                          const struct sp_engine_append *append,
+                                          struct sp_error *error);
+
+/*
+ * Moves everything on: cuts and writes the open block if the log is free, answers what became durable, does
+ * upkeep. Waits up to timeout_ms (negative: no limit) if there is something to wait for and nothing was
+ * finished. Returns how many appends were answered.
+ */
+uint32_t sp_engine_turn(struct sp_engine *engine, int timeout_ms);
+
+/* The two halves of a turn that waits, for drivers that must drop a lock in between. */
+uint32_t sp_engine_poll(struct sp_engine *engine);
+bool sp_engine_must_wait(const struct sp_engine *engine);
+void sp_engine_wait(struct sp_engine *engine, int timeout_ms);
+
+/* Appends taken and not answered yet. */
+uint32_t sp_engine_outstanding(const struct sp_engine *engine);
+
+/* SP_OK, or what the engine died of. */
+sp_status sp_engine_state(const struct sp_engine *engine, struct sp_error *error);
+
+uint64_t sp_engine_durable_position(const struct sp_engine *engine);
+const struct sp_core *sp_engine_core(const struct sp_engine *engine);
+struct sp_log *sp_engine_log(struct sp_engine *engine);
+
+#endif

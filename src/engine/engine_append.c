@@ -1,0 +1,420 @@
+/*
+ * Taking an append: check, look up, decide, encode. See the happy path in engine.h.
+ */
+#include <stdlib.h>
+
+#include "base/time.h"
+#include "base/wire.h"
+#include "engine/engine_int.h"
+
+enum { UUID_COUNTER_BITS = 26, MADE_ID_BYTES = SP_UUID_TEXT_SIZE };
+
+/*
+ * UUIDv7 (RFC 9562 section 5.7): 48 bits of milliseconds; a 26-bit counter in the next random bits, as in
+ * section 6.2 method 1; then 48 bits that are random per opening and stay. So ids rise within a store,
+ * differ between stores, and, as most of their bits repeat, cost few bytes on disk. They are names, no
+ * secrets.
+ */
+static void make_id(struct sp_engine *engine, uint64_t now_us, uint8_t ret_id[16]) {
+    uint64_t ms = now_us / 1000;
+    if (ms > engine->id_last_ms) {
+        engine->id_last_ms = ms;
+        engine->id_counter = 0;
+    } else if (++engine->id_counter >> UUID_COUNTER_BITS != 0) {
+        engine->id_last_ms++; /* more than 67 million in one millisecond: borrow from the next */
+        engine->id_counter = 0;
+    }
+    uint64_t high = engine->id_last_ms << 16 | 0x7000 | engine->id_counter >> 14;
+    uint64_t low = (uint64_t)2 << 62 | (uint64_t)(engine->id_counter & 0x3fff) << 48 |
+                   (engine->id_salt & 0xffffffffffffu);
+    high = __builtin_bswap64(high);
+    low = __builtin_bswap64(low);
+    memcpy(ret_id, &high, 8);
+    memcpy(ret_id + 8, &low, 8);
+}
+
+/* Everything that one submit works with. */
+struct submit {
+    struct sp_engine *engine;
+    const struct sp_engine_append *append;
+    struct sp_engine_result *results;
+    struct sp_index_keys *keys;
+    bool *id_given;
+    struct sp_htab seen; /* ids of this append, where it has many events: hash to index */
+    uint64_t now_us;
+    size_t record_bytes; /* upper bound of all records */
+    struct sp_error *error;
+};
+
+static sp_status grow_tables(struct sp_engine *engine, uint32_t count, uint32_t expects) {
+    if (count > engine->candidate_capacity) {
+        struct sp_core_candidate *candidates =
+            realloc(engine->candidates, count * sizeof(*candidates));
+        if (candidates == NULL) {
+            return SP_NO_MEMORY;
+        }
+        engine->candidates = candidates;
+        engine->candidate_capacity = count;
+    }
+    if (expects > engine->expectation_capacity) {
+        struct sp_core_expectation *expectations =
+            realloc(engine->expectations, expects * sizeof(*expectations));
+        if (expectations == NULL) {
+            return SP_NO_MEMORY;
+        }
+        engine->expectations = expectations;
+        engine->expectation_capacity = expects;
+    }
+    return SP_OK;
+}
+
+/* Refuses what cannot be taken now, before anything is looked at. */
+static sp_status admit(struct sp_engine *engine, const struct sp_engine_append *append,
+                       struct sp_error *error) {
+    if (engine->state != SP_OK) {
+        (void)sp_engine_state(engine, error);
+        return sp_error_prefix(error, SP_FAILED, "the store has failed");
+    }
+    if (engine->options.read_only) {
+        return sp_error_set(error, SP_DENIED, "the store is open read-only");
+    }
+    if (append->count == 0) {
+        return sp_error_set(error, SP_INVALID, "an append of no events");
+    }
+    if (append->count > engine->options.outstanding_max) {
+        return sp_error_set(error, SP_LIMIT, "%u events in one append, at most %u may be outstanding",
+                            append->count, engine->options.outstanding_max);
+    }
+    if (engine->outstanding + append->count > engine->options.outstanding_max ||
+        engine->pending_count == engine->pending_capacity) {
+        return sp_error_set(error, SP_BUSY, "%u events are outstanding", engine->outstanding);
+    }
+    if (engine->open.event_count == 0) {
+        sp_status status = engine->log->ops->ready(engine->log, error);
+        if (status != SP_OK) {
+            return status == SP_BUSY ? sp_error_set(error, status, "room is being made") : status;
+        }
+    }
+    return SP_OK;
+}
+
+static sp_status check_event(struct submit *submit, uint32_t i) {
+    struct sp_engine *engine = submit->engine;
+    struct sp_event *event = &submit->append->events[i];
+    sp_status status = sp_event_check(event, submit->append->origin, &engine->options.limits,
+                                      &engine->scratch, submit->error);
+    if (status != SP_OK) {
+        return submit->append->count > 1 ? sp_error_prefix(submit->error, status, "event %u", i + 1)
+                                         : status;
+    }
+    submit->id_given[i] = sp_event_has(event, SP_ATTR_ID);
+    engine->candidates[i] = (struct sp_core_candidate){
+        .event = event, .stream_hash = sp_stream_hash(event->attr[SP_ATTR_STREAM])};
+    sp_streams_prefetch(&engine->core.streams, engine->candidates[i].stream_hash);
+    return SP_OK;
+}
+
+/* An id of our own, where the producer gave none. `at` has room for its text. */
+static void give_id(struct submit *submit, uint32_t i, char *at) {
+    struct sp_engine_result *result = &submit->results[i];
+    make_id(submit->engine, submit->now_us, result->id);
+    result->id_made = true;
+    sp_uuid_format(result->id, at);
+    submit->append->events[i].attr[SP_ATTR_ID] = sp_str_of(at, MADE_ID_BYTES);
+}
+
+/* True where event k of this append has the id, and, unless that is absent, the source. */
+static bool is_same(const struct submit *submit, uint32_t k, sp_str source, sp_str id) {
+    const struct sp_event *event = &submit->append->events[k];
+    return sp_str_eq(event->attr[SP_ATTR_ID], id) &&
+           (source.ptr == NULL || sp_str_eq(event->attr[SP_ATTR_SOURCE], source));
+}
+
+/* 1 + index of the last event before i with this id and source; 0 where there is none. */
+static uint32_t find_earlier(const struct submit *submit, uint32_t i, sp_str source, sp_str id) {
+    struct sp_htab_probe probe = sp_htab_find(&submit->seen, sp_index_hash_id(id));
+    uint32_t found = 0;
+    uint32_t k;
+    while (sp_htab_next(&probe, &k)) {
+        if (k < i && k + 1 > found && is_same(submit, k, source, id)) {
+            found = k + 1;
+        }
+    }
+    return found;
+}
+
+/* Ids of an append of one event are not compared with each other. */
+static sp_status remember(struct submit *submit, uint32_t i) {
+    if (submit->append->count == SINGLE_RESULTS) {
+        return SP_OK;
+    }
+    sp_str id = submit->append->events[i].attr[SP_ATTR_ID];
+    return sp_htab_add(&submit->seen, sp_index_hash_id(id), i);
+}
+
+/* The run: as given, else the cause's, else the event's own id begins one. */
+static sp_status complete_correlation(struct submit *submit, uint32_t i) {
+    struct sp_event *event = &submit->append->events[i];
+    if (sp_event_has(event, SP_ATTR_CORRELATION)) {
+        return SP_OK;
+    }
+    sp_str found = {.ptr = NULL, .len = 0};
+    if (sp_event_has(event, SP_ATTR_CAUSATION)) {
+        sp_str cause = event->attr[SP_ATTR_CAUSATION];
+        const sp_str any = {.ptr = NULL, .len = 0};
+        uint32_t earlier = find_earlier(submit, i, any, cause);
+        if (earlier != 0) {
+            found = submit->append->events[earlier - 1].attr[SP_ATTR_CORRELATION];
+        }
+        if (found.ptr == NULL) {
+            sp_status status = engine_find_correlation(submit->engine, cause,
+                                                       &submit->engine->scratch, &found,
+                                                       submit->error);
+            if (status != SP_OK) {
+                return status;
+            }
+        }
+    }
+    event->attr[SP_ATTR_CORRELATION] = found.ptr != NULL ? found : event->attr[SP_ATTR_ID];
+    return SP_OK;
+}
+
+/* The facts about one event: is it there already, in this append or in the log? */
+static sp_status look_up(struct submit *submit, uint32_t i) {
+    struct sp_engine *engine = submit->engine;
+    struct sp_event *event = &submit->append->events[i];
+    struct sp_core_candidate *candidate = &engine->candidates[i];
+    sp_streams_prefetch_entry(&engine->core.streams, candidate->stream_hash);
+    if (submit->id_given[i]) {
+        candidate->same_as =
+            find_earlier(submit, i, event->attr[SP_ATTR_SOURCE], event->attr[SP_ATTR_ID]);
+        if (candidate->same_as != 0) {
+            return SP_OK;
+        }
+        sp_status status =
+            engine_find_same(engine, event->attr[SP_ATTR_SOURCE], event->attr[SP_ATTR_ID],
+                             &candidate->known_position, submit->error);
+        if (status != SP_OK || candidate->known_position != 0) {
+            return status;
+        }
+    }
+    sp_status status = complete_correlation(submit, i);
+    status = status == SP_OK ? remember(submit, i) : status;
+    submit->keys[i] = sp_index_keys_of(event);
+    submit->record_bytes += sp_record_size_max(event);
+    return status;
+}
+
+static void hash_expectations(struct submit *submit) {
+    for (uint32_t i = 0; i < submit->append->expect_count; i++) {
+        const struct sp_engine_expect *expect = &submit->append->expects[i];
+        submit->engine->expectations[i] =
+            (struct sp_core_expectation){.stream = expect->stream,
+                                         .stream_hash = sp_stream_hash(expect->stream),
+                                         .version = expect->version};
+    }
+}
+
+static sp_status decide(struct submit *submit) {
+    struct sp_engine *engine = submit->engine;
+    hash_expectations(submit);
+    struct sp_core_append append = {
+        .now_us = submit->now_us,
+        .candidates = engine->candidates,
+        .candidate_count = submit->append->count,
+        .expectations = engine->expectations,
+        .expectation_count = submit->append->expect_count,
+    };
+    struct sp_core_outcome outcome;
+    sp_status status = sp_core_step(&engine->core, &append, &outcome);
+    if (status == SP_CONFLICT) {
+        const struct sp_engine_expect *expect =
+            &submit->append->expects[outcome.failed_expectation];
+        return sp_error_set_at(submit->error, status, outcome.actual_version,
+                               "stream %.*s is at version %llu, expected %llu",
+                               SP_STR_ARG(expect->stream),
+                               (unsigned long long)outcome.actual_version,
+                               (unsigned long long)expect->version);
+    }
+    return status == SP_OK ? SP_OK
+                           : sp_error_set(submit->error, status, "%s", sp_status_text(status));
+}
+
+static sp_status describe_known(struct submit *submit, uint32_t i) {
+    struct sp_engine *engine = submit->engine;
+    const struct sp_core_candidate *candidate = &engine->candidates[i];
+    struct sp_engine_result *result = &submit->results[i];
+    if (candidate->same_as != 0) {
+        *result = submit->results[candidate->same_as - 1];
+        result->duplicate = true;
+        return SP_OK;
+    }
+    struct sp_record record;
+    sp_status status = engine_record(engine, candidate->known_position, &record, submit->error);
+    if (status == SP_OK) {
+        *result = (struct sp_engine_result){.position = record.position,
+                                            .version = record.version,
+                                            .recorded_us = record.recorded_us,
+                                            .entry_seq = record.entry_seq,
+                                            .duplicate = true};
+    }
+    return status;
+}
+
+/* Known events are read before anything is decided: their reading may fail, what follows must not. */
+static sp_status describe_known_ones(struct submit *submit) {
+    sp_status status = SP_OK;
+    for (uint32_t i = 0; i < submit->append->count && status == SP_OK; i++) {
+        if (submit->engine->candidates[i].known_position != 0) {
+            status = describe_known(submit, i);
+        }
+    }
+    return status;
+}
+
+static void encode_new(struct submit *submit) {
+    struct sp_engine *engine = submit->engine;
+    for (uint32_t i = 0; i < submit->append->count; i++) {
+        const struct sp_core_candidate *candidate = &engine->candidates[i];
+        struct sp_engine_result *result = &submit->results[i];
+        if (candidate->same_as != 0) {
+            sp_status status = describe_known(submit, i);
+            sp_ensure(status == SP_OK); /* its original is in this append */
+        } else if (candidate->known_position == 0) {
+            const struct sp_event *event = candidate->event;
+            engine_block_add(engine, event, &submit->keys[i], submit->id_given[i]);
+            result->position = event->position;
+            result->version = event->version;
+            result->recorded_us = event->recorded_us;
+            result->entry_seq = event->entry_seq;
+        }
+    }
+}
+
+static void enqueue(struct submit *submit) {
+    struct sp_engine *engine = submit->engine;
+    uint32_t at =
+        (engine->pending_start + engine->pending_count) & (engine->pending_capacity - 1);
+    struct pending *pending = &engine->pending[at];
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < submit->append->count; i++) {
+        last = submit->results[i].position > last ? submit->results[i].position : last;
+    }
+    /* Answers go out in order: a duplicate of something durable waits for those before it. */
+    *pending = (struct pending){.position = last,
+                                .count = submit->append->count,
+                                .done = submit->append->done,
+                                .context = submit->append->context};
+    if (submit->append->count == SINGLE_RESULTS) {
+        pending->results.one = submit->results[0];
+    } else {
+        pending->results.many = submit->results;
+    }
+    engine->pending_count++;
+    engine->outstanding += submit->append->count;
+}
+
+/* Checks and looks up all events; nothing has changed afterwards. `ids` has room for their ids. */
+static sp_status prepare(struct submit *submit, char *ids) {
+    sp_status status = SP_OK;
+    for (uint32_t i = 0; i < submit->append->count && status == SP_OK; i++) {
+        status = check_event(submit, i);
+    }
+    for (uint32_t i = 0; i < submit->append->count && status == SP_OK; i++) {
+        if (!submit->id_given[i]) {
+            give_id(submit, i, ids + (size_t)i * MADE_ID_BYTES);
+        }
+        status = look_up(submit, i);
+    }
+    status = status == SP_OK ? describe_known_ones(submit) : status;
+    if (status == SP_OK && submit->record_bytes > 0) {
+        status = engine_block_reserve(submit->engine, submit->record_bytes, submit->append->count);
+        if (status == SP_LIMIT) {
+            return sp_error_set(submit->error, status,
+                                "the append takes up to %zu bytes, at most %u are written at once",
+                                submit->record_bytes, submit->engine->block_bytes_max);
+        }
+        if (status != SP_OK) {
+            return sp_error_set(submit->error, status, "%s", sp_status_text(status));
+        }
+    }
+    return status;
+}
+
+static size_t text_bytes(const struct sp_engine_append *append) {
+    size_t total = 0;
+    for (uint32_t i = 0; i < append->count; i++) {
+        total += sp_event_scratch_bytes(sp_event_size(&append->events[i]));
+    }
+    /* A cause's run is copied too. */
+    return total + (size_t)append->count * SP_EVENT_ID_BYTES_MAX;
+}
+
+static sp_status run(struct submit *submit, char *ids) {
+    struct sp_engine *engine = submit->engine;
+    sp_buf_reset(&engine->scratch);
+    if (sp_buf_reserve(&engine->scratch, text_bytes(submit->append)) == NULL) {
+        return sp_error_set(submit->error, SP_NO_MEMORY, "append");
+    }
+    sp_status status = prepare(submit, ids);
+    status = status == SP_OK ? decide(submit) : status;
+    if (status != SP_OK) {
+        return status;
+    }
+    encode_new(submit);
+    enqueue(submit);
+    /* A large block starts now, and the next gathers beside it. */
+    if (engine->open.body_bytes >= CUT_BYTES) {
+        engine_cut(engine);
+    }
+    return SP_OK;
+}
+
+static sp_status submit_many(struct submit *submit) {
+    uint32_t count = submit->append->count;
+    sp_htab_init(&submit->seen);
+    submit->results = calloc(count, sizeof(*submit->results));
+    submit->keys = calloc(count, sizeof(*submit->keys));
+    submit->id_given = calloc(count, sizeof(*submit->id_given));
+    char *ids = malloc((size_t)count * MADE_ID_BYTES);
+    sp_status status = submit->results == NULL || submit->keys == NULL ||
+                               submit->id_given == NULL || ids == NULL
+                           ? sp_error_set(submit->error, SP_NO_MEMORY, "append")
+                           : run(submit, ids);
+    free(submit->keys);
+    free(submit->id_given);
+    free(ids);
+    sp_htab_fini(&submit->seen);
+    if (status != SP_OK) {
+        free(submit->results);
+    }
+    return status;
+}
+
+sp_status sp_engine_submit(struct sp_engine *engine, const struct sp_engine_append *append,
+                           struct sp_error *error) {
+    sp_status status = admit(engine, append, error);
+    if (status == SP_OK && grow_tables(engine, append->count, append->expect_count) != SP_OK) {
+        status = sp_error_set(error, SP_NO_MEMORY, "append");
+    }
+    if (status != SP_OK) {
+        return status;
+    }
+    struct submit submit = {
+        .engine = engine,
+        .append = append,
+        .now_us = engine->options.clock.wall_us(engine->options.clock.context),
+        .error = error,
+    };
+    if (append->count != SINGLE_RESULTS) {
+        return submit_many(&submit);
+    }
+    struct sp_engine_result result = {.position = 0};
+    struct sp_index_keys keys = {.id = 0};
+    bool id_given = false;
+    char id[MADE_ID_BYTES];
+    submit.results = &result;
+    submit.keys = &keys;
+    submit.id_given = &id_given;
+    return run(&submit, id);
+}

@@ -1,0 +1,185 @@
+#include <stdlib.h>
+
+#include "engine/engine_int.h"
+
+static void block_forget(struct open_block *open) {
+    sp_blob_unref(open->blob);
+    open->blob = NULL;
+    open->body_bytes = 0;
+    open->event_count = 0;
+    if (open->ids.count > 0) {
+        sp_htab_clear(&open->ids);
+    }
+}
+
+/* Moves the block to a larger blob. The log's limit was checked by the caller. */
+static sp_status block_grow(struct open_block *open, size_t body_bytes, size_t body_max) {
+    size_t room = open->blob != NULL ? (size_t)open->body_room * 2 : open->last_bytes;
+    room = room < FIRST_BLOCK_BYTES ? FIRST_BLOCK_BYTES : room;
+    while (room < body_bytes) {
+        room *= 2;
+    }
+    room = room > body_max ? body_max : room;
+    struct sp_blob *blob = sp_log_block_new(room);
+    if (blob == NULL) {
+        return SP_NO_MEMORY;
+    }
+    if (open->blob != NULL) {
+        memcpy(sp_log_block_body(blob), sp_log_block_body(open->blob), open->body_bytes);
+        sp_blob_unref(open->blob);
+    }
+    open->blob = blob;
+    open->body_room = (uint32_t)room;
+    return SP_OK;
+}
+
+static sp_status events_grow(struct open_block *open, uint32_t count) {
+    uint32_t capacity = open->event_capacity == 0 ? 256 : open->event_capacity;
+    while (capacity < count) {
+        capacity *= 2;
+    }
+    if (capacity == open->event_capacity) {
+        return SP_OK;
+    }
+    struct open_event *events = realloc(open->events, capacity * sizeof(*events));
+    if (events == NULL) {
+        return SP_NO_MEMORY;
+    }
+    open->events = events;
+    open->event_capacity = capacity;
+    return SP_OK;
+}
+
+sp_status engine_block_reserve(struct sp_engine *engine, size_t record_bytes, uint32_t events) {
+    struct open_block *open = &engine->open;
+    size_t body_max = engine->block_bytes_max - SP_BLOCK_HEADER_BYTES;
+    if (record_bytes > body_max) {
+        return SP_LIMIT;
+    }
+    if (record_bytes > body_max - open->body_bytes) {
+        engine_cut(engine);
+        if (open->event_count > 0) {
+            return engine->state == SP_OK ? SP_BUSY : engine->state;
+        }
+        sp_status ready = engine->log->ops->ready(engine->log, NULL);
+        if (ready != SP_OK) {
+            return ready;
+        }
+    }
+    size_t wanted = open->body_bytes + record_bytes;
+    sp_status status = SP_OK;
+    if (open->blob == NULL || wanted > open->body_room) {
+        status = block_grow(open, wanted, body_max);
+    }
+    if (status == SP_OK) {
+        status = events_grow(open, open->event_count + events);
+    }
+    /* At most two keys an event. */
+    return status == SP_OK
+               ? sp_htab_reserve(&open->ids, (size_t)open->ids.count + (size_t)events * 2)
+               : status;
+}
+
+void engine_block_add(struct sp_engine *engine, const struct sp_event *event,
+                      const struct sp_index_keys *keys, bool id_given) {
+    struct open_block *open = &engine->open;
+    if (open->event_count == 0) {
+        open->first_position = event->position;
+    }
+    sp_invariant(event->position == open->first_position + open->event_count);
+    uint8_t *to = sp_log_block_body(open->blob) + open->body_bytes;
+    size_t size = sp_record_encode(event, to);
+    sp_invariant(open->body_bytes + size <= open->body_room);
+    struct open_event *entry = &open->events[open->event_count];
+    /* The type stands behind the header's fixed part and its one or two bytes of length. */
+    struct sp_record record;
+    sp_status read = sp_record_read(sp_str_of(to, size), event->position, &record);
+    sp_ensure(read == SP_OK);
+    sp_str type = sp_record_type(&record);
+    *entry = (struct open_event){
+        .keys = *keys,
+        .recorded_us = event->recorded_us,
+        .offset = open->body_bytes,
+        .type_offset = (uint32_t)((const uint8_t *)type.ptr - sp_log_block_body(open->blob)),
+        .type_bytes = (uint32_t)type.len,
+    };
+    if (id_given) { /* nobody can name an id yet that was only made here */
+        sp_status status = sp_htab_add(&open->ids, keys->id, open->event_count);
+        if (status == SP_OK && keys->has_source_id) {
+            status = sp_htab_add(&open->ids, keys->source_id, open->event_count);
+        }
+        sp_ensure(status == SP_OK);
+    }
+    open->body_bytes += (uint32_t)size;
+    open->event_count++;
+}
+
+/* The events enter the index of the segment that the block went into. */
+static sp_status index_block(struct sp_engine *engine) {
+    const struct open_block *open = &engine->open;
+    const char *body = (const char *)sp_log_block_body(open->blob);
+    for (uint32_t i = 0; i < open->event_count; i++) {
+        const struct open_event *entry = &open->events[i];
+        sp_status status =
+            engine_index_add(engine, engine->progress.head_segment, open->first_position + i,
+                             &entry->keys, sp_str_of(body + entry->type_offset, entry->type_bytes),
+                             entry->recorded_us);
+        if (status != SP_OK) {
+            return status;
+        }
+    }
+    return SP_OK;
+}
+
+static void take_off(struct sp_engine *engine) {
+    struct open_block *open = &engine->open;
+    sp_require(engine->flight_count < IN_FLIGHT_MAX);
+    engine->flights[engine->flight_count++] = (struct flight){
+        .blob = sp_blob_ref(open->blob),
+        .block = engine->progress.head_block,
+        .first_position = open->first_position,
+        .body_bytes = open->body_bytes,
+        .event_count = open->event_count,
+    };
+}
+
+void engine_cut_if_due(struct sp_engine *engine) {
+    if (engine->flight_count == 0 || engine->open.body_bytes >= CUT_BYTES) {
+        engine_cut(engine);
+    }
+}
+
+void engine_cut(struct sp_engine *engine) {
+    struct open_block *open = &engine->open;
+    struct sp_error error;
+    sp_error_clear(&error);
+    if (open->blob == NULL || open->event_count == 0 || engine->state != SP_OK ||
+        engine->flight_count >= engine->blocks_in_flight_max) {
+        return;
+    }
+    sp_status status = engine->log->ops->ready(engine->log, &error);
+    if (status == SP_BUSY || status == SP_NO_SPACE) {
+        return; /* what was taken stays; new appends are refused by their own check */
+    }
+    struct sp_log_block block = {
+        .blob = open->blob,
+        .first_position = open->first_position,
+        .event_count = open->event_count,
+        .record_count = open->event_count,
+        .body_bytes = open->body_bytes,
+        .recorded_us = open->events[open->event_count - 1].recorded_us,
+    };
+    if (status == SP_OK) {
+        status = engine->log->ops->append(engine->log, engine->progress.head_block, &block, &error);
+    }
+    if (status == SP_OK) {
+        engine->log->ops->poll(engine->log, &engine->progress);
+        take_off(engine);
+        status = index_block(engine);
+    }
+    open->last_bytes = open->body_bytes;
+    block_forget(open);
+    if (status != SP_OK) {
+        engine_fail(engine, status, &error);
+    }
+}

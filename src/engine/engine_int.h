@@ -1,0 +1,180 @@
+/*
+ * The engine's own state; only src/engine includes this. See engine.h.
+ */
+#ifndef SP_ENGINE_ENGINE_INT_H
+#define SP_ENGINE_ENGINE_INT_H
+
+#include <pthread.h>
+
+#include "base/prng.h"
+#include "engine/engine.h"
+#include "index/index.h"
+
+enum {
+    IN_FLIGHT_MAX = 4,         /* blocks handed to the log and not durable yet; it takes fewer */
+    CUT_BYTES = 64 << 10,      /* an open block this large is cut while another is being written */
+    FIRST_BLOCK_BYTES = 8 << 10,
+    SINGLE_RESULTS = 1,
+    PINS_MAX = 1024,
+};
+
+/* An event in the open block. */
+struct open_event {
+    struct sp_index_keys keys;
+    uint64_t recorded_us;
+    uint32_t offset;      /* of its record in the body */
+    uint32_t type_offset; /* of its type in the body */
+    uint32_t type_bytes;
+};
+
+/* The block that gathers what is submitted. */
+struct open_block {
+    struct sp_blob *blob; /* NULL while nothing was submitted */
+    uint64_t first_position;
+    uint32_t body_bytes;
+    uint32_t body_room;
+    uint32_t event_count;
+    uint32_t event_capacity;
+    struct open_event *events;
+    struct sp_htab ids; /* unique keys and id hashes, to index in events */
+    size_t last_bytes;  /* of the block before: a guess for this one */
+};
+
+/* A block on its way to the disk, for lookups of what is not durable yet. */
+struct flight {
+    struct sp_blob *blob;
+    uint64_t block;
+    uint64_t first_position;
+    uint32_t body_bytes;
+    uint32_t event_count;
+};
+
+/* An append that waits for its block. */
+struct pending {
+    uint64_t position; /* durable when this position is */
+    uint32_t count;
+    sp_engine_done_fn *done;
+    void *context;
+    union {
+        struct sp_engine_result one;
+        struct sp_engine_result *many; /* owned */
+    } results;
+};
+
+/* A finished tail that waits to be sealed; the seal worker encodes it. */
+struct pin {
+    uint64_t segment_id;
+    struct sp_tail *tail;
+};
+
+/* Background work of the engine's own worker: one snapshot, one fold of index filters at a time. */
+struct snapshot_job {
+    struct sp_job job;
+    struct sp_engine *engine;
+    struct sp_core_snapshot *snapshot;
+    bool busy;
+};
+
+struct fold_job {
+    struct sp_job job;
+    struct sp_engine *engine;
+    struct sp_index_fold *fold;
+    bool busy;
+};
+
+struct sp_engine {
+    struct sp_engine_options options;
+    struct sp_core core;
+    struct sp_log *log;
+    struct sp_index *index;
+    struct sp_log_reader *reader; /* for lookups on the loop thread */
+    bool local; /* the log is the local driver: it seals */
+    uint32_t block_bytes_max;
+    uint32_t blocks_in_flight_max;
+    sp_status state;
+    struct sp_error failure;
+
+    struct sp_log_progress progress;
+    struct open_block open;
+    struct flight flights[IN_FLIGHT_MAX];
+    uint32_t flight_count;
+    uint64_t index_segment; /* id of the newest tail's segment */
+    bool index_begun;
+
+    struct pending *pending; /* ring */
+    uint32_t pending_capacity;
+    uint32_t pending_start;
+    uint32_t pending_count;
+    uint32_t outstanding; /* events in it */
+
+    struct sp_buf scratch; /* of one submit */
+    struct sp_core_candidate *candidates;
+    struct sp_core_expectation *expectations;
+    uint32_t candidate_capacity;
+    uint32_t expectation_capacity;
+
+    /* Identifiers: time, a counter, and what makes this opening unlike all others. */
+    uint64_t id_salt;
+    uint64_t id_last_ms;
+    uint32_t id_counter;
+
+    pthread_mutex_t pins_mutex;
+    struct pin pins[PINS_MAX];
+    uint32_t pin_count;
+
+    struct sp_worker *worker;
+    struct snapshot_job snapshot;
+    struct fold_job fold;
+    bool fold_failed; /* no more folds: lookups read the files instead */
+    uint64_t snapshot_position; /* of the newest one taken */
+    uint64_t replayed_events;
+};
+
+/* ---- engine_recover.c ---- */
+SP_WARN_UNUSED sp_status engine_recover(struct sp_engine *engine, struct sp_error *error);
+
+/* ---- engine_index.c: tails, sealing, folding ---- */
+/* Enters an event into the index of the given segment, whose tail is begun where it is new. */
+SP_WARN_UNUSED sp_status engine_index_add(struct sp_engine *engine, uint64_t segment_id,
+                                          uint64_t position, const struct sp_index_keys *keys,
+                                          sp_str type, uint64_t recorded_us);
+SP_WARN_UNUSED sp_status engine_index_open_sealed(struct sp_engine *engine,
+                                                  const struct sp_log_segment_info *info,
+                                                  struct sp_error *error);
+sp_status engine_hook_encode(void *context, uint64_t segment_id, struct sp_buf *section,
+                             struct sp_error *error);
+void engine_hook_sealed(void *context, uint64_t segment_id, struct sp_log_sealed *sealed);
+void engine_hook_trimmed(void *context, uint64_t first_position);
+void engine_fold_upkeep(struct sp_engine *engine);
+void engine_drop_pins(struct sp_engine *engine);
+
+/* ---- engine_snapshot.c ---- */
+void engine_snapshot_upkeep(struct sp_engine *engine);
+
+/* ---- engine_lookup.c: what is there already, durable or not ---- */
+/* The record at a position up to the core's head. Valid until the next lookup or turn. */
+SP_WARN_UNUSED sp_status engine_record(struct sp_engine *engine, uint64_t position,
+                                       struct sp_record *ret_record, struct sp_error *error);
+/* Position of the event with this source and id, 0 where there is none. */
+SP_WARN_UNUSED sp_status engine_find_same(struct sp_engine *engine, sp_str source, sp_str id,
+                                          uint64_t *ret_position, struct sp_error *error);
+/*
+ * The correlation of the newest event with this id, copied into `to`; empty where no event has it.
+ */
+SP_WARN_UNUSED sp_status engine_find_correlation(struct sp_engine *engine, sp_str id,
+                                                 struct sp_buf *to, sp_str *ret_correlation,
+                                                 struct sp_error *error);
+
+/* ---- engine_block.c: the open block ---- */
+SP_WARN_UNUSED sp_status engine_block_reserve(struct sp_engine *engine, size_t record_bytes,
+                                              uint32_t events);
+/* Encodes an event that the core has placed; room was reserved. */
+void engine_block_add(struct sp_engine *engine, const struct sp_event *event,
+                      const struct sp_index_keys *keys, bool id_given);
+/* Hands the open block to the log, if there is one and the log takes it. */
+void engine_cut(struct sp_engine *engine);
+/* The rule of group commit: with nothing under way whatever there is, else only what is worth a write. */
+void engine_cut_if_due(struct sp_engine *engine);
+void engine_fail(struct sp_engine *engine, sp_status status, const struct sp_error *error);
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * Recovery: the newest snapshot, the sealed part behind it, then what is not sealed. The log yields records;
+ * the same apply that live appends went through folds them in.
+ */
+#include "engine/engine_int.h"
+
+enum { SNAPSHOT_BYTES_MAX = 0x7fffffff };
+
+/* The newest snapshot that can be used, or an empty core. */
+static sp_status load_snapshot(struct sp_engine *engine, struct sp_error *error) {
+    struct sp_buf bytes;
+    sp_buf_init(&bytes, SNAPSHOT_BYTES_MAX);
+    uint64_t position = 0;
+    sp_status status = engine->log->ops->snapshot_load(engine->log, &bytes, &position, error);
+    if (status == SP_OK) {
+        status = sp_core_restore(&engine->core, sp_buf_str(&bytes), error);
+    } else if (status == SP_NOT_FOUND) {
+        status = SP_OK;
+    }
+    sp_buf_fini(&bytes);
+    engine->snapshot_position = engine->core.position;
+    return status;
+}
+
+static sp_status apply_event(struct sp_engine *engine, const struct sp_event *event,
+                             struct sp_error *error) {
+    if (event->position <= engine->core.position) {
+        return SP_OK; /* within the snapshot */
+    }
+    struct sp_core_applied applied = {
+        .stream = event->attr[SP_ATTR_STREAM],
+        .stream_hash = sp_stream_hash(event->attr[SP_ATTR_STREAM]),
+        .position = event->position,
+        .version = event->version,
+        .recorded_us = event->recorded_us,
+        .entry_seq = event->entry_seq,
+    };
+    sp_status status = sp_core_apply(&engine->core, &applied);
+    engine->replayed_events++;
+    if (status == SP_CORRUPT) {
+        return sp_error_set(error, status,
+                            "event %llu does not continue what was before it: version %llu of "
+                            "stream %.*s",
+                            (unsigned long long)event->position,
+                            (unsigned long long)event->version, SP_STR_ARG(applied.stream));
+    }
+    return status == SP_OK ? SP_OK : sp_error_set(error, status, "%s", sp_status_text(status));
+}
+
+static sp_status decode(const struct sp_record *record, char scratch[SP_RECORD_SCRATCH_BYTES],
+                        struct sp_event *event, struct sp_error *error) {
+    sp_status status = sp_record_decode(record, scratch, event);
+    return status == SP_OK ? SP_OK
+                           : sp_error_set(error, status, "event %llu has a header that makes no sense",
+                                          (unsigned long long)record->position);
+}
+
+/* One record of the part that is not sealed: into the index always, into the core where it is new to it. */
+static sp_status take_record(struct sp_engine *engine, uint64_t segment_id,
+                             const struct sp_record *record, struct sp_error *error) {
+    char scratch[SP_RECORD_SCRATCH_BYTES];
+    struct sp_event event;
+    if (record->kind != SP_RECORD_EVENT) {
+        return SP_OK;
+    }
+    sp_status status = decode(record, scratch, &event, error);
+    if (status != SP_OK) {
+        return status;
+    }
+    struct sp_index_keys keys = sp_index_keys_of(&event);
+    status = engine_index_add(engine, segment_id, event.position, &keys, event.attr[SP_ATTR_TYPE],
+                              event.recorded_us);
+    if (status != SP_OK) {
+        return sp_error_set(error, status, "index: %s", sp_status_text(status));
+    }
+    return apply_event(engine, &event, error);
+}
+
+static sp_status take_chunk(void *context, uint64_t segment_id, const struct sp_log_chunk *chunk,
+                            struct sp_error *error) {
+    struct sp_block_walk walk = sp_block_walk_of(chunk->body, chunk->first_position);
+    struct sp_record record;
+    sp_status status;
+    while ((status = sp_block_walk_next(&walk, &record)) == SP_OK) {
+        status = take_record(context, segment_id, &record, error);
+        if (status != SP_OK) {
+            return status;
+        }
+    }
+    return status == SP_END ? SP_OK
+                            : sp_error_set(error, status, "records from event %llu on make no sense",
+                                           (unsigned long long)chunk->first_position);
+}
+
+/* ---- the sealed part ------------------------------------------------------------------------------ */
+
+struct sealed_walk {
+    struct sp_engine *engine;
+    uint64_t last_position; /* of the sealed part */
+    sp_status status;
+    struct sp_error *error;
+};
+
+static void open_sealed(void *context, const struct sp_log_segment_info *info) {
+    struct sealed_walk *walk = context;
+    if (walk->status == SP_OK && info->sealed) {
+        walk->last_position = info->last_position;
+        walk->status = engine_index_open_sealed(walk->engine, info, walk->error);
+    }
+}
+
+static sp_status replay_chunk(struct sp_engine *engine, const struct sp_log_chunk *chunk,
+                              uint64_t last, struct sp_error *error) {
+    struct sp_block_walk walk = sp_block_walk_of(chunk->body, chunk->first_position);
+    struct sp_record record;
+    sp_status status;
+    while ((status = sp_block_walk_next(&walk, &record)) == SP_OK) {
+        char scratch[SP_RECORD_SCRATCH_BYTES];
+        struct sp_event event;
+        if (record.kind != SP_RECORD_EVENT || record.position <= engine->core.position ||
+            record.position > last) {
+            continue;
+        }
+        status = decode(&record, scratch, &event, error);
+        status = status == SP_OK ? apply_event(engine, &event, error) : status;
+        if (status != SP_OK) {
+            return status;
+        }
+    }
+    return status == SP_END ? SP_OK : status;
+}
+
+/* Applies the sealed events that no snapshot covers; the log has to be recovered for readers to work. */
+static sp_status replay_sealed(struct sp_engine *engine, uint64_t last, struct sp_error *error) {
+    struct sp_log_chunk chunk;
+    sp_status status = SP_OK;
+    bool first = true;
+    while (status == SP_OK && engine->core.position < last) {
+        status = first ? engine->reader->ops->seek(engine->reader, engine->core.position + 1,
+                                                   &chunk, error)
+                       : engine->reader->ops->next(engine->reader, &chunk, error);
+        status = status == SP_OK ? replay_chunk(engine, &chunk, last, error) : status;
+        first = false;
+    }
+    if (status == SP_NOT_FOUND || status == SP_END) {
+        return sp_error_set(error, SP_CORRUPT,
+                            "events from %llu on are needed to rebuild the state, and no snapshot "
+                            "covers them",
+                            (unsigned long long)engine->core.position + 1);
+    }
+    return status;
+}
+
+sp_status engine_recover(struct sp_engine *engine, struct sp_error *error) {
+    struct sp_log *log = engine->log;
+    sp_status status = load_snapshot(engine, error);
+    struct sealed_walk walk = {.engine = engine, .status = SP_OK, .error = error};
+    if (status == SP_OK && engine->local) {
+        sp_log_local_segments(log, open_sealed, &walk);
+        status = walk.status;
+    }
+    if (status == SP_OK && walk.last_position > engine->core.position) {
+        status = replay_sealed(engine, walk.last_position, error);
+    }
+    status = status == SP_OK ? log->ops->recover(log, take_chunk, engine, error) : status;
+    if (status != SP_OK) {
+        return status;
+    }
+    log->ops->poll(log, &engine->progress);
+    uint64_t last = engine->progress.durable_position;
+    if (engine->core.position > last) {
+        return sp_error_set(error, SP_CORRUPT,
+                            "a snapshot covers %llu events, but the log ends at %llu: acknowledged "
+                            "events are missing",
+                            (unsigned long long)engine->core.position, (unsigned long long)last);
+    }
+    return SP_OK;
+}

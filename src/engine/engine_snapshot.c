@@ -1,0 +1,54 @@
+/*
+ * Snapshots of the core, so that opening replays little. The state is copied at once on the loop thread (16
+ * bytes a stream), encoded and written by the engine's worker, and only when everything in it is durable: a
+ * snapshot from the future would be a lie.
+ */
+#include "engine/engine_int.h"
+
+enum { SNAPSHOT_EVENTS = 1 << 20, SNAPSHOT_BYTES_MAX = 0x7fffffff };
+
+static void snapshot_work(struct sp_job *base) {
+    struct snapshot_job *job = (struct snapshot_job *)base;
+    struct sp_log *log = job->engine->log;
+    struct sp_buf bytes;
+    sp_buf_init(&bytes, SNAPSHOT_BYTES_MAX);
+    sp_core_snapshot_encode(job->snapshot, &bytes);
+    if (bytes.status == SP_OK) {
+        /* A failure costs time at the next opening, nothing else; the next snapshot tries again. */
+        sp_status status = log->ops->snapshot_store(
+            log, sp_core_snapshot_position(job->snapshot), sp_buf_str(&bytes), NULL);
+        (void)status;
+    }
+    sp_buf_fini(&bytes);
+}
+
+static void snapshot_done(struct sp_job *base) {
+    struct snapshot_job *job = (struct snapshot_job *)base;
+    sp_core_snapshot_free(job->snapshot);
+    job->snapshot = NULL;
+    job->busy = false;
+}
+
+void engine_snapshot_upkeep(struct sp_engine *engine) {
+    struct snapshot_job *job = &engine->snapshot;
+    if (job->busy) {
+        return;
+    }
+    uint64_t every = engine->options.snapshot_events != 0 ? engine->options.snapshot_events
+                                                          : SNAPSHOT_EVENTS;
+    /* With many streams a snapshot is large: it shall stay small beside what it saves replaying. */
+    every = every > engine->core.streams.count ? every : engine->core.streams.count;
+    if (job->snapshot == NULL && engine->core.position - engine->snapshot_position >= every) {
+        job->snapshot = sp_core_snapshot_new(&engine->core);
+        engine->snapshot_position = engine->core.position; /* without memory: later again */
+    }
+    if (job->snapshot == NULL ||
+        engine->progress.durable_position < sp_core_snapshot_position(job->snapshot)) {
+        return;
+    }
+    job->busy = true;
+    job->engine = engine;
+    job->job.work = snapshot_work;
+    job->job.done = snapshot_done;
+    sp_worker_submit(engine->worker, &job->job);
+}
