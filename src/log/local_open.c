@@ -197,43 +197,6 @@ static sp_status open_sealed(struct local_log *log, const struct sp_manifest_seg
     return SP_OK;
 }
 
-/* Files that a crash left between two steps of sealing or trimming. */
-struct leftovers {
-    struct local_log *log;
-    const struct sp_manifest *manifest;
-};
-
-static bool remove_leftover(void *context, sp_str name) {
-    struct leftovers *leftovers = context;
-    for (uint32_t i = 0; i < leftovers->manifest->segment_count; i++) {
-        char path[SP_SEALED_PATH_BYTES];
-        sp_sealed_path(leftovers->manifest->segments[i].id, path);
-        if (sp_str_eq(name, sp_str_from(path + sizeof(SP_SEALED_FOLDER)))) {
-            return true;
-        }
-    }
-    char path[SP_FS_PATH_BYTES_MAX];
-    (void)snprintf(path, sizeof(path), "%s/%.*s", SP_SEALED_FOLDER, SP_STR_ARG(name));
-    (void)leftovers->log->fs->ops->unlink(leftovers->log->fs, path, NULL);
-    return true;
-}
-
-static bool remove_tmp(void *context, sp_str name) {
-    struct local_log *log = context;
-    if (sp_str_ends_with(name, SP_STR(".tmp"))) {
-        char path[SP_FS_PATH_BYTES_MAX];
-        (void)snprintf(path, sizeof(path), "%s/%.*s", SP_WAL_FOLDER, SP_STR_ARG(name));
-        (void)log->fs->ops->unlink(log->fs, path, NULL);
-    }
-    return true;
-}
-
-static void tidy(struct local_log *log, const struct sp_manifest *manifest) {
-    struct leftovers leftovers = {.log = log, .manifest = manifest};
-    (void)log->fs->ops->list(log->fs, SP_SEALED_FOLDER, remove_leftover, &leftovers, NULL);
-    (void)log->fs->ops->list(log->fs, SP_WAL_FOLDER, remove_tmp, log, NULL);
-}
-
 static sp_status adopt_manifest(struct local_log *log, struct sp_manifest *manifest,
                                 struct sp_error *error) {
     memcpy(log->uuid, manifest->uuid, 16);
@@ -247,9 +210,6 @@ static sp_status adopt_manifest(struct local_log *log, struct sp_manifest *manif
     sp_status status = SP_OK;
     for (uint32_t i = 0; i < manifest->segment_count && status == SP_OK; i++) {
         status = open_sealed(log, &manifest->segments[i], error);
-    }
-    if (status == SP_OK && !log->options.read_only) {
-        tidy(log, manifest);
     }
     return status;
 }

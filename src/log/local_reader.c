@@ -372,8 +372,7 @@ sp_status local_reader_new(struct sp_log *base, struct sp_log_reader **ret_reade
     reader->base.ops = &ops;
     reader->log = local_of(base);
     reader->scratch = scratch;
-    sp_buf_init(&reader->window,
-                (size_t)reader->log->options.block_bytes_max + READ_AHEAD_BYTES);
+    sp_buf_init(&reader->window, (size_t)SP_BLOCK_BYTES_MAX + READ_AHEAD_BYTES);
     *ret_reader = &reader->base;
     return SP_OK;
 }

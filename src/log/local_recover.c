@@ -6,6 +6,7 @@
  * ends there, a new one begins: what was torn is never written over); or damage, and then the log refuses
  * to open rather than forget what it acknowledged.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "log/local_int.h"
@@ -87,7 +88,7 @@ static sp_status say_damaged(const struct wal_file *file, const struct local_log
                            "%s: acknowledged data is damaged at offset %llu (%s), events from "
                            "%llu on",
                            path, (unsigned long long)result->end_offset,
-                           result->problem != NULL ? result->problem : "unreadable",
+                           sp_scan_problem_text(result->problem),
                            (unsigned long long)log->head_position + 1);
 }
 
@@ -117,7 +118,6 @@ static sp_status recover_segment(struct recovery *recovery, const struct wal_fil
     struct sp_scan scan = {.fs = log->fs,
                            .file = segment->direct,
                            .segment = &file->header,
-                           .block_bytes_max = log->options.block_bytes_max,
                            .stop_offset = next != NULL ? next->header.prev_end : 0,
                            .chain = &chain,
                            .each = take_block,
@@ -238,9 +238,45 @@ static sp_status recover_all(struct recovery *recovery, const struct wal_listing
     return check_checkpoint(log, error);
 }
 
+/*
+ * Removes what a crash left between two steps of sealing or trimming. Only now: the files that the manifest
+ * names and the raw segments have turned out to be the whole log, so nothing else holds any of it.
+ */
+static bool remove_leftover(void *context, sp_str name) {
+    struct local_log *log = context;
+    for (size_t i = 0; i < log->segment_count; i++) {
+        char path[SP_SEALED_PATH_BYTES];
+        sp_sealed_path(log->segments[i]->id, path);
+        if (log->segments[i]->sealed != NULL &&
+            sp_str_eq(name, sp_str_from(path + sizeof(SP_SEALED_FOLDER)))) {
+            return true;
+        }
+    }
+    char path[SP_FS_PATH_BYTES_MAX];
+    (void)snprintf(path, sizeof(path), "%s/%.*s", SP_SEALED_FOLDER, SP_STR_ARG(name));
+    (void)log->fs->ops->unlink(log->fs, path, NULL);
+    return true;
+}
+
+static bool remove_tmp(void *context, sp_str name) {
+    struct local_log *log = context;
+    if (sp_str_ends_with(name, SP_STR(".tmp"))) {
+        char path[SP_FS_PATH_BYTES_MAX];
+        (void)snprintf(path, sizeof(path), "%s/%.*s", SP_WAL_FOLDER, SP_STR_ARG(name));
+        (void)log->fs->ops->unlink(log->fs, path, NULL);
+    }
+    return true;
+}
+
+static void tidy(struct local_log *log) {
+    (void)log->fs->ops->list(log->fs, SP_SEALED_FOLDER, remove_leftover, log, NULL);
+    (void)log->fs->ops->list(log->fs, SP_WAL_FOLDER, remove_tmp, log, NULL);
+}
+
 /* Makes the log ready for appending: a spare, and, behind a torn write, a new segment. */
 static sp_status make_ready(struct local_log *log, const struct wal_listing *listing, bool torn,
                             struct sp_error *error) {
+    tidy(log);
     adopt_spares(log, listing);
     choose_spare_bytes(log);
     bool need_segment = local_active(log) == NULL || torn;

@@ -215,8 +215,9 @@ sp_status local_trim(struct sp_log *base, uint64_t position, struct sp_error *er
     /* What no snapshot covers is still needed to rebuild the owner's state. */
     uint64_t bound = position < snapshot + 1 ? position : snapshot + 1;
     bool dropped = false;
+    /* The last sealed one stays: the Merkle tree goes on from the edge that it ends with. */
     while (log->segment_count > 1 && log->segments[0]->sealed != NULL &&
-           log->segments[0]->next_position <= bound) {
+           log->segments[1]->sealed != NULL && log->segments[0]->next_position <= bound) {
         drop_oldest(log);
         dropped = true;
     }

@@ -291,18 +291,27 @@ static sp_status put_all(struct writer *w, struct sp_error *error) {
     return status == SP_OK ? flush(w, error) : status;
 }
 
+/* No record is larger than the largest block. */
+static size_t largest_block(const struct segment *segment) {
+    uint32_t pages = 0;
+    for (uint64_t i = 0; i < segment->next_block - segment->first_block; i++) {
+        pages = segment->blocks[i].stored_pages > pages ? segment->blocks[i].stored_pages : pages;
+    }
+    return (size_t)pages * SP_BLOCK_ALIGN;
+}
+
 static sp_status prepare(struct writer *w, struct sp_error *error) {
     struct local_log *log = w->log;
+    size_t rows_bytes_max = SP_FRAME_BYTES_SOFT_MAX + largest_block(w->segment);
     sp_buf_init(&w->out, SP_SEALED_BYTES_MAX);
     sp_buf_init(&w->directory, SP_SEALED_BYTES_MAX);
     sp_buf_init(&w->columns, SP_SEALED_BYTES_MAX);
-    sp_buf_init(&w->rows, SP_FRAME_BYTES_SOFT_MAX + (size_t)log->options.block_bytes_max);
+    sp_buf_init(&w->rows, rows_bytes_max);
     sp_status status = local_reader_new(&log->base, &w->reader, error);
     if (status != SP_OK) {
         return status;
     }
-    if (sp_buf_reserve(&w->rows, SP_FRAME_BYTES_SOFT_MAX + (size_t)log->options.block_bytes_max) ==
-        NULL) {
+    if (sp_buf_reserve(&w->rows, rows_bytes_max) == NULL) {
         return sp_error_set(error, SP_NO_MEMORY, "sealing: frame");
     }
     status = train(w, error);

@@ -1,109 +1,148 @@
 #include "log/scan.h"
 
-#include <stdlib.h>
-
-#include "base/blob.h"
-
 enum { SCAN_CHUNK_BYTES = 4 << 20 };
 
-/* A window that slides over the file; its start is always at a page boundary. */
-struct window {
-    const struct sp_scan *scan;
-    struct sp_blob *blob;
-    uint64_t offset; /* in the file, of the window's first byte */
-};
+sp_status sp_scan_window_init(struct sp_scan_window *window, struct sp_fs *fs, struct sp_file *file,
+                              const struct sp_raw_header *segment, struct sp_error *error) {
+    uint64_t bytes = segment->segment_bytes;
+    size_t capacity = bytes < SCAN_CHUNK_BYTES ? (size_t)bytes : SCAN_CHUNK_BYTES;
+    *window = (struct sp_scan_window){
+        .fs = fs, .file = file, .segment = segment, .blob = sp_blob_new(capacity, SP_BLOCK_ALIGN)};
+    return window->blob != NULL ? SP_OK : sp_error_set(error, SP_NO_MEMORY, "scan");
+}
 
-/* Makes at least `want` bytes at `offset` available, or what is left of the file. */
-static sp_status slide(struct window *w, uint64_t offset, size_t want, sp_str *ret_bytes,
-                       struct sp_error *error) {
-    uint64_t file_bytes = w->scan->segment->segment_bytes;
-    uint64_t left = file_bytes - offset;
-    want = left < want ? (size_t)left : want;
+void sp_scan_window_fini(struct sp_scan_window *window) {
+    sp_blob_unref(window->blob);
+    window->blob = NULL;
+}
+
+/* Moves the window to `offset`, keeps what it has of that, and makes room for `want` bytes. */
+static sp_status move_window(struct sp_scan_window *w, uint64_t offset, size_t want,
+                             struct sp_error *error) {
     uint64_t have_end = w->offset + w->blob->len;
-    if (offset < w->offset || offset + want > have_end) {
-        size_t keep = offset >= w->offset && offset < have_end ? (size_t)(have_end - offset) : 0;
-        if (keep > 0) {
-            memmove(w->blob->data, w->blob->data + (offset - w->offset), keep);
+    size_t keep = offset >= w->offset && offset < have_end ? (size_t)(have_end - offset) : 0;
+    struct sp_blob *to = w->blob;
+    if (want > to->capacity) {
+        to = sp_blob_new(want + SCAN_CHUNK_BYTES, SP_BLOCK_ALIGN);
+        if (to == NULL) {
+            return sp_error_set(error, SP_NO_MEMORY, "scan of a block of %zu bytes", want);
         }
-        w->offset = offset;
-        w->blob->len = keep;
-        size_t room = w->blob->capacity - keep;
-        size_t fill = left - keep < room ? (size_t)(left - keep) : room;
-        size_t got = 0;
-        sp_status status = w->scan->fs->ops->read(w->scan->file, w->blob->data + keep, fill,
-                                                  offset + keep, &got, error);
-        if (status != SP_OK) {
-            return status;
-        }
-        if (got != fill) {
-            return sp_error_set_at(error, SP_CORRUPT, offset + keep + got,
-                                   "the file is cut: it ends at %llu and should have %llu bytes",
-                                   (unsigned long long)(offset + keep + got),
-                                   (unsigned long long)file_bytes);
-        }
-        w->blob->len += got;
     }
-    size_t at = (size_t)(offset - w->offset);
-    *ret_bytes = sp_str_of(w->blob->data + at, w->blob->len - at);
+    if (keep > 0) {
+        memmove(to->data, w->blob->data + (offset - w->offset), keep);
+    }
+    if (to != w->blob) {
+        sp_blob_unref(w->blob);
+        w->blob = to;
+    }
+    w->offset = offset;
+    w->blob->len = keep;
     return SP_OK;
 }
 
-/* NULL where the header belongs here; else what is wrong. */
-static const char *misfit(const struct sp_scan *scan, const struct sp_block_header *header,
-                          uint64_t offset) {
-    const struct sp_scan_chain *chain = scan->chain;
-    if (header->log_id != chain->log_id) {
-        return "a block of another log";
-    }
-    if (header->epoch != scan->segment->epoch || header->file_offset != offset) {
-        return "a block that belongs elsewhere";
-    }
-    if (header->number != chain->next_block) {
-        return "the block's number does not follow";
-    }
-    if (header->first_position != chain->next_position) {
-        return "the block's position does not follow";
-    }
-    if (header->prev_check != chain->prev_check) {
-        return "the block does not continue the one before";
-    }
-    if (sp_block_stored_bytes(header->body_bytes) > scan->block_bytes_max) {
-        return "the block is larger than any may be";
-    }
-    return NULL;
-}
-
-/* What stands at an offset: a valid block, or why not. */
-struct probe {
-    struct sp_block_header header;
-    sp_str stored;
-    const char *problem; /* NULL: a valid block that continues the chain */
-};
-
-static sp_status probe_block(struct window *w, uint64_t offset, struct probe *ret_probe,
-                             struct sp_error *error) {
-    sp_str bytes;
-    sp_status status = slide(w, offset, SP_BLOCK_ALIGN, &bytes, error);
+/* Reads on from where the window ends, as far as it has room. */
+static sp_status fill_window(struct sp_scan_window *w, struct sp_error *error) {
+    uint64_t end = w->offset + w->blob->len;
+    uint64_t left = w->segment->segment_bytes - end;
+    size_t room = w->blob->capacity - w->blob->len;
+    size_t fill = left < room ? (size_t)left : room;
+    size_t got = 0;
+    sp_status status =
+        w->fs->ops->read(w->file, w->blob->data + w->blob->len, fill, end, &got, error);
     if (status != SP_OK) {
         return status;
     }
-    struct probe probe = {.problem = NULL};
+    w->blob->len += got;
+    if (got != fill) {
+        return sp_error_set_at(error, SP_CORRUPT, end + got,
+                               "the file is cut: it ends at %llu and should have %llu bytes",
+                               (unsigned long long)(end + got),
+                               (unsigned long long)w->segment->segment_bytes);
+    }
+    return SP_OK;
+}
+
+sp_status sp_scan_bytes(struct sp_scan_window *w, uint64_t offset, size_t want, sp_str *ret_bytes,
+                        struct sp_error *error) {
+    sp_require(offset % SP_BLOCK_ALIGN == 0 && offset <= w->segment->segment_bytes);
+    uint64_t left = w->segment->segment_bytes - offset;
+    want = left < want ? (size_t)left : want;
+    sp_status status = SP_OK;
+    if (offset < w->offset || offset + want > w->offset + w->blob->len) {
+        status = move_window(w, offset, want, error);
+        status = status == SP_OK ? fill_window(w, error) : status;
+    }
+    if (status == SP_OK) {
+        size_t at = (size_t)(offset - w->offset);
+        *ret_bytes = sp_str_of(w->blob->data + at, w->blob->len - at);
+    }
+    return status;
+}
+
+const char *sp_scan_problem_text(enum sp_scan_problem problem) {
+    static const char *const texts[] = {
+        [SP_SCAN_FINE] = "nothing",
+        [SP_SCAN_NO_HEADER] = "no block header",
+        [SP_SCAN_BAD_HEADER] = "the block's header is damaged",
+        [SP_SCAN_FOREIGN] = "a block of another log",
+        [SP_SCAN_MISPLACED] = "a block that belongs elsewhere",
+        [SP_SCAN_NUMBER] = "the block's number does not follow",
+        [SP_SCAN_POSITION] = "the block's position does not follow",
+        [SP_SCAN_PREV] = "the block does not continue the one before",
+        [SP_SCAN_TOO_LONG] = "the block reaches beyond the file",
+        [SP_SCAN_BAD_BODY] = "the block's records are damaged",
+    };
+    return texts[problem];
+}
+
+static enum sp_scan_problem misfit(const struct sp_scan_window *w,
+                                   const struct sp_scan_chain *chain,
+                                   const struct sp_block_header *header, uint64_t offset) {
+    if (header->log_id != chain->log_id) {
+        return SP_SCAN_FOREIGN;
+    }
+    if (header->epoch != w->segment->epoch || header->file_offset != offset) {
+        return SP_SCAN_MISPLACED;
+    }
+    if (header->number != chain->next_block) {
+        return SP_SCAN_NUMBER;
+    }
+    if (header->first_position != chain->next_position) {
+        return SP_SCAN_POSITION;
+    }
+    if (header->prev_check != chain->prev_check) {
+        return SP_SCAN_PREV;
+    }
+    return sp_block_stored_bytes(header->body_bytes) > w->segment->segment_bytes - offset
+               ? SP_SCAN_TOO_LONG
+               : SP_SCAN_FINE;
+}
+
+sp_status sp_scan_probe(struct sp_scan_window *w, const struct sp_scan_chain *chain,
+                        uint64_t offset, struct sp_scan_probe *ret_probe, struct sp_error *error) {
+    sp_str bytes;
+    sp_status status = sp_scan_bytes(w, offset, SP_BLOCK_ALIGN, &bytes, error);
+    if (status != SP_OK) {
+        return status;
+    }
+    struct sp_scan_probe probe = {.problem = SP_SCAN_FINE};
     sp_status read = sp_block_read_header(bytes, &probe.header);
+    if (read == SP_UNSUPPORTED) {
+        return sp_error_set_at(error, read, offset, "the block at offset %llu is of a later format",
+                               (unsigned long long)offset);
+    }
     if (read != SP_OK) {
-        probe.problem = read == SP_NOT_FOUND ? "no block header" : "the block's header is damaged";
+        probe.problem = read == SP_NOT_FOUND ? SP_SCAN_NO_HEADER : SP_SCAN_BAD_HEADER;
         *ret_probe = probe;
         return SP_OK;
     }
-    probe.problem = misfit(w->scan, &probe.header, offset);
-    size_t stored = sp_block_stored_bytes(probe.header.body_bytes);
-    if (probe.problem == NULL && stored > w->scan->segment->segment_bytes - offset) {
-        probe.problem = "the block reaches beyond the file";
-    }
-    if (probe.problem == NULL) {
-        status = slide(w, offset, stored, &bytes, error);
+    probe.problem = misfit(w, chain, &probe.header, offset);
+    if (probe.problem == SP_SCAN_FINE) {
+        size_t stored = sp_block_stored_bytes(probe.header.body_bytes);
+        status = sp_scan_bytes(w, offset, stored, &bytes, error);
         probe.stored = sp_str_of(bytes.ptr, stored);
         if (status == SP_OK && !sp_block_body_valid(&probe.header, probe.stored)) {
-            probe.problem = "the block's records are damaged";
+            probe.problem = SP_SCAN_BAD_BODY;
         }
     }
     *ret_probe = probe;
@@ -111,17 +150,16 @@ static sp_status probe_block(struct window *w, uint64_t offset, struct probe *re
 }
 
 /* Walks the valid blocks. The result's end_offset is behind the last one. */
-static sp_status walk_valid(struct window *w, struct sp_scan_result *result,
-                            struct sp_error *error) {
-    const struct sp_scan *scan = w->scan;
+static sp_status walk_valid(const struct sp_scan *scan, struct sp_scan_window *w,
+                            struct sp_scan_result *result, struct sp_error *error) {
     uint64_t stop = scan->stop_offset != 0 ? scan->stop_offset : scan->segment->segment_bytes;
     while (result->end_offset < stop) {
-        struct probe probe;
-        sp_status status = probe_block(w, result->end_offset, &probe, error);
+        struct sp_scan_probe probe;
+        sp_status status = sp_scan_probe(w, scan->chain, result->end_offset, &probe, error);
         if (status != SP_OK) {
             return status;
         }
-        if (probe.problem != NULL) {
+        if (probe.problem != SP_SCAN_FINE) {
             result->problem = probe.problem;
             return SP_OK;
         }
@@ -137,7 +175,7 @@ static sp_status walk_valid(struct window *w, struct sp_scan_result *result,
                                    : result->durable_upto;
         result->end_offset += probe.stored.len;
     }
-    result->problem = NULL;
+    result->problem = SP_SCAN_FINE;
     return SP_OK;
 }
 
@@ -146,13 +184,12 @@ static bool zero_page(const char *page) {
 }
 
 /* Looks at every page behind the valid part: how far anything reaches, and what later headers vouch for. */
-static sp_status look_ahead(struct window *w, struct sp_scan_result *result,
-                            struct sp_error *error) {
-    const struct sp_scan *scan = w->scan;
+static sp_status look_ahead(const struct sp_scan *scan, struct sp_scan_window *w,
+                            struct sp_scan_result *result, struct sp_error *error) {
     for (uint64_t at = result->end_offset; at < scan->segment->segment_bytes;
          at += SP_BLOCK_ALIGN) {
         sp_str bytes;
-        sp_status status = slide(w, at, SP_BLOCK_ALIGN, &bytes, error);
+        sp_status status = sp_scan_bytes(w, at, SP_BLOCK_ALIGN, &bytes, error);
         if (status != SP_OK) {
             return status;
         }
@@ -161,23 +198,38 @@ static sp_status look_ahead(struct window *w, struct sp_scan_result *result,
         }
         result->junk_bytes = at + SP_BLOCK_ALIGN - result->end_offset;
         struct sp_block_header header;
-        if (sp_block_read_header(bytes, &header) == SP_OK &&
-            header.log_id == scan->chain->log_id && header.epoch == scan->segment->epoch &&
-            header.file_offset == at && header.durable_upto > result->durable_upto) {
+        if (sp_block_read_header(bytes, &header) == SP_OK && header.log_id == scan->chain->log_id &&
+            header.epoch == scan->segment->epoch && header.file_offset == at &&
+            header.durable_upto > result->durable_upto) {
             result->durable_upto = header.durable_upto;
         }
     }
     return SP_OK;
 }
 
+/* Looks at the block that is not valid, as far as its header says that it reaches. */
+static sp_status diagnose(struct sp_scan_window *w, uint64_t offset,
+                          enum sp_block_damage *ret_damage, struct sp_error *error) {
+    sp_str bytes;
+    struct sp_block_header header;
+    sp_status status = sp_scan_bytes(w, offset, SP_BLOCK_ALIGN, &bytes, error);
+    if (status == SP_OK && sp_block_read_header(bytes, &header) == SP_OK) {
+        status = sp_scan_bytes(w, offset, sp_block_stored_bytes(header.body_bytes), &bytes, error);
+    }
+    if (status == SP_OK) {
+        *ret_damage = sp_block_diagnose(bytes);
+    }
+    return status;
+}
+
 /* Torn or damaged? See sp_block_diagnose; and a later block that vouches for this one settles it. */
-static sp_status judge(struct window *w, struct sp_scan_result *result, struct sp_error *error) {
-    const struct sp_scan *scan = w->scan;
+static sp_status judge(const struct sp_scan *scan, struct sp_scan_window *w,
+                       struct sp_scan_result *result, struct sp_error *error) {
     if (scan->stop_offset != 0 && result->end_offset < scan->stop_offset) {
         result->end = SP_SCAN_DAMAGED;
         return SP_OK;
     }
-    sp_status status = look_ahead(w, result, error);
+    sp_status status = look_ahead(scan, w, result, error);
     if (status != SP_OK || scan->stop_offset != 0) {
         result->end = SP_SCAN_CLEAN; /* what follows a finished segment is of no account */
         return status;
@@ -190,28 +242,25 @@ static sp_status judge(struct window *w, struct sp_scan_result *result, struct s
         result->end = SP_SCAN_CLEAN;
         return SP_OK;
     }
-    sp_str bytes;
-    status = slide(w, result->end_offset, scan->block_bytes_max, &bytes, error);
-    if (status == SP_OK) {
-        result->end =
-            sp_block_diagnose(bytes) == SP_BLOCK_TORN ? SP_SCAN_TORN : SP_SCAN_DAMAGED;
-    }
+    enum sp_block_damage damage = SP_BLOCK_DAMAGED;
+    status = diagnose(w, result->end_offset, &damage, error);
+    result->end = damage == SP_BLOCK_TORN ? SP_SCAN_TORN : SP_SCAN_DAMAGED;
     return status;
 }
 
 sp_status sp_scan_segment(const struct sp_scan *scan, struct sp_scan_result *ret_result,
                           struct sp_error *error) {
-    struct window w = {.scan = scan};
-    w.blob = sp_blob_new((size_t)scan->block_bytes_max + SCAN_CHUNK_BYTES, SP_BLOCK_ALIGN);
-    if (w.blob == NULL) {
-        return sp_error_set(error, SP_NO_MEMORY, "scan");
+    struct sp_scan_window w;
+    sp_status status = sp_scan_window_init(&w, scan->fs, scan->file, scan->segment, error);
+    if (status != SP_OK) {
+        return status;
     }
     struct sp_scan_result result = {.end = SP_SCAN_CLEAN, .end_offset = SP_RAW_HEADER_BYTES};
-    sp_status status = walk_valid(&w, &result, error);
+    status = walk_valid(scan, &w, &result, error);
     if (status == SP_OK) {
-        status = judge(&w, &result, error);
+        status = judge(scan, &w, &result, error);
     }
-    sp_blob_unref(w.blob);
+    sp_scan_window_fini(&w);
     if (status == SP_OK) {
         *ret_result = result;
     }

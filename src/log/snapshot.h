@@ -20,8 +20,7 @@ void sp_snapshot_path(uint64_t position, char path[SP_SNAPSHOT_PATH_BYTES]);
 bool sp_snapshot_of_name(sp_str name, uint64_t *ret_position);
 
 /* Appends the whole file. The buffer's sticky status says whether it fitted. */
-void sp_snapshot_encode(const uint8_t uuid[16], uint64_t position, sp_str state,
-                        struct sp_buf *to);
+void sp_snapshot_encode(const uint8_t uuid[16], uint64_t position, sp_str state, struct sp_buf *to);
 
 /*
  * Checks a whole file and yields the state, borrowed from it. SP_CORRUPT where it is not what was stored,

@@ -26,11 +26,12 @@ enum {
     AT_TREE_SIZE = 96,
     AT_TREE_ROOT = 104,
     AT_RECORDED_US = 136,
-    AT_RESERVED = 144,
+    AT_FEATURES = 144, /* bits of what a reader must know; 0 so far */
+    AT_UNUSED = 148,
     FORMAT_VERSION = 1,
 };
 
-_Static_assert(AT_RESERVED + 16 == SP_BLOCK_HEADER_BYTES, "the header's fields fill it");
+_Static_assert(AT_UNUSED + 12 == SP_BLOCK_HEADER_BYTES, "the header's fields fill it");
 
 /* The check covers the header with its own field left out. */
 static uint64_t header_check(const uint8_t *header) {
@@ -84,7 +85,7 @@ void sp_block_finish(uint8_t *block, struct sp_block_header *header) {
     sp_put_u64(block + AT_TREE_SIZE, header->tree_size);
     memcpy(block + AT_TREE_ROOT, header->tree_root, SP_HASH_BYTES);
     sp_put_u64(block + AT_RECORDED_US, header->recorded_us);
-    memset(block + AT_RESERVED, 0, SP_BLOCK_HEADER_BYTES - AT_RESERVED);
+    memset(block + AT_FEATURES, 0, SP_BLOCK_HEADER_BYTES - AT_FEATURES);
     header->zero_sectors = count_zero_sectors(block, used);
     sp_put_u32(block + AT_ZERO_SECTORS, header->zero_sectors);
     header->check = header_check(block);
@@ -114,9 +115,16 @@ sp_status sp_block_read_header(sp_str bytes, struct sp_block_header *ret_header)
         .check = sp_get_u64(at + AT_CHECK),
     };
     memcpy(header.tree_root, at + AT_TREE_ROOT, SP_HASH_BYTES);
-    if (sp_get_u16(at + AT_FORMAT) != FORMAT_VERSION ||
-        sp_get_u16(at + AT_HEADER_BYTES) != SP_BLOCK_HEADER_BYTES ||
-        header.check != header_check(at) || header.event_count > header.record_count) {
+    if (header.check != header_check(at)) {
+        return SP_CORRUPT;
+    }
+    if (sp_get_u16(at + AT_FORMAT) != FORMAT_VERSION || sp_get_u32(at + AT_FEATURES) != 0) {
+        return SP_UNSUPPORTED;
+    }
+    if (sp_get_u16(at + AT_HEADER_BYTES) != SP_BLOCK_HEADER_BYTES ||
+        header.event_count > header.record_count ||
+        header.body_bytes > SP_BLOCK_BYTES_MAX - SP_BLOCK_HEADER_BYTES ||
+        !is_zero(at + AT_UNUSED, SP_BLOCK_HEADER_BYTES - AT_UNUSED)) {
         return SP_CORRUPT;
     }
     *ret_header = header;

@@ -17,6 +17,7 @@ enum {
     SP_BLOCK_HEADER_BYTES = 160,
     SP_BLOCK_ALIGN = 4096,
     SP_BLOCK_SECTOR_BYTES = 512,
+    SP_BLOCK_BYTES_MAX = 64 << 20, /* of any stored block, whatever the settings allow now */
 };
 
 struct sp_block_header {
@@ -51,7 +52,10 @@ static inline size_t sp_block_stored_bytes(size_t body_bytes) {
  */
 void sp_block_finish(uint8_t *block, struct sp_block_header *header);
 
-/* Reads a header and compares its own check. SP_NOT_FOUND: not a block header; SP_CORRUPT: a bad one. */
+/*
+ * Reads a header and compares its own check. SP_NOT_FOUND: not a block header; SP_CORRUPT: a bad one;
+ * SP_UNSUPPORTED: a whole one of a later format.
+ */
 SP_WARN_UNUSED sp_status sp_block_read_header(sp_str bytes, struct sp_block_header *ret_header);
 
 /* True where the stored bytes (header, body and padding) have the header's body check. */
