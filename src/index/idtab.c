@@ -120,6 +120,7 @@ static void idtab_chain(struct sp_idtab *tab, sp_idtab_node first, sp_idtab_node
 }
 
 void sp_idtab_add(struct sp_idtab *tab, uint64_t hash48, sp_idtab_node node) {
+    tab->node_count++;
     struct sp_idtab_table *table = idtab_table(tab, hash48);
     uint64_t tag = hash48 >> TABLE_BITS;
     uint32_t at = idtab_home(tab->factor, hash48, table->mask);

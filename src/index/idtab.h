@@ -46,6 +46,7 @@ struct sp_idtab {
     struct sp_idtab_table tables[SP_IDTAB_TABLES];
     uint32_t *links[SP_IDTAB_ROLES][SP_IDTAB_LINK_CHUNKS]; /* a node + 1; NULL where no node is */
     size_t size_bytes;                                     /* allocated */
+    uint32_t node_count;
 };
 
 static inline uint64_t sp_idtab_hash48(uint64_t hash) {

@@ -142,9 +142,9 @@ typedef bool sp_index_found_fn(void *context, uint64_t position, enum sp_index_r
 /*
  * Calls `found` for every event in [from, until) that may stand under `hash` in one of `roles`
  * (bits of enum sp_index_role). Segments come in ascending order; within one, the positions of each
- * role ascend. SP_OK also where there are none. A hash that is nowhere costs about 100 ns per 64
- * sealed segments; each segment that has it, or seems to (one in a thousand), a read of about 1
- * KiB.
+ * role ascend, save where hashes collide. SP_OK also where there are none. A hash that is nowhere
+ * costs about 100 ns per 64 sealed segments; each segment that has it, or seems to (one in a
+ * thousand), a read of about 1 KiB.
  */
 SP_WARN_UNUSED sp_status sp_index_find_id(struct sp_index *index, uint64_t hash, unsigned roles,
                                           uint64_t from, uint64_t until, sp_index_found_fn *found,
@@ -169,16 +169,17 @@ struct sp_index_scan {
     uint64_t hash;
     uint64_t from;       /* what is still wanted: positions in [from, until) */
     uint64_t until;      /* exclusive */
-    uint64_t generation; /* of the index when `segment` was found */
-    uint64_t group_mask; /* candidates among the segments of `group` */
-    const void *group;   /* the sieve group that was asked last; NULL: none */
-    size_t segment;      /* where the batch is from */
+    uint64_t generation; /* of the index when the scan was placed */
+    uint64_t base;       /* first position of the segment the run is from */
+    uint64_t mask;       /* what `group` said of the key */
+    const void *group;   /* the sieve's group that was asked last; NULL: none */
+    size_t segment;      /* number of the segment the run is from */
     enum sp_index_kind kind;
     bool reverse;
-    bool placed; /* `segment` and what follows is valid */
+    bool placed; /* the scan stands in a segment; else what is below means nothing */
     struct sp_tail_cursor tail_cursor;
     struct sp_section_cursor section_cursor;
-    struct sp_postings batch;
+    struct sp_postings run;
 };
 
 /*
@@ -213,8 +214,8 @@ struct sp_index_merge {
     struct sp_index_merge_entry *heap; /* lowest next position on top; highest in reverse */
     size_t scan_count;
     size_t heap_count;
-    size_t
-        primed_count; /* scans that have been asked for their first candidate, or failed to say */
+    size_t primed_count; /* scans that have been asked for their first candidate */
+    uint64_t bound;      /* candidates before it (after it, in reverse) are passed over */
     bool reverse;
 };
 

@@ -38,7 +38,9 @@ struct sp_section_cursor {
     uint32_t pages_bytes;
     uint32_t count; /* of postings; 0: the section does not have the key */
     uint32_t page;  /* that was taken out last; UINT32_MAX: none */
-    bool is_long;   /* has pages; else everything came with sp_section_find */
+    uint32_t page_first;
+    uint32_t page_last;
+    bool is_long; /* has pages; else everything came with sp_section_find */
 };
 
 /*
@@ -57,6 +59,9 @@ SP_WARN_UNUSED sp_status sp_section_open(const struct sp_section_reader *reader,
 
 /* Frees it and releases the reader. NULL is fine. */
 void sp_section_free(struct sp_section *section);
+
+/* Frees it and leaves the reader to the caller. */
+void sp_section_discard(struct sp_section *section);
 
 uint64_t sp_section_first(const struct sp_section *section);
 uint32_t sp_section_count(const struct sp_section *section); /* of events */
@@ -86,7 +91,8 @@ SP_WARN_UNUSED sp_status sp_section_fill(const struct sp_section *section,
 
 /*
  * Calls `found` for the candidates of an id hash; *ret_more is false where `found` ended the walk.
- * For each role they ascend. One read of about 1 KiB, and more where a role has very many.
+ * For each role they ascend, save where hashes collide. One read of about 1 KiB, and more where a
+ * role has very many.
  */
 typedef bool sp_section_found_fn(void *context, uint32_t ordinal, enum sp_index_role role);
 SP_WARN_UNUSED sp_status sp_section_find_id(const struct sp_section *section, uint64_t hash,
