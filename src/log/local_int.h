@@ -12,6 +12,7 @@
 
 #include "log/checkpoint.h"
 #include "log/local.h"
+#include "log/local_open.h"
 #include "log/manifest.h"
 #include "log/raw.h"
 #include "log/sealed.h"
@@ -22,12 +23,7 @@ enum {
     BLOCKS_IN_FLIGHT_MAX = 2,  /* more would only split what one write could carry */
     INLINE_BYTES_MAX = 64 << 10, /* larger blocks are written by the sync worker */
     SPARES_MAX = 2,
-    RAW_PATH_BYTES = 40,
 };
-
-#define SP_LOCK_PATH "LOCK"
-#define SP_WAL_FOLDER "wal"
-#define SP_SEALED_FOLDER "seg"
 
 /* Where one block of a raw segment lies. */
 struct block_entry {
@@ -214,7 +210,6 @@ void local_fail(struct local_log *log, sp_status status, const struct sp_error *
 
 /* ---- local_segment.c: the list and the life of segments ---- */
 
-void local_raw_path(uint32_t file_number, char path[RAW_PATH_BYTES]);
 struct segment *segment_new(struct local_log *log);
 struct segment *segment_ref_locked(struct segment *segment);
 void segment_unref_locked(struct segment *segment);

@@ -4,8 +4,17 @@
 #ifndef SP_LOG_LOCAL_OPEN_H
 #define SP_LOG_LOCAL_OPEN_H
 
+#include "base/buf.h"
 #include "log/raw.h"
 #include "os/fs.h"
+
+#define SP_LOCK_PATH "LOCK"
+#define SP_WAL_FOLDER "wal"
+#define SP_SEALED_FOLDER "seg"
+
+/* The path of a raw segment's file, with its NUL. */
+enum { RAW_PATH_BYTES = 40 };
+void local_raw_path(uint32_t file_number, char path[RAW_PATH_BYTES]);
 
 /* One file of the wal folder. */
 struct wal_file {
@@ -29,5 +38,15 @@ struct wal_listing {
 SP_WARN_UNUSED sp_status wal_list(struct sp_fs *fs, const uint8_t uuid[16], uint64_t sealed_epoch,
                                   struct wal_listing *ret_listing, struct sp_error *error);
 void wal_listing_fini(struct wal_listing *listing);
+
+/* Appends the numbers of the wal folder's files, each a uint32_t. */
+SP_WARN_UNUSED sp_status wal_numbers(struct sp_fs *fs, struct sp_buf *to, struct sp_error *error);
+
+/*
+ * Reads the header of one file, past the page cache, and compares the file's size with it. SP_NOT_FOUND: a
+ * spare; then only number and bytes are filled in. SP_CORRUPT and SP_UNSUPPORTED name the file.
+ */
+SP_WARN_UNUSED sp_status wal_file_read(struct sp_fs *fs, uint32_t number, struct wal_file *ret_file,
+                                       struct sp_error *error);
 
 #endif

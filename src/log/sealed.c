@@ -208,8 +208,11 @@ static sp_status load_footer(struct sp_log_sealed *sealed, uint64_t id, struct s
     if (status == SP_UNSUPPORTED) {
         return sp_error_set(error, status, "a newer format");
     }
-    if (status != SP_OK || sealed->footer.id != id ||
-        !sections_fill_file(&sealed->footer, sealed->bytes)) {
+    if (status == SP_OK && sealed->footer.id != id) {
+        return sp_error_set_at(error, SP_CORRUPT, at, "the file holds segment %llx: files were swapped",
+                               (unsigned long long)sealed->footer.id);
+    }
+    if (status != SP_OK || !sections_fill_file(&sealed->footer, sealed->bytes)) {
         return sp_error_set_at(error, SP_CORRUPT, at, "footer at offset %llu is damaged",
                                (unsigned long long)at);
     }
@@ -277,10 +280,10 @@ static sp_status name_file(const struct sp_log_sealed *sealed, sp_status status,
     return status;
 }
 
-static const char *section_name(enum sp_sealed_section section) {
+const char *sp_sealed_section_name(enum sp_sealed_section section) {
     static const char *const names[SP_SECTION_COUNT] = {
         "frames", "directory", "dictionary", "tags", "tiles", "tree", "index"};
-    return names[section];
+    return section < SP_SECTION_COUNT ? names[section] : "of a later version";
 }
 
 sp_status sp_log_sealed_section(struct sp_log_sealed *sealed, enum sp_sealed_section section,
@@ -288,7 +291,7 @@ sp_status sp_log_sealed_section(struct sp_log_sealed *sealed, enum sp_sealed_sec
     const struct sp_sealed_extent *extent = &sealed->footer.sections[section];
     if (offset > extent->bytes || len > extent->bytes - offset) {
         return sp_error_set(error, SP_INVALID, "%s: bytes %llu to %llu of %llu",
-                            section_name(section), (unsigned long long)offset,
+                            sp_sealed_section_name(section), (unsigned long long)offset,
                             (unsigned long long)(offset + len),
                             (unsigned long long)extent->bytes);
     }
@@ -301,13 +304,13 @@ sp_status sp_log_sealed_section_all(struct sp_log_sealed *sealed, enum sp_sealed
     size_t len = (size_t)extent->bytes;
     uint8_t *at = len == 0 ? NULL : sp_buf_reserve(to, len);
     if (len > 0 && at == NULL) {
-        return sp_error_set(error, to->status, "%s: %zu bytes", section_name(section), len);
+        return sp_error_set(error, to->status, "%s: %zu bytes", sp_sealed_section_name(section), len);
     }
     sp_status status =
         len == 0 ? SP_OK : sp_log_sealed_section(sealed, section, 0, len, at, error);
     if (status == SP_OK && sp_hash(at, len) != extent->check) {
         status = sp_error_set_at(error, SP_CORRUPT, extent->offset,
-                                 "section %s at offset %llu is damaged", section_name(section),
+                                 "section %s at offset %llu is damaged", sp_sealed_section_name(section),
                                  (unsigned long long)extent->offset);
         return name_file(sealed, status, error);
     }

@@ -34,6 +34,9 @@ enum sp_sealed_section {
     SP_SECTION_SLOTS = 13, /* the footer's: a later program may add sections that this one skips */
 };
 
+/* For messages. Static storage. */
+const char *sp_sealed_section_name(enum sp_sealed_section section);
+
 /* How the salts are kept: an erasure replaces the one key by what the events it leaves need. */
 enum { SP_SALT_FORM_KEY = 0 };
 

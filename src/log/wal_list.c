@@ -11,12 +11,8 @@ void wal_listing_fini(struct wal_listing *listing) {
 }
 
 /* Collects the numbers of `<8 digits>.seg`. */
-struct numbers {
-    struct sp_buf list;
-};
-
 static bool collect(void *context, sp_str name) {
-    struct numbers *numbers = context;
+    struct sp_buf *numbers = context;
     uint32_t number = 0;
     if (name.len != 12 || !sp_str_ends_with(name, SP_STR(".seg"))) {
         return true;
@@ -27,13 +23,18 @@ static bool collect(void *context, sp_str name) {
         }
         number = number * 10 + (uint32_t)(name.ptr[i] - '0');
     }
-    sp_buf_add(&numbers->list, &number, sizeof(number));
+    sp_buf_add(numbers, &number, sizeof(number));
     return true;
 }
 
-/* Reads the first page of a file. SP_NOT_FOUND: a spare. */
-static sp_status read_header(struct sp_fs *fs, uint32_t number, struct wal_file *file,
-                             struct sp_error *error) {
+sp_status wal_numbers(struct sp_fs *fs, struct sp_buf *to, struct sp_error *error) {
+    sp_status status = fs->ops->list(fs, SP_WAL_FOLDER, collect, to, error);
+    return status == SP_OK && to->status != SP_OK ? sp_error_set(error, to->status, "wal") : status;
+}
+
+sp_status wal_file_read(struct sp_fs *fs, uint32_t number, struct wal_file *file,
+                        struct sp_error *error) {
+    *file = (struct wal_file){.number = number};
     char path[RAW_PATH_BYTES];
     local_raw_path(number, path);
     struct sp_blob *page = sp_blob_new(SP_RAW_HEADER_BYTES, SP_BLOCK_ALIGN);
@@ -78,8 +79,7 @@ static int by_epoch(const void *a, const void *b) {
 
 static sp_status classify(struct sp_fs *fs, const uint8_t uuid[16], uint64_t sealed_epoch,
                           uint32_t number, struct wal_file *file, struct sp_error *error) {
-    *file = (struct wal_file){.number = number};
-    sp_status status = read_header(fs, number, file, error);
+    sp_status status = wal_file_read(fs, number, file, error);
     if (status == SP_NOT_FOUND && file->bytes > 0) {
         file->spare = true;
         return SP_OK;
@@ -101,25 +101,25 @@ static sp_status classify(struct sp_fs *fs, const uint8_t uuid[16], uint64_t sea
 
 sp_status wal_list(struct sp_fs *fs, const uint8_t uuid[16], uint64_t sealed_epoch,
                    struct wal_listing *ret_listing, struct sp_error *error) {
-    struct numbers numbers;
-    sp_buf_init(&numbers.list, 1 << 26);
+    struct sp_buf numbers;
+    sp_buf_init(&numbers, 1 << 26);
     struct wal_listing listing = {.files = NULL};
-    sp_status status = fs->ops->list(fs, SP_WAL_FOLDER, collect, &numbers, error);
-    size_t count = numbers.list.len / sizeof(uint32_t);
+    sp_status status = wal_numbers(fs, &numbers, error);
+    size_t count = numbers.len / sizeof(uint32_t);
     if (status == SP_OK) {
         listing.files = calloc(count + 1, sizeof(*listing.files));
         status = listing.files == NULL ? sp_error_set(error, SP_NO_MEMORY, "wal") : SP_OK;
     }
     for (size_t i = 0; status == SP_OK && i < count; i++) {
         uint32_t number;
-        memcpy(&number, numbers.list.data + i * sizeof(number), sizeof(number));
+        memcpy(&number, numbers.data + i * sizeof(number), sizeof(number));
         struct wal_file *file = &listing.files[listing.count];
         status = classify(fs, uuid, sealed_epoch, number, file, error);
         listing.number_max = number > listing.number_max ? number : listing.number_max;
         listing.count++;
         listing.live_count += status == SP_OK && !file->spare ? 1 : 0;
     }
-    sp_buf_fini(&numbers.list);
+    sp_buf_fini(&numbers);
     if (status != SP_OK) {
         wal_listing_fini(&listing);
         return status;
