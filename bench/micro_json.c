@@ -1,7 +1,8 @@
 /*
- * How fast the JSON scanner reads one event of 300 bytes, in one thread: prints one JSON line a
+ * How fast one event of 300 bytes is read and written as JSON, in one thread: prints one JSON line a
  * measure. `check` validates the text, `tokens` pulls each token, `filter` looks up one field of
- * data and passes over the rest, as a content filter does; `prose` is a text of one long string.
+ * data and passes over the rest, as a content filter does; `prose` is a text of one long string;
+ * `import` makes an event of the text and checks it, `export` writes it as a line again.
  */
 #include <stdio.h>
 #include <string.h>

@@ -95,6 +95,7 @@ static inline char peek(const struct sp_json *json, const char *at) {
 
 /* Passes the \u escape at `at`, of both halves where it writes a pair; NULL where it is none. */
 static const char *pass_unicode(struct sp_json *json, const char *at) {
+    sp_require(json->end - at >= 2 && at[0] == '\\' && at[1] == 'u');
     const char *end = json->end;
     uint32_t unit = end - at >= 6 ? sp_json_hex4(at + 2) : UINT32_MAX;
     if (unit == UINT32_MAX) {
@@ -147,6 +148,7 @@ static SP_ALWAYS_INLINE const char *pass_string(struct sp_json *json, const char
                                                 bool *ret_escaped) {
     bool escaped = false;
     for (;;) {
+        sp_invariant(at <= json->end);
         at = sp_scan_plain(at, json->end);
         if (SP_LIKELY(at < json->end && *at == '"')) {
             *ret_escaped = escaped;

@@ -93,6 +93,7 @@ static bool exact_product(const struct decimal *d, double *ret_value) {
         d->exponent < -POWER_EXACT_MAX) {
         return false;
     }
+    sp_require(d->first != NULL && d->first < d->last);
     uint64_t mantissa = 0;
     for (const char *at = d->first; at < d->last; at++) {
         if (*at != '.') {
@@ -116,6 +117,7 @@ static void write_exponent(char *to, int64_t exponent) {
         digits[--at] = (char)('0' + rest % 10);
         rest /= 10;
     } while (rest != 0);
+    sp_ensure(sizeof(digits) - at <= EXPONENT_DIGITS_MAX);
     *to++ = 'e';
     *to++ = exponent < 0 ? '-' : '+';
     memcpy(to, digits + at, sizeof(digits) - at);
@@ -136,6 +138,7 @@ static double slow_product(const struct decimal *d) {
             tail |= *at != '0';
         }
     }
+    sp_ensure(count > 0 && count <= DIGITS_TIE_MAX && count <= d->count);
     int64_t exponent = d->exponent + (int64_t)(d->count - count);
     if (tail) {
         text[count++] = '1';

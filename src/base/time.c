@@ -22,6 +22,7 @@ struct reader {
 };
 
 static struct reader reader_of(sp_str text) {
+    sp_require(text.ptr != NULL || text.len == 0);
     const char *start = text.ptr != NULL ? text.ptr : "";
     return (struct reader){.start = start, .at = start, .end = start + text.len};
 }
@@ -82,11 +83,13 @@ static uint32_t days_in_month(uint32_t year, uint32_t month) {
 }
 
 static int64_t days_from_civil(uint32_t year, uint32_t month, uint32_t day) {
+    sp_require(month >= 1 && month <= 12 && day >= 1 && day <= 31 && year <= 9999);
     uint32_t march_month = month > 2 ? month - 3 : month + 9;
     int64_t y = (int64_t)year - (month <= 2 ? 1 : 0) + 400; /* one era up, so never negative */
     int64_t era = y / 400;
     int64_t year_of_era = y % 400;
     int64_t day_of_year = (153 * march_month + 2) / 5 + day - 1;
+    sp_ensure(day_of_year >= 0 && day_of_year < 366);
     int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     return (era - 1) * DAYS_IN_ERA + day_of_era - DAYS_TO_EPOCH;
 }
@@ -116,6 +119,7 @@ static uint32_t read_fraction(struct reader *r) {
     for (; digits < FRACTION_DIGITS; digits++) {
         micros *= 10;
     }
+    sp_ensure(micros < MICROS_IN_SECOND);
     return micros;
 }
 
@@ -136,6 +140,7 @@ static int64_t read_clock(struct reader *r) {
         second = 59;
         micros = MICROS_IN_SECOND - 1;
     }
+    sp_ensure(hour < 24 && minute < 60 && second < 60);
     return (int64_t)(hour * 3600 + minute * 60 + second) * MICROS_IN_SECOND + micros;
 }
 
@@ -181,6 +186,7 @@ static sp_status read_time(sp_str text, bool lenient, int64_t *ret_us, struct sp
     if (r.problem == NULL && r.at < r.end) {
         wrong(&r, "expected nothing after the time");
     }
+    sp_ensure(r.at >= r.start && r.at <= r.end);
     if (r.problem != NULL) {
         uint64_t offset = (uint64_t)(r.at - r.start);
         return sp_error_set_at(error, SP_INVALID, offset, "not a time of RFC 3339: byte %llu: %s",
@@ -228,6 +234,7 @@ static void format_date(uint32_t days, char *text) {
     uint32_t march_month = (5 * day_of_year + 2) / 153;
     uint32_t month = march_month < 10 ? march_month + 3 : march_month - 9;
     uint32_t year = era * 400 + year_of_era + (month <= 2 ? 1u : 0u);
+    sp_ensure(month >= 1 && month <= 12 && year <= 9999);
     put_two(text, year / 100);
     put_two(text + 2, year % 100);
     put_two(text + 5, month);
@@ -324,9 +331,10 @@ sp_status sp_duration_parse(sp_str text, uint64_t *ret_us, struct sp_error *erro
 
 /* Writes a decimal number without a NUL; returns its length. */
 static size_t put_number(char *to, uint64_t value) {
-    char digits[20];
+    char digits[20]; /* as many as 2^64 has */
     size_t at = sizeof(digits);
     do {
+        sp_invariant(at > 0);
         digits[--at] = (char)('0' + value % 10);
         value /= 10;
     } while (value != 0);
@@ -363,6 +371,7 @@ sp_status sp_entryid_parse(sp_str text, uint64_t *ret_ms, uint32_t *ret_seq, boo
         return sp_error_set_at(error, SP_INVALID, offset, "not an entry id: byte %llu: %s",
                                (unsigned long long)offset, r.problem);
     }
+    sp_ensure(seq <= UINT32_MAX && (has_seq || seq == 0));
     *ret_ms = ms;
     *ret_seq = (uint32_t)seq;
     *ret_has_seq = has_seq;

@@ -19,6 +19,7 @@ bool sp_uuid_pack(sp_str text, uint8_t bytes[16]) {
         text.ptr[18] != '-' || text.ptr[23] != '-') {
         return false;
     }
+    sp_invariant(PLACES[15] + 2 == SP_UUID_TEXT_SIZE);
     uint8_t packed[16];
     uint32_t bad = 0;
     for (size_t i = 0; i < 16; i++) {

@@ -73,7 +73,9 @@ const struct sp_name *sp_name_find(sp_str name) {
     if (name.len < 2 || name.len > LENGTH_MAX) {
         return NULL;
     }
+    sp_require(name.ptr != NULL);
     size_t end = FIRST_OF_LENGTH[name.len + 1];
+    sp_invariant(end <= SP_NAME_COUNT);
     for (size_t i = FIRST_OF_LENGTH[name.len]; i < end; i++) {
         const struct sp_name *entry = &sp_names[i];
         sp_invariant(entry->length == name.len);
@@ -124,6 +126,7 @@ static struct flaw find_flaw(sp_str text, bool space_allowed) {
         if (what != NULL) {
             return (struct flaw){.what = what, .offset = (size_t)(at - text.ptr)};
         }
+        sp_invariant(length > 0 && length <= (size_t)(end - at));
         at += length;
     }
     return (struct flaw){.what = NULL};
@@ -156,6 +159,7 @@ sp_status sp_event_type_check(sp_str type, struct sp_error *error) {
                                    "expected a topic, not a pattern",
                                    type.ptr[at], at);
         }
+        sp_ensure(end >= at);
         at = end + 1;
     }
     return SP_OK;

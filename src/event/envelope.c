@@ -57,6 +57,7 @@ static sp_status time_from_number(sp_str text, struct sp_buf *scratch, sp_str *r
                             "year 9999",
                             SP_STR_ARG(text));
     }
+    sp_require(scratch->capacity - scratch->len >= SP_TIME_TEXT_SIZE);
     char formatted[SP_TIME_TEXT_SIZE];
     sp_time_format(time_us, formatted);
     sp_buf_add(scratch, formatted, SP_TIME_TEXT_SIZE - 1);
@@ -87,10 +88,10 @@ sp_status sp_event_time(sp_str text, struct sp_buf *scratch, sp_str *ret_time,
     }
     bool date_alone = text.len == sizeof("2026-11-20") - 1;
     sp_str rest = date_alone ? SP_STR("T00:00:00Z") : SP_STR("Z");
-    sp_buf_add_str(scratch, text);
-    sp_buf_add_str(scratch, rest);
     size_t length = text.len + rest.len;
     sp_ensure(length <= SCRATCH_FIXED);
+    sp_buf_add_str(scratch, text);
+    sp_buf_add_str(scratch, rest);
     *ret_time = sp_str_of(scratch->data + scratch->len - length, length);
     return SP_OK;
 }
@@ -161,6 +162,7 @@ static void take_id(struct checking *c, enum sp_attr attr, const struct found_id
     }
     sp_str text = found->token.raw;
     if (found->token.escaped) {
+        sp_require(c->scratch->capacity - c->scratch->len >= found->token.raw.len);
         size_t from = c->scratch->len;
         sp_json_unescape(c->scratch, found->token.raw);
         text = sp_str_of(c->scratch->data + from, c->scratch->len - from);
@@ -242,6 +244,7 @@ static sp_status check_data(struct checking *c) {
     }
     if (!event->data_is_json) {
         name_bytes(event);
+        sp_ensure(sp_event_has(event, SP_ATTR_CONTENTTYPE));
     }
     return SP_OK;
 }
@@ -301,6 +304,7 @@ sp_status sp_event_check(struct sp_event *event, enum sp_event_origin origin,
                          struct sp_error *error) {
     sp_require(event->extension_count <= SP_EVENT_EXTENSIONS_MAX);
     sp_require(limits->event_bytes_max <= SP_EVENT_SIZE_BYTES_MAX);
+    sp_require(limits->attributes_max <= SP_ATTR_COUNT + SP_EVENT_EXTENSIONS_MAX);
     struct checking c = {
         .event = event,
         .scratch = scratch,
@@ -316,5 +320,6 @@ sp_status sp_event_check(struct sp_event *event, enum sp_event_origin origin,
     if (status == SP_OK && !sp_event_has(event, SP_ATTR_STREAM)) {
         event->attr[SP_ATTR_STREAM] = event->attr[SP_ATTR_SOURCE];
     }
+    sp_ensure(status != SP_OK || event->attr[SP_ATTR_STREAM].len > 0);
     return status;
 }

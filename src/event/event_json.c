@@ -55,6 +55,7 @@ static sp_str text_of(struct reading *r, struct sp_json_token token) {
     size_t from = r->scratch->len;
     sp_require(r->scratch->capacity - from >= token.raw.len);
     sp_json_unescape(r->scratch, token.raw);
+    sp_ensure(r->scratch->status == SP_OK);
     return sp_str_of(r->scratch->data + from, r->scratch->len - from);
 }
 
@@ -76,6 +77,7 @@ static sp_status add_extension(struct reading *r, const struct sp_extension *ext
     memmove(at + 1, at, (event->extension_count - before) * sizeof(*at));
     *at = *extension;
     event->extension_count++;
+    sp_ensure(event->extension_count <= SP_EVENT_EXTENSIONS_MAX);
     return SP_OK;
 }
 
@@ -181,6 +183,7 @@ static bool alias_counts(const struct reading *r, const struct sp_name *name,
 }
 
 static sp_status read_known(struct reading *r, const struct sp_name *name, const struct member *m) {
+    sp_require(name >= sp_names && name < sp_names + SP_NAME_COUNT);
     size_t index = (size_t)(name - sp_names);
     uint64_t bit = UINT64_C(1) << index;
     if ((r->seen & bit) != 0) {
@@ -242,6 +245,7 @@ static sp_status read_members(struct reading *r) {
 
 /* Takes metadata: an object as it stands, or a string that holds one. */
 static sp_status take_metadata(struct reading *r, const struct member *m) {
+    sp_require(m->raw.len > 0);
     sp_str raw = m->raw;
     enum sp_json_type type = m->token.type;
     if (type == SP_JSON_STRING) {
@@ -307,6 +311,7 @@ static void choose(const struct reading *r, uint8_t winner[SLOT_COUNT]) {
     memset(winner, SP_NAME_COUNT, SLOT_COUNT);
     for (uint64_t rest = r->present; rest != 0; rest &= rest - 1) {
         size_t index = (size_t)__builtin_ctzll(rest);
+        sp_invariant(index < SP_NAME_COUNT);
         const struct sp_name *name = &sp_names[index];
         if (!is_spelling(name)) {
             continue;
@@ -347,6 +352,7 @@ static sp_status settle_losers(struct reading *r, const uint8_t winner[SLOT_COUN
     }
     sp_status status = SP_OK;
     for (const struct member *m; status == SP_OK && (m = last_loser(r, losers)) != NULL;) {
+        sp_invariant(m >= r->known && m < r->known + SP_NAME_COUNT);
         losers &= ~(UINT64_C(1) << (m - r->known));
         status = put_back(r, m);
     }
@@ -357,6 +363,7 @@ static void take_data(struct reading *r, const struct member *m) {
     struct sp_event *event = r->event;
     bool is_json = event->attr[SP_ATTR_CONTENTTYPE].len == 0 ||
                    sp_content_type_is_json(event->attr[SP_ATTR_CONTENTTYPE]);
+    sp_require(!event->has_data);
     event->has_data = true;
     event->data_is_json = is_json || m->token.type != SP_JSON_STRING;
     event->data = event->data_is_json ? m->raw : text_of(r, m->token);
@@ -371,6 +378,7 @@ static sp_status take_base64(struct reading *r, const struct member *m) {
     if (!sp_base64_decode(r->scratch, text)) {
         return wrong(r, m->name, m->raw.ptr, "other characters or lengths", "Base64 with padding");
     }
+    sp_require(!r->event->has_data);
     r->event->has_data = true;
     r->event->data_is_json = false;
     r->event->data = sp_str_of(r->scratch->data + from, r->scratch->len - from);
@@ -432,6 +440,7 @@ static void drop_nulls(struct sp_event *event) {
             event->extensions[kept++] = event->extensions[i];
         }
     }
+    sp_ensure(kept <= event->extension_count);
     event->extension_count = kept;
 }
 
@@ -488,7 +497,10 @@ sp_status sp_event_from_json(sp_str text, enum sp_event_mode mode, struct sp_buf
         return sp_error_set(error, scratch->status, "event: out of room to read %zu bytes",
                             text.len);
     }
+    const uint8_t *home = scratch->data;
     sp_json_init(&r.json, text);
     sp_status status = read_members(&r);
-    return status != SP_OK ? status : settle(&r);
+    status = status != SP_OK ? status : settle(&r);
+    sp_ensure(scratch->data == home); /* or the slices would dangle */
+    return status;
 }

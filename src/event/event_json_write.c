@@ -12,6 +12,7 @@ struct writing {
 
 /* Begins a member with a name that needs no escapes. */
 static void add_key(struct writing *w, sp_str name) {
+    sp_require(name.len > 0);
     sp_buf_add_str(w->to, w->any ? SP_STR(",\"") : SP_STR("\""));
     sp_buf_add_str(w->to, name);
     sp_buf_add_str(w->to, SP_STR("\":"));
@@ -93,6 +94,7 @@ static void add_extension(struct writing *w, const struct sp_extension *extensio
     }
     sp_json_add_string(w->to, extension->name);
     if (w->to->status == SP_OK && w->to->data[quote] == '$') {
+        sp_invariant(w->to->data[quote + 1] == '"');
         w->to->data[quote] = '"';
         w->to->data[quote + 1] = '$';
     }
@@ -144,6 +146,7 @@ static void add_assigned(struct writing *w) {
     if (event->position == 0) {
         return;
     }
+    sp_require(event->version > 0);
     add_key(w, SP_STR("position"));
     sp_buf_add_u64(w->to, event->position);
     add_key(w, SP_STR("version"));

@@ -45,6 +45,7 @@ sp_status sp_moment_parse(sp_str text, uint64_t now_us, struct sp_moment *ret_mo
                             "(RFC 3339), now, or a span such as -10m",
                             text.len > 64 ? 64 : (int)text.len, text.len > 0 ? text.ptr : "");
     }
+    sp_ensure(moment.time_us <= SP_TIME_US_MAX);
     *ret_moment = moment;
     return SP_OK;
 }
