@@ -16,7 +16,7 @@
 
 enum {
     SP_PATTERN_BYTES_MAX = 255,
-    SP_PATTERN_TOKENS_MAX = (SP_PATTERN_BYTES_MAX + 1) / 2,
+    SP_PATTERN_TOKENS_MAX = SP_PATTERN_BYTES_MAX + 1, /* all of them empty */
 };
 
 /*
@@ -55,7 +55,7 @@ bool sp_pattern_is_exact(sp_str pattern);
 /*
  * True where the pattern, which sp_pattern_check has accepted, matches the type. Nothing is
  * allocated. One `#` at most costs O(length of both); several cost, in the worst case, the product
- * of the two token counts, which the limits keep below 2^14: a `#` is never tried against another
+ * of the two token counts, which the limits keep below 2^16: a `#` is never tried against another
  * one's choices.
  */
 bool sp_pattern_match(sp_str pattern, sp_str type);

@@ -21,7 +21,7 @@ struct pattern_case {
 };
 
 #define EC2                                                                                        \
-    "{'type':'ec2.Instance.State-change','source':'aws.ec2','time':"                  \
+    "{'type':'ec2.Instance.State-change','source':'aws.ec2','time':"                               \
     "'2017-12-22T18:43:48Z','region':'us-west-1','resources':['arn:aws:ec2:i-1','arn:aws:ec2:i-2'" \
     "],'data':{'instance-id':'i-1','state':'terminated','c-count':3,'d-count':9,'x-limit':301.8,"  \
     "'source-ip':'10.0.0.33','empty':'','nothing':null,'yes':true,'no':false}}"
@@ -78,8 +78,7 @@ static const struct pattern_case CASES[] = {
     {"{'FileName':[{'suffix':{'equals-ignore-case':'.png'}}]}", "{'FileName':'a.PNG'}", true},
     {"{'FileName':[{'suffix':{'equals-ignore-case':'.png'}}]}", "{'FileName':'png'}", false},
     /* equals-ignore-case */
-    {"{'detail-type':[{'equals-ignore-case':'EC2.instance.state-CHANGE'}]}", EC2,
-     true},
+    {"{'detail-type':[{'equals-ignore-case':'EC2.instance.state-CHANGE'}]}", EC2, true},
     {"{'detail-type':[{'equals-ignore-case':'ec2.instance'}]}", EC2, false},
     {"{'detail':{'a':[{'equals-ignore-case':'ÉTÉ'}]}}", "{'data':{'a':'été'}}", true},
     {"{'detail':{'a':[{'equals-ignore-case':''}]}}", "{'data':{'a':''}}", true},

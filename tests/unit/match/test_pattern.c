@@ -135,6 +135,10 @@ static void test_refused(void **state) {
     memset(longest, 'a', sizeof(longest));
     assert_int_equal(sp_pattern_check(sp_str_of(longest, SP_PATTERN_BYTES_MAX), NULL), SP_OK);
     assert_int_equal(sp_pattern_check(sp_str_of(longest, sizeof(longest)), NULL), SP_LIMIT);
+    memset(longest, '.', sizeof(longest));
+    sp_str dots = sp_str_of(longest, SP_PATTERN_BYTES_MAX);
+    assert_int_equal(sp_pattern_check(dots, NULL), SP_OK);
+    assert_true(sp_pattern_match(dots, dots));
 }
 
 /* The definition of a match, word for word, as recursion: slow, and plainly right. */
