@@ -1,6 +1,6 @@
 /*
- * How fast one event of 300 bytes is read and written as JSON, in one thread: prints one JSON line a
- * measure. `check` validates the text, `tokens` pulls each token, `filter` looks up one field of
+ * How fast one event of 300 bytes is read and written as JSON, in one thread: prints one JSON line
+ * a measure. `check` validates the text, `tokens` pulls each token, `filter` looks up one field of
  * data and passes over the rest, as a content filter does; `prose` is a text of one long string;
  * `import` makes an event of the text and checks it, `export` writes it as a line again.
  */
