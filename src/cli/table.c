@@ -41,9 +41,12 @@ static void style(struct sp_out *out, const char *code) {
 static void show_cell(struct sp_table *table, size_t cell, sp_str text, const char *code) {
     struct sp_out *out = table->out;
     const struct sp_table_column *column = &table->columns[cell];
-    size_t width = table->widths[cell];
     size_t columns = sp_text_columns(text);
-    if (column->is_number && columns < width) {
+    if (column->is_number && columns > table->widths[cell]) {
+        table->widths[cell] = columns; /* half a number would be a lie */
+    }
+    size_t width = table->widths[cell];
+    if (column->is_number) {
         sp_text_add_blanks(&out->buf, width - columns);
     }
     if (code != NULL) {
