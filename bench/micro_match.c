@@ -1,7 +1,7 @@
 /*
- * How fast matching is, in one thread: filters over events of about 300 bytes of data, the trie with
- * 10, 1,000 and 100,000 patterns of which the same ones match, regular expressions. Prints one JSON
- * line a measure: the best of several repeats, since what disturbs only slows down.
+ * How fast matching is, in one thread: filters over events of about 300 bytes of data, the trie
+ * with 10, 1,000 and 100,000 patterns of which the same ones match, regular expressions. Prints one
+ * JSON line a measure: the best of several repeats, since what disturbs only slows down.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * The first line is a filter, the rest an event. A filter that compiles matches the event or does not,
- * and its negation the other way round; what is refused says why.
+ * The first line is a filter, the rest an event. A filter that compiles matches the event or does
+ * not, and its negation the other way round; what is refused says why.
  */
 #include "fuzz.h"
 

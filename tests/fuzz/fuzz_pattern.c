@@ -1,6 +1,6 @@
 /*
- * Lines: the first a type, the others patterns. Whatever is a pattern goes into a trie, which must find
- * the same as matching them one by one, before and after every second one has been removed.
+ * Lines: the first a type, the others patterns. Whatever is a pattern goes into a trie, which must
+ * find the same as matching them one by one, before and after every second one has been removed.
  */
 #include "fuzz.h"
 

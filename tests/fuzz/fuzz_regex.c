@@ -1,6 +1,6 @@
 /*
- * The first line is a regular expression, the rest a text. The search takes no more steps than it may,
- * and finds the same whether the text comes as bytes or as a JSON string.
+ * The first line is a regular expression, the rest a text. The search takes no more steps than it
+ * may, and finds the same whether the text comes as bytes or as a JSON string.
  */
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
 /*
- * The examples of docs/filters.md are true. A block of ```pattern, ```filter or ```regex has its subject
- * in the first line; each other line is `+ ` and what it matches, `- ` and what it does not match, or
- * `! ` and another subject, which is refused.
+ * The examples of docs/filters.md are true. A block of ```pattern, ```filter or ```regex has its
+ * subject in the first line; each other line is `+ ` and what it matches, `- ` and what it does not
+ * match, or `! ` and another subject, which is refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /*
- * Amazon EventBridge event patterns. The cases follow the sections of the EventBridge user guide; where
- * the guide is silent they follow what the service does (as its public matcher and recorded answers of
- * the service show). ' stands for ".
+ * Amazon EventBridge event patterns. The cases follow the sections of the EventBridge user guide;
+ * where the guide is silent they follow what the service does (as its public matcher and recorded
+ * answers of the service show). ' stands for ".
  */
 #include <setjmp.h>
 #include <stdarg.h>
