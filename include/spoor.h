@@ -234,8 +234,9 @@ SPOOR_API spoor_status spoor_append_batch(spoor *store, const spoor_event *event
                                           spoor_appended *ret_appended, spoor_error *error);
 
 /*
- * Called once per spoor_submit, when its events are durable or never will be. From spoor_turn, or, with
- * SPOOR_OWN_THREAD, from the store's thread. `appended` and `error` last for the call. It may submit more.
+ * Called once per spoor_submit, when its events are durable or never will be: from spoor_turn or another
+ * call that drives the store; with SPOOR_OWN_THREAD from the store's thread or from any that is in a call,
+ * and never two at a time. `appended` and `error` last for the call. It may submit more.
  */
 typedef void spoor_append_fn(void *context, spoor_status status, const spoor_appended *appended,
                              size_t count, const spoor_error *error);

@@ -196,6 +196,7 @@ static sp_status open_local(struct sp_engine *engine, struct sp_engine_opened *o
         .create = options->create,
         .read_only = options->read_only,
         .inline_jobs = options->inline_jobs,
+        .threaded_writes = options->threaded_writes,
         .seal = true,
         .wake = options->wake,
         .wake_context = options->wake_context,
@@ -243,6 +244,7 @@ sp_status sp_engine_open_log(const struct sp_engine_options *options, struct sp_
         return sp_error_set(error, SP_NO_MEMORY, "engine");
     }
     engine->options = *options;
+    engine->guard = options->guard;
     pthread_mutex_init(&engine->pins_mutex, NULL);
     struct sp_engine_opened opened = {.replayed_events = 0};
     sp_status status = start(engine, log, &opened, error);

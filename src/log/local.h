@@ -40,6 +40,7 @@ struct sp_log_local_options {
     bool create;      /* make the log where there is none */
     bool read_only;   /* take no lock, change nothing; a live writer is fine */
     bool inline_jobs; /* no threads: everything runs inside the calls */
+    bool threaded_writes; /* never write on the caller's thread: it holds a lock that others want */
     bool seal;        /* seal full segments in the background */
     void (*wake)(void *context); /* called on a worker's thread when poll may have news; may be NULL */
     void *wake_context;
@@ -60,6 +61,7 @@ struct sp_log_opened {
     uint64_t cut_bytes;
     uint64_t cut_offset;     /* in the segment file `cut_file` */
     char cut_file[40];
+    bool live_writer;        /* read-only: another process is writing */
     uint32_t holder_pid;     /* where SP_BUSY was returned: who holds the folder, 0 if unknown */
     uint8_t uuid[16];
 };

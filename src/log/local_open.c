@@ -438,6 +438,7 @@ sp_status sp_log_local_open(const struct sp_log_local_options *options, struct s
     struct sp_log_opened opened = {.created = false};
     status = open_folder(log, &opened, error);
     memcpy(opened.uuid, log->uuid, 16);
+    opened.live_writer = log->live_writer;
     if (ret_opened != NULL) {
         *ret_opened = opened;
     }

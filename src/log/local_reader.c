@@ -201,7 +201,11 @@ static sp_status yield_frame(struct local_reader *reader, uint32_t frame, struct
     reader->next_frame = frame + 1;
     struct sp_sealed_frame row;
     sp_str rows;
-    sp_status status = sp_log_sealed_frame(sealed, frame, &row, error);
+    if (reader->scratch == NULL) { /* a reader of raw segments has no need of it */
+        reader->scratch = sp_sealed_scratch_new();
+    }
+    sp_status status = reader->scratch == NULL ? sp_error_set(error, SP_NO_MEMORY, "reader")
+                                               : sp_log_sealed_frame(sealed, frame, &row, error);
     if (status == SP_OK) {
         status = sp_log_sealed_read(sealed, frame, reader->scratch, &rows, error);
     }
@@ -364,14 +368,11 @@ sp_status local_reader_new(struct sp_log *base, struct sp_log_reader **ret_reade
     static const struct sp_log_reader_ops ops = {
         .seek = reader_seek, .next = reader_next, .free = reader_free};
     struct local_reader *reader = calloc(1, sizeof(*reader));
-    struct sp_sealed_scratch *scratch = reader != NULL ? sp_sealed_scratch_new() : NULL;
-    if (scratch == NULL) {
-        free(reader);
+    if (reader == NULL) {
         return sp_error_set(error, SP_NO_MEMORY, "reader");
     }
     reader->base.ops = &ops;
     reader->log = local_of(base);
-    reader->scratch = scratch;
     sp_buf_init(&reader->window, (size_t)SP_BLOCK_BYTES_MAX + READ_AHEAD_BYTES);
     *ret_reader = &reader->base;
     return SP_OK;

@@ -91,7 +91,8 @@ static struct write_op *take_op(struct local_log *log) {
 
 /* Small and alone: written here and now. Otherwise by the worker, in order. */
 static void start(struct local_log *log, struct write_op *op) {
-    bool here = log->writes_in_flight == 0 && op->len <= INLINE_BYTES_MAX;
+    bool here = log->writes_in_flight == 0 && op->len <= INLINE_BYTES_MAX &&
+                !log->options.threaded_writes;
     log->writes_in_flight++;
     if (here || log->options.inline_jobs) {
         write_work(&op->job);

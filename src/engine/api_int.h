@@ -1,0 +1,59 @@
+/*
+ * What a handle of the public API is; only api*.c include this.
+ *
+ * A store that its host drives has no lock. One with its own thread has one recursive lock, held by whoever
+ * uses the engine: the store's thread, a caller, or a callback that submits more. Durable writes happen on
+ * the log's worker, so the lock is never held across one.
+ */
+#ifndef SP_ENGINE_API_INT_H
+#define SP_ENGINE_API_INT_H
+
+#include <pthread.h>
+#include <spoor.h>
+
+#include "engine/engine.h"
+#include "engine/query.h"
+
+struct spoor {
+    struct sp_engine *engine;
+    struct sp_fs *fs;
+    bool own_thread;
+    bool closing;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t work; /* the store's thread waits here */
+    pthread_cond_t news; /* subscriptions wait here for the durable position to rise */
+    pthread_mutex_t wake_lock;
+    bool woken;          /* guarded by wake_lock: a worker has finished something */
+    _Atomic int fd;      /* for the host's poll; -1 until it is asked for */
+    struct sp_engine_opened opened;
+    uint64_t cut_bytes;
+};
+
+/* The lock of a store with its own thread; nothing for others. */
+void api_lock(spoor *store);
+void api_unlock(spoor *store);
+
+/* Moves on what was submitted or has finished, here and now. The lock is held. */
+void api_kick(spoor *store);
+
+/* Has the store's thread do so. */
+void api_ring(spoor *store);
+
+/* The two error records have one layout. Returns the status. */
+spoor_status api_error(sp_status status, const struct sp_error *from, spoor_error *to);
+
+/* Views of one kind of event as the other; nothing is copied. */
+sp_status api_event_in(const spoor_event *from, struct sp_event *to, struct sp_error *error);
+void api_event_out(const struct sp_event *from, spoor_extension *extensions, spoor_event *to);
+
+static inline sp_str api_str_in(spoor_str s) {
+    return sp_str_of(s.ptr, s.ptr != NULL ? s.len : 0);
+}
+
+static inline spoor_str api_str_out(sp_str s) {
+    spoor_str out = {s.ptr, s.len};
+    return out;
+}
+
+#endif

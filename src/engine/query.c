@@ -1,0 +1,431 @@
+#include "engine/query.h"
+
+#include <stdlib.h>
+
+#include "engine/query_int.h"
+#include "match/pattern.h"
+
+void engine_enter(struct sp_engine *engine) {
+    if (engine->guard != NULL) {
+        pthread_mutex_lock(engine->guard);
+    }
+}
+
+void engine_leave(struct sp_engine *engine) {
+    if (engine->guard != NULL) {
+        pthread_mutex_unlock(engine->guard);
+    }
+}
+
+/* ---- opening -------------------------------------------------------------------------------------- */
+
+static size_t query_text_bytes(const struct sp_query *query) {
+    size_t total = query->source.len + query->stream.len + query->correlation.len;
+    for (size_t i = 0; i < query->type_count; i++) {
+        total += query->types[i].len;
+    }
+    return total + 1;
+}
+
+/* Copies text that was given room for; absent stays absent. */
+static sp_str keep(struct sp_buf *text, sp_str s) {
+    if (s.ptr == NULL) {
+        return s;
+    }
+    sp_str kept = sp_str_of(text->data + text->len, s.len);
+    sp_buf_add_str(text, s);
+    return kept;
+}
+
+sp_status cursor_new(struct sp_engine *engine, struct sp_cursor **ret_cursor,
+                     struct sp_error *error) {
+    struct sp_cursor *cursor = calloc(1, sizeof(*cursor));
+    if (cursor == NULL) {
+        return sp_error_set(error, SP_NO_MEMORY, "cursor");
+    }
+    cursor->engine = engine;
+    cursor->remaining = UINT64_MAX;
+    sp_buf_init(&cursor->text, SIZE_MAX / 2);
+    sp_status status = engine->log->ops->reader_new(engine->log, &cursor->reader, error);
+    if (status != SP_OK) {
+        sp_cursor_close(cursor);
+        return status;
+    }
+    *ret_cursor = cursor;
+    return SP_OK;
+}
+
+static sp_status keep_types(struct sp_cursor *cursor, const struct sp_query *query,
+                            struct sp_error *error) {
+    if (query->type_count > SP_QUERY_TYPES_MAX) {
+        return sp_error_set(error, SP_LIMIT, "%zu type patterns, at most %d", query->type_count,
+                            SP_QUERY_TYPES_MAX);
+    }
+    cursor->types = calloc(query->type_count + 1, sizeof(*cursor->types));
+    if (cursor->types == NULL) {
+        return sp_error_set(error, SP_NO_MEMORY, "query");
+    }
+    for (size_t i = 0; i < query->type_count; i++) {
+        sp_status status = sp_pattern_check(query->types[i], error);
+        if (status != SP_OK) {
+            return sp_error_prefix(error, status, "type");
+        }
+        cursor->types[cursor->type_count++] = keep(&cursor->text, query->types[i]);
+    }
+    return SP_OK;
+}
+
+static sp_status keep_query(struct sp_cursor *cursor, const struct sp_query *query,
+                            struct sp_error *error) {
+    if (sp_buf_reserve(&cursor->text, query_text_bytes(query)) == NULL) {
+        return sp_error_set(error, SP_NO_MEMORY, "query");
+    }
+    cursor->source = keep(&cursor->text, query->source);
+    cursor->stream = keep(&cursor->text, query->stream);
+    cursor->correlation = keep(&cursor->text, query->correlation);
+    cursor->remaining = query->limit != 0 ? query->limit : UINT64_MAX;
+    cursor->reverse = query->reverse;
+    cursor->follow = query->follow;
+    cursor->from_version = query->from_version;
+    sp_status status = keep_types(cursor, query, error);
+    if (status == SP_OK && query->filter.ptr != NULL) {
+        status = sp_filter_compile(query->filter, &cursor->filter, error);
+        status = status == SP_OK ? status : sp_error_prefix(error, status, "filter");
+    }
+    return status;
+}
+
+static sp_status keep_range(struct sp_cursor *cursor, const struct sp_query *query,
+                            struct sp_error *error) {
+    struct sp_engine *engine = cursor->engine;
+    if (query->follow && (query->reverse || query->until.ptr != NULL)) {
+        return sp_error_set(error, SP_INVALID, "a subscription has no until and no reverse");
+    }
+    if (query->from_version != 0 && query->stream.ptr == NULL) {
+        return sp_error_set(error, SP_INVALID, "a version to start from needs a stream");
+    }
+    uint64_t first;
+    uint64_t last;
+    engine_enter(engine);
+    engine->log->ops->bounds(engine->log, &first, &last);
+    engine_leave(engine);
+    uint64_t from = 0;
+    uint64_t until = UINT64_MAX;
+    sp_status status = SP_OK;
+    if (query->from.ptr != NULL) {
+        status = cursor_resolve(cursor, query->from, "from", false, &from, error);
+    }
+    if (status == SP_OK && query->until.ptr != NULL) {
+        status = cursor_resolve(cursor, query->until, "until", true, &until, error);
+    }
+    first = first == 0 ? 1 : first;
+    cursor->from = from > first ? from : first;
+    cursor->until = until < last ? until : last;
+    return status;
+}
+
+sp_status sp_cursor_open(struct sp_engine *engine, const struct sp_query *query,
+                         struct sp_cursor **ret_cursor, struct sp_error *error) {
+    struct sp_cursor *cursor = NULL;
+    sp_status status = cursor_new(engine, &cursor, error);
+    if (status != SP_OK) {
+        return status;
+    }
+    status = keep_query(cursor, query, error);
+    status = status == SP_OK ? keep_range(cursor, query, error) : status;
+    if (status != SP_OK) {
+        sp_cursor_close(cursor);
+        return status;
+    }
+    *ret_cursor = cursor;
+    return SP_OK;
+}
+
+void sp_cursor_close(struct sp_cursor *cursor) {
+    if (cursor == NULL) {
+        return;
+    }
+    cursor_unplan(cursor);
+    if (cursor->reader != NULL) {
+        cursor->reader->ops->free(cursor->reader);
+    }
+    sp_filter_free(cursor->filter);
+    sp_buf_fini(&cursor->text);
+    free(cursor->types);
+    free(cursor->list);
+    free(cursor->offsets);
+    free(cursor);
+}
+
+/* ---- reading -------------------------------------------------------------------------------------- */
+
+/* Notes where the events of the chunk lie, so that any of them is reached at once. */
+static sp_status note_offsets(struct sp_cursor *cursor) {
+    if (cursor->chunk.event_count > cursor->offset_capacity) {
+        uint32_t capacity = cursor->chunk.event_count;
+        uint32_t *offsets = realloc(cursor->offsets, capacity * sizeof(*offsets));
+        if (offsets == NULL) {
+            return SP_NO_MEMORY;
+        }
+        cursor->offsets = offsets;
+        cursor->offset_capacity = capacity;
+    }
+    struct sp_block_walk walk = sp_block_walk_of(cursor->chunk.body, cursor->chunk.first_position);
+    struct sp_record record;
+    sp_status status;
+    cursor->offset_count = 0;
+    while ((status = sp_block_walk_next(&walk, &record)) == SP_OK) {
+        if (record.kind == SP_RECORD_EVENT) {
+            if (cursor->offset_count == cursor->chunk.event_count) {
+                return SP_CORRUPT;
+            }
+            cursor->offsets[cursor->offset_count++] =
+                (uint32_t)((const char *)record.bytes - cursor->chunk.body.ptr);
+        }
+    }
+    return status == SP_END && cursor->offset_count == cursor->chunk.event_count ? SP_OK
+                                                                                 : SP_CORRUPT;
+}
+
+static bool chunk_holds(const struct sp_cursor *cursor, uint64_t position) {
+    return cursor->chunk_valid && position >= cursor->chunk.first_position &&
+           position - cursor->chunk.first_position < cursor->chunk.event_count;
+}
+
+static sp_status load_chunk(struct sp_cursor *cursor, uint64_t position, struct sp_error *error) {
+    const struct sp_log_reader_ops *ops = cursor->reader->ops;
+    bool follows = cursor->chunk_valid && position == cursor->chunk.first_position +
+                                                          cursor->chunk.event_count;
+    cursor->chunk_valid = false;
+    sp_status status = SP_END;
+    while (follows && (status = ops->next(cursor->reader, &cursor->chunk, error)) == SP_OK &&
+           cursor->chunk.event_count == 0) { /* a chunk of control records alone */
+    }
+    bool there = status == SP_OK && position >= cursor->chunk.first_position &&
+                 position - cursor->chunk.first_position < cursor->chunk.event_count;
+    if (!there && status != SP_CORRUPT) {
+        status = ops->seek(cursor->reader, position, &cursor->chunk, error);
+    }
+    status = status == SP_OK ? note_offsets(cursor) : status;
+    cursor->chunk_valid = status == SP_OK;
+    if (status == SP_CORRUPT && error != NULL && error->status != SP_CORRUPT) {
+        (void)sp_error_set(error, status, "event %llu is damaged", (unsigned long long)position);
+    }
+    return status;
+}
+
+sp_status cursor_fetch(struct sp_cursor *cursor, uint64_t position, struct sp_error *error) {
+    if (!chunk_holds(cursor, position)) {
+        sp_status status = load_chunk(cursor, position, error);
+        if (status != SP_OK) {
+            return status;
+        }
+    }
+    uint32_t offset = cursor->offsets[position - cursor->chunk.first_position];
+    sp_status status =
+        sp_record_read(sp_str_from_byte(cursor->chunk.body, offset), position, &cursor->record);
+    status = status == SP_OK ? sp_record_decode(&cursor->record, cursor->scratch, &cursor->event)
+                             : status;
+    return status == SP_OK ? SP_OK
+                           : sp_error_set(error, status, "event %llu makes no sense",
+                                          (unsigned long long)position);
+}
+
+/* ---- matching ------------------------------------------------------------------------------------- */
+
+static bool type_matches(const struct sp_cursor *cursor, sp_str type) {
+    for (size_t i = 0; i < cursor->type_count; i++) {
+        if (sp_pattern_match(cursor->types[i], type)) {
+            return true;
+        }
+    }
+    return cursor->type_count == 0;
+}
+
+static bool text_matches(sp_str wanted, sp_str found) {
+    return wanted.ptr == NULL || sp_str_eq(wanted, found);
+}
+
+static bool matches(const struct sp_cursor *cursor) {
+    const struct sp_event *event = &cursor->event;
+    return text_matches(cursor->id, event->attr[SP_ATTR_ID]) &&
+           text_matches(cursor->stream, event->attr[SP_ATTR_STREAM]) &&
+           text_matches(cursor->correlation, event->attr[SP_ATTR_CORRELATION]) &&
+           text_matches(cursor->source, event->attr[SP_ATTR_SOURCE]) &&
+           event->version >= cursor->from_version &&
+           type_matches(cursor, event->attr[SP_ATTR_TYPE]) &&
+           (cursor->filter == NULL || sp_filter_match(cursor->filter, event));
+}
+
+/* ---- candidates ----------------------------------------------------------------------------------- */
+
+/* Takes the next candidates out of the index. The guard is held. */
+static sp_status refill_locked(struct sp_cursor *cursor) {
+    sp_status status = SP_OK;
+    cursor->candidate_at = 0;
+    cursor->candidate_count = 0;
+    while (cursor->candidate_count < CANDIDATES_MAX) {
+        uint64_t position;
+        status = cursor->plan == PLAN_KEY ? sp_index_scan_next(&cursor->scan, &position)
+                                          : sp_index_merge_next(&cursor->merge, &position);
+        if (status != SP_OK) {
+            break;
+        }
+        cursor->candidates[cursor->candidate_count++] = position;
+    }
+    cursor->candidates_over = status == SP_END;
+    return status == SP_END || cursor->candidate_count > 0 ? SP_OK : status;
+}
+
+/* A following cursor looks at what has become durable since. SP_TIMEOUT where nothing has. */
+static sp_status follow_on(struct sp_cursor *cursor) {
+    struct sp_engine *engine = cursor->engine;
+    engine_enter(engine);
+    uint64_t durable = engine->progress.durable_position;
+    engine_leave(engine);
+    if (cursor->from > durable) {
+        return SP_TIMEOUT;
+    }
+    cursor_unplan(cursor);
+    cursor->until = durable;
+    return SP_OK;
+}
+
+/* The next position to look at; moves the range on. SP_END where it is used up. */
+static sp_status next_in_scan(struct sp_cursor *cursor, uint64_t *ret_position) {
+    if (cursor->from > cursor->until) {
+        return SP_END;
+    }
+    *ret_position = cursor->reverse ? cursor->until : cursor->from;
+    return SP_OK;
+}
+
+static sp_status next_in_index(struct sp_cursor *cursor, uint64_t *ret_position,
+                               struct sp_error *error) {
+    if (cursor->candidate_at == cursor->candidate_count && !cursor->candidates_over) {
+        engine_enter(cursor->engine);
+        sp_status status = refill_locked(cursor);
+        engine_leave(cursor->engine);
+        if (status == SP_CORRUPT || status == SP_IO) {
+            cursor_unplan(cursor); /* the index cannot be read: look at every event instead */
+            cursor->plan = PLAN_SCAN;
+            cursor->planned = true;
+            return next_in_scan(cursor, ret_position);
+        }
+        if (status != SP_OK) {
+            return sp_error_set(error, status, "query: %s", sp_status_text(status));
+        }
+    }
+    if (cursor->candidate_at == cursor->candidate_count) {
+        cursor->from = cursor->until + 1; /* nothing more in this range */
+        return SP_END;
+    }
+    *ret_position = cursor->candidates[cursor->candidate_at++];
+    return SP_OK;
+}
+
+static sp_status next_in_list(struct sp_cursor *cursor, uint64_t *ret_position) {
+    if (cursor->list_at == cursor->list_count) {
+        return SP_END;
+    }
+    cursor->depth = cursor->list[cursor->list_at].depth;
+    *ret_position = cursor->list[cursor->list_at++].position;
+    return SP_OK;
+}
+
+static sp_status next_position(struct sp_cursor *cursor, uint64_t *ret_position,
+                               struct sp_error *error) {
+    if (cursor->plan == PLAN_LIST) {
+        return next_in_list(cursor, ret_position);
+    }
+    if (!cursor->planned) {
+        engine_enter(cursor->engine);
+        sp_status status = cursor_plan_locked(cursor, error);
+        engine_leave(cursor->engine);
+        if (status != SP_OK) {
+            return status;
+        }
+    }
+    switch (cursor->plan) {
+    case PLAN_SCAN:
+        return next_in_scan(cursor, ret_position);
+    case PLAN_KEY:
+    case PLAN_TYPES:
+        return next_in_index(cursor, ret_position, error);
+    case PLAN_NONE:
+    case PLAN_LIST:
+        break;
+    }
+    cursor->from = cursor->until + 1;
+    return SP_END;
+}
+
+/* Everything up to the position (in reverse: down to it) has been looked at. */
+static void pass(struct sp_cursor *cursor, uint64_t position) {
+    if (cursor->reverse) {
+        cursor->until = position - 1;
+    } else {
+        cursor->from = position + 1;
+    }
+}
+
+/* Damage costs the chunk it is in: goes on with the one behind. */
+static void pass_damage(struct sp_cursor *cursor, uint64_t position) {
+    struct sp_log_chunk chunk;
+    if (cursor->plan == PLAN_LIST || cursor->reverse) {
+        return;
+    }
+    if (cursor->reader->ops->next(cursor->reader, &chunk, NULL) == SP_OK &&
+        chunk.first_position > position) {
+        cursor->from = chunk.first_position;
+    }
+    while (cursor->candidate_at < cursor->candidate_count &&
+           cursor->candidates[cursor->candidate_at] < cursor->from) {
+        cursor->candidate_at++;
+    }
+}
+
+sp_status sp_cursor_next(struct sp_cursor *cursor, const struct sp_event **ret_event,
+                         struct sp_error *error) {
+    cursor->yielded = false;
+    while (cursor->remaining > 0) {
+        uint64_t position = 0;
+        sp_status status = next_position(cursor, &position, error);
+        if (status == SP_END && cursor->follow) {
+            status = follow_on(cursor);
+            if (status == SP_OK) {
+                continue;
+            }
+        }
+        if (status != SP_OK) {
+            return status;
+        }
+        status = cursor_fetch(cursor, position, error);
+        if (cursor->plan != PLAN_LIST) {
+            pass(cursor, position);
+        }
+        if (status != SP_OK) {
+            pass_damage(cursor, position);
+            return status;
+        }
+        if (matches(cursor)) {
+            cursor->remaining--;
+            cursor->yielded = true;
+            *ret_event = &cursor->event;
+            return SP_OK;
+        }
+    }
+    return SP_END;
+}
+
+sp_status sp_cursor_hash(struct sp_cursor *cursor, uint8_t ret_hash[SP_HASH_BYTES],
+                         struct sp_error *error) {
+    if (!cursor->yielded) {
+        return sp_error_set(error, SP_INVALID, "no event was read");
+    }
+    return cursor->engine->log->ops->leaf(cursor->engine->log, &cursor->record, ret_hash, error);
+}
+
+uint32_t sp_cursor_depth(const struct sp_cursor *cursor) {
+    return cursor->depth;
+}

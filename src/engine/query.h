@@ -1,0 +1,95 @@
+/*
+ * Queries: which events, in which order; as a read of what is there, or as a subscription that goes on. A
+ * cursor belongs to one thread at a time, which need not be the engine's: it takes the engine's guard where
+ * it touches what the engine changes.
+ *
+ * A query is answered from the most selective of its keys (stream, correlation, source, types), or by
+ * scanning where none restricts enough. The index names candidates; every event is compared with the whole
+ * query before it is yielded. A cursor sees durable events only.
+ */
+#ifndef SP_ENGINE_QUERY_H
+#define SP_ENGINE_QUERY_H
+
+#include "engine/engine.h"
+
+/* Conditions; absent ones have a NULL ptr. All text is copied. */
+struct sp_query {
+    const sp_str *types; /* patterns; one of them must match */
+    size_t type_count;
+    sp_str source;
+    sp_str stream;
+    sp_str correlation;
+    sp_str filter;
+    sp_str from;  /* a moment (event/moment.h), inclusive */
+    sp_str until; /* likewise */
+    uint64_t limit;        /* 0: none */
+    uint64_t from_version; /* with `stream` */
+    bool reverse;
+    bool follow; /* goes on with what comes; not with until or reverse */
+};
+
+enum { SP_QUERY_TYPES_MAX = 256 };
+
+struct sp_cursor;
+
+/* SP_INVALID for a bad pattern, filter or moment, SP_NO_MEMORY, or what reading the log says. */
+SP_WARN_UNUSED sp_status sp_cursor_open(struct sp_engine *engine, const struct sp_query *query,
+                                        struct sp_cursor **ret_cursor, struct sp_error *error);
+
+/*
+ * The next event, borrowed until the next call. SP_END after the last one; a following cursor says SP_TIMEOUT
+ * where it has caught up. SP_CORRUPT where an event is damaged; the next call goes on behind.
+ */
+SP_WARN_UNUSED sp_status sp_cursor_next(struct sp_cursor *cursor, const struct sp_event **ret_event,
+                                        struct sp_error *error);
+
+/* The leaf hash of the event yielded last. */
+SP_WARN_UNUSED sp_status sp_cursor_hash(struct sp_cursor *cursor, uint8_t ret_hash[SP_HASH_BYTES],
+                                        struct sp_error *error);
+
+/* How deep in a tree of effects the event yielded last stands. */
+uint32_t sp_cursor_depth(const struct sp_cursor *cursor);
+
+void sp_cursor_close(struct sp_cursor *cursor);
+
+/* ---- lookups that yield a list (trace.c) ---------------------------------------------------------- */
+
+/* Events with this id; `source` with a NULL ptr: of any source. SP_NOT_FOUND where there is none. */
+SP_WARN_UNUSED sp_status sp_cursor_find(struct sp_engine *engine, sp_str id, sp_str source,
+                                        struct sp_cursor **ret_cursor, struct sp_error *error);
+
+/* The event and the chain of its causes, up to a root. */
+SP_WARN_UNUSED sp_status sp_cursor_causes(struct sp_engine *engine, sp_str id,
+                                          struct sp_cursor **ret_cursor, struct sp_error *error);
+
+/* The event and everything it caused, depth first. SP_LIMIT beyond SP_EFFECTS_MAX events. */
+enum { SP_EFFECTS_MAX = 1 << 20 };
+SP_WARN_UNUSED sp_status sp_cursor_effects(struct sp_engine *engine, sp_str id,
+                                           struct sp_cursor **ret_cursor, struct sp_error *error);
+
+/* ---- runs (runs.c) -------------------------------------------------------------------------------- */
+
+enum sp_run_status { SP_RUN_RUNNING, SP_RUN_COMPLETED, SP_RUN_FAILED };
+
+struct sp_run {
+    sp_str correlation;
+    enum sp_run_status status;
+    uint64_t event_count;
+    uint64_t first_position;
+    uint64_t last_position;
+    uint64_t first_recorded_us;
+    uint64_t last_recorded_us;
+    sp_str first_type;
+    sp_str last_type;
+    sp_str first_time;
+    sp_str last_time;
+};
+
+/* False ends the walk. */
+typedef bool sp_run_fn(void *context, const struct sp_run *run);
+
+/* Walks the runs whose first event matches the query; its limit counts runs. */
+SP_WARN_UNUSED sp_status sp_runs_walk(struct sp_engine *engine, const struct sp_query *query,
+                                      sp_run_fn *each, void *context, struct sp_error *error);
+
+#endif

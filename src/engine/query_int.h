@@ -1,0 +1,98 @@
+/*
+ * The cursor's own state; only query*.c, trace.c and runs.c include this.
+ */
+#ifndef SP_ENGINE_QUERY_INT_H
+#define SP_ENGINE_QUERY_INT_H
+
+#include "engine/engine_int.h"
+#include "engine/query.h"
+#include "match/filter.h"
+
+enum {
+    CANDIDATES_MAX = 256,     /* taken from the index at once */
+    SCAN_SHORT_EVENTS = 4096, /* a range this short is scanned, whatever the index has */
+    SCAN_SHARE = 4,           /* and one of which more than one in so many events match */
+};
+
+enum cursor_plan {
+    PLAN_SCAN,  /* every event of the range */
+    PLAN_KEY,   /* candidates of one key */
+    PLAN_TYPES, /* candidates of several types */
+    PLAN_LIST,  /* positions found beforehand */
+    PLAN_NONE,  /* nothing can match */
+};
+
+struct listed {
+    uint64_t position;
+    uint32_t depth;
+};
+
+struct sp_cursor {
+    struct sp_engine *engine;
+    struct sp_log_reader *reader;
+
+    /* The query. Text lives in `text`. */
+    struct sp_buf text;
+    sp_str *types;
+    size_t type_count;
+    sp_str source;
+    sp_str stream;
+    sp_str correlation;
+    sp_str id;
+    struct sp_filter *filter;
+    uint64_t from_version;
+    uint64_t remaining; /* of the limit */
+    bool reverse;
+    bool follow;
+
+    /* What is still to be looked at: positions in [from, until]. Empty where from > until. */
+    uint64_t from;
+    uint64_t until;
+
+    enum cursor_plan plan;
+    bool planned; /* for the range as it is */
+    struct sp_index_scan scan;
+    struct sp_index_merge merge;
+    uint64_t candidates[CANDIDATES_MAX];
+    uint32_t candidate_count;
+    uint32_t candidate_at;
+    bool candidates_over;
+
+    struct listed *list; /* PLAN_LIST; owned */
+    size_t list_count;
+    size_t list_at;
+    uint32_t depth;
+
+    /* The chunk that was read last, and where its events lie. */
+    bool chunk_valid;
+    struct sp_log_chunk chunk;
+    uint32_t *offsets;
+    uint32_t offset_capacity;
+    uint32_t offset_count;
+    bool yielded;
+    struct sp_record record;
+    struct sp_event event;
+    char scratch[SP_RECORD_SCRATCH_BYTES];
+};
+
+/* A cursor without conditions, over nothing. */
+SP_WARN_UNUSED sp_status cursor_new(struct sp_engine *engine, struct sp_cursor **ret_cursor,
+                                    struct sp_error *error);
+
+/* Reads the event at a position into cursor->record and cursor->event. */
+SP_WARN_UNUSED sp_status cursor_fetch(struct sp_cursor *cursor, uint64_t position,
+                                      struct sp_error *error);
+
+/* Chooses how to answer for [from, until]; the guard is held. */
+SP_WARN_UNUSED sp_status cursor_plan_locked(struct sp_cursor *cursor, struct sp_error *error);
+void cursor_unplan(struct sp_cursor *cursor);
+
+/* Resolves a moment. `upper` false: the first position at or after it; true: the last at or before. */
+SP_WARN_UNUSED sp_status cursor_resolve(struct sp_cursor *cursor, sp_str moment, const char *name,
+                                        bool upper, uint64_t *ret_position, struct sp_error *error);
+
+/* The engine's guard, where it has one. */
+void engine_enter(struct sp_engine *engine);
+void engine_leave(struct sp_engine *engine);
+
+#endif
