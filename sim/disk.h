@@ -30,6 +30,9 @@ struct sim_disk_options {
 struct sim_disk *sim_disk_new(const struct sim_disk_options *options);
 void sim_disk_free(struct sim_disk *disk);
 
+/* Changes the room on the device; 0 is no limit. What is stored stays, even where it is more. */
+void sim_disk_set_capacity(struct sim_disk *disk, uint64_t capacity_bytes);
+
 /*
  * A new process that has the disk mounted: its file system, to be given to the product. Locks
  * exclude processes (and handles) from one another. ops->destroy ends it in an orderly way.

@@ -43,6 +43,10 @@ void sim_disk_free(struct sim_disk *disk) {
     free(disk);
 }
 
+void sim_disk_set_capacity(struct sim_disk *disk, uint64_t capacity_bytes) {
+    disk->capacity_bytes = capacity_bytes;
+}
+
 struct sp_fs *sim_disk_process(struct sim_disk *disk, bool read_only) {
     sp_require(!disk->down);
     struct sim_process *process = sim_alloc(sizeof(*process));
