@@ -112,6 +112,15 @@ void sp_index_fold_run(struct sp_index_fold *fold) {
     sp_buf_fini(&bits);
 }
 
+static void group_widen(struct sp_index_group *group, const struct sp_index_segment *segment) {
+    uint64_t first = segment->first_position;
+    uint64_t end = sp_index_segment_end(segment);
+    bool is_empty = group->end_position == 0;
+    group->first_position =
+        is_empty || first < group->first_position ? first : group->first_position;
+    group->end_position = end > group->end_position ? end : group->end_position;
+}
+
 /* Gives the segments their columns; a filter that was not read has none. */
 static sp_status fold_apply(struct sp_index *index, struct sp_index_fold *fold) {
     sp_status status = fold->status;
@@ -130,6 +139,7 @@ static sp_status fold_apply(struct sp_index *index, struct sp_index_fold *fold) 
                 segment->column = column;
                 group->members[column] = segment;
                 group->live |= (uint64_t)1 << column;
+                group_widen(group, segment);
                 index->unfolded_count--;
             }
             column++;

@@ -65,7 +65,7 @@ SP_WARN_UNUSED sp_status sp_index_tail_begin(struct sp_index *index, uint64_t se
 /*
  * Adds an event to the newest tail. `position` is the next one; `recorded_us` never falls. The
  * type's text is copied where it is new. SP_OK; SP_NO_MEMORY, after which the event is not there
- * and may be added again; SP_LIMIT where the segment has SP_TAIL_EVENTS_MAX events. About 60 ns;
+ * and may be added again; SP_LIMIT where the segment has SP_TAIL_EVENTS_MAX events. About 130 ns;
  * O(1).
  */
 SP_WARN_UNUSED sp_status sp_index_add(struct sp_index *index, uint64_t position,
@@ -143,8 +143,8 @@ typedef bool sp_index_found_fn(void *context, uint64_t position, enum sp_index_r
  * Calls `found` for every event in [from, until) that may stand under `hash` in one of `roles`
  * (bits of enum sp_index_role). Segments come in ascending order; within one, the positions of each
  * role ascend, save where hashes collide. SP_OK also where there are none. A hash that is nowhere
- * costs about 100 ns per 64 sealed segments; each segment that has it, or seems to (one in a
- * thousand), a read of about 1 KiB.
+ * costs about 100 ns per 64 sealed segments, without those that end before `from`; each segment
+ * that has it, or seems to (one in a thousand), a read of about 1 KiB.
  */
 SP_WARN_UNUSED sp_status sp_index_find_id(struct sp_index *index, uint64_t hash, unsigned roles,
                                           uint64_t from, uint64_t until, sp_index_found_fn *found,

@@ -33,7 +33,9 @@ struct sp_index_segment {
 /* A group of the sieve and whose its columns are. */
 struct sp_index_group {
     struct sp_sieve_group *sieve;
-    uint64_t live; /* columns whose segments are still there */
+    uint64_t live;           /* columns whose segments are still there */
+    uint64_t first_position; /* of its members, some of which may be gone */
+    uint64_t end_position;
     struct sp_index_segment *members[SP_SIEVE_COLUMNS_MAX];
 };
 

@@ -69,9 +69,14 @@ static void candidate_add(struct candidates *candidates, struct sp_index_segment
 }
 
 /* What the sieve lets through: for a key that is nowhere, nearly always nothing. */
-static void ask_sieve(const struct sp_index *index, uint64_t key, struct candidates *candidates) {
+static void ask_sieve(const struct id_search *search, struct candidates *candidates) {
+    const struct sp_index *index = search->index;
+    uint64_t key = sp_filter_id_key(search->hash);
     for (size_t i = 0; i < index->group_count; i++) {
         const struct sp_index_group *group = index->groups[i];
+        if (group->end_position <= search->from || group->first_position >= search->until) {
+            continue;
+        }
         uint64_t columns = sp_sieve_ask(group->sieve, key) & group->live;
         while (columns != 0) {
             candidate_add(candidates, group->members[__builtin_ctzll(columns)]);
@@ -120,7 +125,7 @@ sp_status sp_index_find_id(struct sp_index *index, uint64_t hash, unsigned roles
     struct candidates candidates;
     candidates.count = 0;
     candidates.overflow = false;
-    ask_sieve(index, sp_filter_id_key(hash), &candidates);
+    ask_sieve(&search, &candidates);
     size_t tails = first_tail(index);
     if (index->unfolded_count > 0 || candidates.overflow) {
         return search_all(&search);

@@ -44,7 +44,7 @@ struct sp_section_cursor {
 };
 
 /*
- * helper. Appends the section of a finished tail to `to`. About 100 ns an event, and as much memory
+ * helper. Appends the section of a finished tail to `to`. About 200 ns an event, and as much memory
  * again as the section. SP_OK, SP_NO_MEMORY, or SP_LIMIT where the buffer's maximum is too small.
  */
 SP_WARN_UNUSED sp_status sp_section_encode(const struct sp_tail *tail, struct sp_buf *to,

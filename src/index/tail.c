@@ -57,22 +57,6 @@ void sp_tail_unref(struct sp_tail *tail) {
 
 /* -- Adding ------------------------------------------------------------------------------------ */
 
-static inline uint64_t keys_of_kind(const struct sp_index_keys *keys, enum sp_index_kind kind) {
-    switch (kind) {
-    case SP_INDEX_STREAM:
-        return keys->stream;
-    case SP_INDEX_TYPE:
-        return keys->type;
-    case SP_INDEX_SOURCE:
-        return keys->source;
-    case SP_INDEX_CORRELATION:
-        return keys->correlation;
-    case SP_INDEX_KIND_COUNT:
-        break;
-    }
-    sp_never();
-}
-
 static inline sp_idtab_node node_of(uint32_t role, uint32_t ordinal) {
     return role << SP_IDTAB_ORDINAL_BITS | ordinal;
 }
@@ -92,26 +76,30 @@ static sp_status reserve_ids(struct sp_tail *tail, const struct sp_index_keys *k
     return status;
 }
 
-static sp_status reserve_terms(struct sp_tail *tail, const struct sp_index_keys *keys, sp_str type,
+/* Finds the terms of an event, or SP_TERMS_NONE and room for a new one. */
+static sp_status reserve_terms(struct sp_tail *tail, const uint64_t hashes[SP_INDEX_KIND_COUNT],
                                uint32_t numbers[SP_INDEX_KIND_COUNT]) {
     for (size_t kind = 0; kind < SP_INDEX_KIND_COUNT; kind++) {
-        uint64_t hash = keys_of_kind(keys, (enum sp_index_kind)kind);
-        numbers[kind] = sp_terms_find(&tail->kinds[kind], hash);
+        numbers[kind] = sp_terms_find(&tail->kinds[kind], hashes[kind]);
+    }
+    for (size_t kind = 0; kind < SP_INDEX_KIND_COUNT; kind++) {
         if (SP_UNLIKELY(numbers[kind] == SP_TERMS_NONE)) {
-            sp_status status = sp_terms_reserve(&tail->kinds[kind], hash);
+            sp_status status = sp_terms_reserve(&tail->kinds[kind], hashes[kind]);
             if (status != SP_OK) {
                 return status;
             }
         }
     }
-    if (SP_UNLIKELY(numbers[SP_INDEX_TYPE] == SP_TERMS_NONE) && type.len > 0 &&
-        tail->type_count < SP_TAIL_TYPES_MAX) {
-        if (sp_buf_reserve(&tail->type_bytes, type.len) == NULL) {
-            tail->type_bytes.status = SP_OK; /* a later add may find memory */
-            return SP_NO_MEMORY;
-        }
-    }
     return sp_words_reserve(&tail->words);
+}
+
+static sp_status reserve_type(struct sp_tail *tail, sp_str type) {
+    if (type.len == 0 || tail->type_count == SP_TAIL_TYPES_MAX) {
+        return SP_OK;
+    }
+    sp_status status = sp_buf_reserve(&tail->type_bytes, type.len) == NULL ? SP_NO_MEMORY : SP_OK;
+    tail->type_bytes.status = SP_OK; /* a later add may find memory */
+    return status;
 }
 
 static void enter_ids(struct sp_tail *tail, const struct sp_index_keys *keys, uint32_t ordinal) {
@@ -156,10 +144,20 @@ sp_status sp_tail_add(struct sp_tail *tail, const struct sp_index_keys *keys, sp
     if (tail->count == SP_TAIL_EVENTS_MAX) {
         return SP_LIMIT;
     }
+    const uint64_t hashes[SP_INDEX_KIND_COUNT] = {
+        [SP_INDEX_STREAM] = keys->stream,
+        [SP_INDEX_TYPE] = keys->type,
+        [SP_INDEX_SOURCE] = keys->source,
+        [SP_INDEX_CORRELATION] = keys->correlation,
+    };
     uint32_t numbers[SP_INDEX_KIND_COUNT];
     sp_status status = reserve_ids(tail, keys);
     if (status == SP_OK) {
-        status = reserve_terms(tail, keys, type, numbers);
+        status = reserve_terms(tail, hashes, numbers);
+    }
+    bool type_is_new = status == SP_OK && numbers[SP_INDEX_TYPE] == SP_TERMS_NONE;
+    if (SP_UNLIKELY(type_is_new)) {
+        status = reserve_type(tail, type);
     }
     if (SP_UNLIKELY(status != SP_OK)) {
         return status;
@@ -168,15 +166,12 @@ sp_status sp_tail_add(struct sp_tail *tail, const struct sp_index_keys *keys, sp
     enter_ids(tail, keys, ordinal);
     for (size_t kind = 0; kind < SP_INDEX_KIND_COUNT; kind++) {
         struct sp_terms *terms = &tail->kinds[kind];
-        bool is_new = numbers[kind] == SP_TERMS_NONE;
-        if (SP_UNLIKELY(is_new)) {
-            numbers[kind] = sp_terms_new(terms, keys_of_kind(keys, (enum sp_index_kind)kind));
-        }
-        if (kind == SP_INDEX_TYPE) {
-            enter_type(tail, numbers[kind], is_new, type);
+        if (SP_UNLIKELY(numbers[kind] == SP_TERMS_NONE)) {
+            numbers[kind] = sp_terms_new(terms, hashes[kind]);
         }
         sp_terms_append(terms, &tail->words, numbers[kind], ordinal);
     }
+    enter_type(tail, numbers[SP_INDEX_TYPE], type_is_new, type);
     enter_time(tail, ordinal, recorded_us);
     tail->count++;
     return SP_OK;

@@ -9,8 +9,8 @@
 enum {
     BLOCK_PREVIOUS = 0,
     BLOCK_NEXT = 1,
-    BLOCK_FILL = 2, /* capacity << 16 | used */
-    BLOCK_HEAD = 3, /* words before the postings */
+    BLOCK_CAPACITY = 2, /* postings */
+    BLOCK_HEAD = 3,     /* words before the postings */
     APPENDS_RESERVED = 4,
 };
 
@@ -122,67 +122,78 @@ uint32_t sp_terms_new(struct sp_terms *terms, uint64_t hash) {
 
 /* -- Postings ---------------------------------------------------------------------------------- */
 
-static uint32_t block_new(struct sp_words *words, uint32_t capacity, uint32_t previous) {
-    uint32_t ref = words_take(words, BLOCK_HEAD + capacity);
-    uint32_t *block = words_at(words, ref);
+static uint32_t *block_new(struct sp_words *words, uint32_t capacity, uint32_t previous,
+                           uint32_t *ret_ref) {
+    *ret_ref = words_take(words, BLOCK_HEAD + capacity);
+    uint32_t *block = words_at(words, *ret_ref);
     block[BLOCK_PREVIOUS] = previous;
     block[BLOCK_NEXT] = 0;
-    block[BLOCK_FILL] = capacity << 16;
-    return ref;
+    block[BLOCK_CAPACITY] = capacity;
+    return block;
 }
 
-static inline uint32_t block_used(const uint32_t *block) {
-    return block[BLOCK_FILL] & 0xffff;
+/*
+ * How many of `count` postings lie before the last block. The blocks end at 4, 8, 16 … postings,
+ * and from SP_TERMS_BLOCK_MAX on at its multiples.
+ */
+static inline uint32_t count_before_last(uint32_t count) {
+    if (count <= SP_TERMS_BLOCK_MIN) {
+        return 0;
+    }
+    if (count > SP_TERMS_BLOCK_MAX) {
+        return (count - 1) / SP_TERMS_BLOCK_MAX * SP_TERMS_BLOCK_MAX;
+    }
+    return (uint32_t)1 << (31 - __builtin_clz(count - 1));
 }
 
-static inline bool block_is_full(const uint32_t *block) {
-    return block_used(block) == block[BLOCK_FILL] >> 16;
+/* True where so many postings fill their blocks to the brim. */
+static inline bool count_is_full(uint32_t count) {
+    return count >= SP_TERMS_BLOCK_MAX ? count % SP_TERMS_BLOCK_MAX == 0
+                                       : count >= SP_TERMS_BLOCK_MIN && (count & (count - 1)) == 0;
 }
 
-static inline void block_push(uint32_t *block, uint32_t ordinal) {
-    uint32_t used = block_used(block);
-    sp_invariant(used == 0 || block[BLOCK_HEAD + used - 1] < ordinal);
-    block[BLOCK_HEAD + used] = ordinal;
-    block[BLOCK_FILL]++;
+static inline uint32_t block_used(const struct sp_term *term, uint32_t ref, const uint32_t *block) {
+    return ref == term->last ? term->count - count_before_last(term->count) : block[BLOCK_CAPACITY];
 }
 
 /* The third posting moves the first two out of the term. */
 static void term_spill(struct sp_term *term, struct sp_words *words) {
-    uint32_t ref = block_new(words, SP_TERMS_BLOCK_MIN, 0);
-    uint32_t *block = words_at(words, ref);
-    block_push(block, term->first);
-    block_push(block, term->last);
+    uint32_t ref;
+    uint32_t *block = block_new(words, SP_TERMS_BLOCK_MIN, 0, &ref);
+    block[BLOCK_HEAD] = term->first;
+    block[BLOCK_HEAD + 1] = term->last;
     term->first = ref;
     term->last = ref;
 }
 
-static uint32_t *term_grow(struct sp_term *term, struct sp_words *words) {
+static void term_grow(struct sp_term *term, struct sp_words *words) {
     uint32_t capacity = term->count < SP_TERMS_BLOCK_MAX ? term->count : SP_TERMS_BLOCK_MAX;
-    uint32_t ref = block_new(words, capacity, term->last);
+    uint32_t ref;
+    (void)block_new(words, capacity, term->last, &ref);
     words_at(words, term->last)[BLOCK_NEXT] = ref;
     term->last = ref;
-    return words_at(words, ref);
 }
 
 void sp_terms_append(struct sp_terms *terms, struct sp_words *words, uint32_t number,
                      uint32_t ordinal) {
     struct sp_term *term = sp_terms_at(terms, number);
-    if (term->count == 0) {
-        term->first = ordinal;
-    } else if (term->count == 1) {
-        sp_require(term->first < ordinal);
-        term->last = ordinal;
-    } else {
-        if (term->count == SP_TERMS_INLINE) {
-            term_spill(term, words);
-        }
-        uint32_t *block = words_at(words, term->last);
-        if (block_is_full(block)) {
-            block = term_grow(term, words);
-        }
-        block_push(block, ordinal);
+    uint32_t count = term->count;
+    if (count < SP_TERMS_INLINE) {
+        sp_require(count == 0 || term->first < ordinal);
+        *(count == 0 ? &term->first : &term->last) = ordinal;
+        term->count = count + 1;
+        return;
     }
-    term->count++;
+    if (SP_UNLIKELY(count == SP_TERMS_INLINE)) {
+        term_spill(term, words);
+    } else if (SP_UNLIKELY(count_is_full(count))) {
+        term_grow(term, words);
+    }
+    uint32_t used = count - count_before_last(count + 1);
+    uint32_t *to = words_at(words, term->last) + BLOCK_HEAD + used;
+    sp_require(used == 0 || to[-1] < ordinal);
+    *to = ordinal;
+    term->count = count + 1;
 }
 
 static inline uint32_t block_distance(const uint32_t *block, uint32_t bound) {
@@ -208,8 +219,8 @@ static uint32_t *term_nearest(const struct sp_term *term, const struct sp_words 
     return nearest;
 }
 
-static inline uint32_t block_last(const uint32_t *block) {
-    return block[BLOCK_HEAD + block_used(block) - 1];
+static inline uint32_t block_last(const struct sp_term *term, uint32_t ref, const uint32_t *block) {
+    return block[BLOCK_HEAD + block_used(term, ref, block) - 1];
 }
 
 /* The block with the first posting at or after bound, or with the last one at or before it. */
@@ -228,7 +239,7 @@ static uint32_t *term_seek(const struct sp_term *term, const struct sp_words *wo
         *ret_ref = next;
     }
     /* … and one further, where the bound falls between the two and the way leads upwards. */
-    if (!reverse && block_last(block) < bound && block[BLOCK_NEXT] != 0) {
+    if (!reverse && block_last(term, *ret_ref, block) < bound && block[BLOCK_NEXT] != 0) {
         *ret_ref = block[BLOCK_NEXT];
         block = words_at(words, *ret_ref);
     }
@@ -236,11 +247,10 @@ static uint32_t *term_seek(const struct sp_term *term, const struct sp_words *wo
 }
 
 /* Of a long block only the part from the bound on is taken: as much as a run holds. */
-static void block_take(const uint32_t *block, uint32_t bound, bool reverse,
-                       struct sp_postings *run) {
-    const uint32_t *postings = block + BLOCK_HEAD;
+static void postings_take(const uint32_t *postings, uint32_t count, uint32_t bound, bool reverse,
+                          struct sp_postings *run) {
     uint32_t low = 0;
-    uint32_t high = block_used(block);
+    uint32_t high = count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
         bool left = reverse ? postings[middle] <= bound : postings[middle] < bound;
@@ -248,7 +258,7 @@ static void block_take(const uint32_t *block, uint32_t bound, bool reverse,
         high = left ? high : middle;
     }
     uint32_t begin = reverse ? (low > SP_POSTINGS_MAX ? low - SP_POSTINGS_MAX : 0) : low;
-    uint32_t end = reverse ? low : block_used(block);
+    uint32_t end = reverse ? low : count;
     if (end - begin > SP_POSTINGS_MAX) {
         end = begin + SP_POSTINGS_MAX;
     }
@@ -263,7 +273,8 @@ void sp_terms_fill(const struct sp_terms *terms, const struct sp_words *words, u
     ret_run->begin = 0;
     if (term->count > SP_TERMS_INLINE) {
         /* A cursor older than the third posting has no block yet; that is fine. */
-        block_take(term_seek(term, words, *block, bound, reverse, block), bound, reverse, ret_run);
+        const uint32_t *found = term_seek(term, words, *block, bound, reverse, block);
+        postings_take(found + BLOCK_HEAD, block_used(term, *block, found), bound, reverse, ret_run);
         return;
     }
     ret_run->ordinals[0] = term->first;
@@ -285,8 +296,9 @@ void sp_terms_copy(const struct sp_terms *terms, const struct sp_words *words, u
     uint32_t copied = 0;
     for (uint32_t ref = term->first; ref != 0;) {
         const uint32_t *block = words_at(words, ref);
-        memcpy(to + copied, block + BLOCK_HEAD, block_used(block) * sizeof(*to));
-        copied += block_used(block);
+        uint32_t used = block_used(term, ref, block);
+        memcpy(to + copied, block + BLOCK_HEAD, used * sizeof(*to));
+        copied += used;
         ref = block[BLOCK_NEXT];
     }
     sp_ensure(copied == term->count);

@@ -6,9 +6,11 @@
  * as many postings again as there are, from 4 up to SP_TERMS_BLOCK_MAX, so that a frequent term has
  * few blocks and a rare one wastes little. Blocks are linked both ways and never move.
  *
- *     block: previous block | next block | capacity << 16 | used | postings …
+ *     block: previous block | next block | capacity | postings …
  *
- * Blocks are named by the number of their first word; 0 is none.
+ * Blocks are named by the number of their first word; 0 is none. All but a term's last block are
+ * full, and how full the last one is follows from the term's count: appending touches the term and
+ * the place where the posting goes, and no other cache line.
  */
 #ifndef SP_INDEX_TERMS_H
 #define SP_INDEX_TERMS_H
@@ -44,9 +46,9 @@ enum { SP_WORDS_CHUNK = 1 << 15 };
 struct sp_term {
     uint64_t hash;
     uint32_t count;
-    uint32_t first; /* up to SP_TERMS_INLINE postings: the first; beyond: the first block */
-    uint32_t last;  /* the second posting; the last block */
-    uint32_t unused;
+    uint32_t first;  /* up to SP_TERMS_INLINE postings: the first; beyond: the first block */
+    uint32_t last;   /* the second posting; the last block */
+    uint32_t unused; /* the size is a multiple of 8 */
 };
 
 struct sp_terms {
