@@ -211,6 +211,9 @@ static sp_status adopt_manifest(struct local_log *log, struct sp_manifest *manif
     for (uint32_t i = 0; i < manifest->segment_count && status == SP_OK; i++) {
         status = open_sealed(log, &manifest->segments[i], error);
     }
+    /* Sealed is durable: readers may have it before the rest is recovered. */
+    log->durable_block = log->head_block;
+    log->durable_position = log->head_position;
     return status;
 }
 

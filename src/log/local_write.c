@@ -93,8 +93,9 @@ static struct write_op *take_op(struct local_log *log) {
 static void start(struct local_log *log, struct write_op *op) {
     bool here = log->writes_in_flight == 0 && op->len <= INLINE_BYTES_MAX &&
                 !log->options.threaded_writes;
+    bool worker_waits = log->options.inline_jobs && !log->options.threaded_writes;
     log->writes_in_flight++;
-    if (here || log->options.inline_jobs) {
+    if (here || worker_waits) {
         write_work(&op->job);
         local_write_done(&op->job);
     } else {
@@ -236,6 +237,9 @@ sp_status local_append(struct sp_log *base, uint64_t expected_head,
 void local_poll(struct sp_log *base, struct sp_log_progress *ret_progress) {
     struct local_log *log = local_of(base);
     if (!log->options.read_only) {
+        if (log->options.inline_jobs) {
+            (void)sp_worker_run(log->sync_worker); /* one write a call: others come in between */
+        }
         sp_worker_poll(log->sync_worker);
         sp_worker_poll(log->prepare_worker);
         sp_worker_poll(log->seal_worker);
@@ -252,7 +256,7 @@ void local_poll(struct sp_log *base, struct sp_log_progress *ret_progress) {
 
 void local_wait(struct sp_log *base, int timeout_ms) {
     struct local_log *log = local_of(base);
-    if (log->options.read_only || log->options.inline_jobs) {
+    if (log->options.read_only) {
         return;
     }
     if (log->writes_in_flight > 0) {

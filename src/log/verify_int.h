@@ -105,6 +105,7 @@ struct verifier {
     char file[VERIFY_FILE_BYTES]; /* the segment under way */
     uint8_t salt_key[SP_HASH_BYTES];
     bool salt_known;
+    uint64_t raw_end; /* where the raw segment before ended; 0: not known, or it was sealed */
 
     struct sp_worker *worker;
     struct verify_batch batches[VERIFY_BATCHES];
@@ -150,6 +151,8 @@ void verify_hash_drain(struct verifier *v);
 void verify_tree_add(struct verifier *v, uint64_t position, uint64_t offset,
                      const uint8_t leaf[SP_HASH_BYTES]);
 void verify_tree_gap(struct verifier *v, uint64_t count);
+/* The next event is the one at `position`, wherever the tree is. */
+void verify_tree_place(struct verifier *v, uint64_t position);
 /* A sealed file says what the tree is before its first event, and after its last; NULL: unknown. */
 void verify_tree_begin(struct verifier *v, const struct sp_tree *edge, uint64_t last_position);
 void verify_tree_end(struct verifier *v, const struct sp_tree *edge);
@@ -177,10 +180,12 @@ struct verify_raw_list {
     struct sp_buf spares; /* their numbers */
 };
 
-/* Lists the raw files, reports the bad ones, and collects what their block headers claim. */
+/* Lists the raw files and reports the bad ones. */
 SP_WARN_UNUSED sp_status verify_raw_list(struct verifier *v, struct verify_raw_list *ret_list,
                                          struct sp_error *error);
 void verify_raw_list_fini(struct verify_raw_list *list);
+/* Collects what the block headers of the segments that are not sealed say of the tree. */
+void verify_raw_claims(struct verifier *v, const struct verify_raw_list *list);
 void verify_raw(struct verifier *v, const struct verify_raw *raw, const struct verify_raw *next);
 /* A spare must be all zeros. */
 void verify_spare(struct verifier *v, uint32_t file_number);

@@ -36,18 +36,25 @@ static void compare_with_manifest(struct walk *walk, const struct sp_manifest_se
     }
 }
 
-/* Says where the file does not continue what came before it; the walk then follows the file. */
-static void compare_with_chain(struct walk *walk) {
+/*
+ * Says where the file does not continue what came before it; the walk then follows the file. False where
+ * that makes no sense.
+ */
+static bool compare_with_chain(struct walk *walk) {
     struct verifier *v = walk->v;
     struct sp_scan_chain *chain = &v->state.chain;
     const struct sp_sealed_footer *footer = walk->footer;
+    if (footer->first_position == 0 || footer->last_position + 1 < footer->first_position ||
+        footer->last_position - footer->first_position >= UINT32_MAX) {
+        say_whole(walk, SP_VERIFY_ALTERATION, "the footer's positions make no sense");
+        return false;
+    }
     if (footer->first_position > chain->next_position) {
         verify_say(v, SP_VERIFY_ALTERATION, chain->next_position, footer->first_position - 1, 0,
                    "the file begins with event %llu: events %llu to %llu before it are missing",
                    (unsigned long long)footer->first_position,
                    (unsigned long long)chain->next_position,
                    (unsigned long long)footer->first_position - 1);
-        verify_tree_gap(v, footer->first_position - chain->next_position);
     } else if (footer->first_position < chain->next_position ||
                footer->first_block != chain->next_block) {
         say_whole(walk, SP_VERIFY_ALTERATION,
@@ -56,6 +63,7 @@ static void compare_with_chain(struct walk *walk) {
         say_whole(walk, SP_VERIFY_ALTERATION,
                   "the file does not continue the last block of the part before it");
     }
+    return footer->first_position >= chain->next_position;
 }
 
 static void follow(struct verify_state *state, const struct sp_manifest_segment *row) {
@@ -258,8 +266,7 @@ static void hand_over_segment(struct walk *walk) {
     struct sp_buf index;
     sp_buf_init(&index, SP_SEALED_BYTES_MAX);
     (void)load(walk, SP_SECTION_INDEX, &index, "no event is lost; it is built anew when it is needed");
-    if (v->stop == SP_OK && v->options->segment != NULL &&
-        walk->footer->last_position >= v->state.result.first_position) {
+    if (v->stop == SP_OK && v->options->segment != NULL) {
         struct sp_verify_segment segment = {
             .id = walk->footer->id,
             .sealed = true,
@@ -284,6 +291,7 @@ static void walk_file(struct walk *walk) {
     check_other_sections(walk);
     load_recorded(walk);
     bool edges = load_edges(walk, &start, &end);
+    verify_tree_place(v, walk->footer->first_position);
     verify_tree_begin(v, edges ? &start : NULL, walk->footer->last_position);
     walk_frames(walk);
     verify_hash_drain(v);
@@ -305,9 +313,6 @@ void verify_sealed(struct verifier *v, const struct sp_manifest_segment *row) {
     sp_status status = sp_log_sealed_open(v->fs, row->id, &walk.sealed, &error);
     if (status != SP_OK) {
         verify_failed(v, status, row->first_position, row->last_position, &error);
-        if (row->last_position >= v->state.chain.next_position) {
-            verify_tree_gap(v, row->last_position + 1 - v->state.chain.next_position);
-        }
         follow(&v->state, row);
         return;
     }
@@ -315,10 +320,10 @@ void verify_sealed(struct verifier *v, const struct sp_manifest_segment *row) {
     walk.next_position = walk.footer->first_position;
     walk.scratch = sp_sealed_scratch_new();
     compare_with_manifest(&walk, row);
-    compare_with_chain(&walk);
+    bool sensible = compare_with_chain(&walk);
     if (walk.scratch == NULL) {
         verify_stop(v, SP_NO_MEMORY, NULL);
-    } else if (walk.footer->first_position >= v->state.chain.next_position) {
+    } else if (sensible) {
         walk_file(&walk);
     }
     follow(&v->state, row);

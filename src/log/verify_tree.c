@@ -53,14 +53,20 @@ void verify_tree_add(struct verifier *v, uint64_t position, uint64_t offset,
     verify_claims_pass(v);
 }
 
-/* Below the gap the tree's levels are stale; whole tiles behind it can be computed all the same. */
-void verify_tree_gap(struct verifier *v, uint64_t count) {
+/* The tree's levels are stale then; whole tiles that follow can be computed all the same. */
+void verify_tree_place(struct verifier *v, uint64_t position) {
     struct verify_state *state = &v->state;
-    state->tree.size += count;
-    state->tree_known = false;
-    state->tile_known = state->tree.size % SP_TILE_LEAVES == 0;
-    state->tile_explained = false;
+    if (state->tree.size != position - 1) {
+        state->tree.size = position - 1;
+        state->tree_known = false;
+        state->tile_known = state->tree.size % SP_TILE_LEAVES == 0;
+        state->tile_explained = false;
+    }
     verify_claims_pass(v);
+}
+
+void verify_tree_gap(struct verifier *v, uint64_t count) {
+    verify_tree_place(v, v->state.tree.size + 1 + count);
 }
 
 static bool same_tree(const struct sp_tree *a, const struct sp_tree *b) {
