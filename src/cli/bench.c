@@ -116,6 +116,10 @@ static bool read_options(struct sp_bench *bench) {
     if (bench->workload.event_bytes < SP_WORKLOAD_BYTES_MIN) {
         bench->workload.event_bytes = SP_WORKLOAD_BYTES_MIN;
     }
+    uint64_t streams[SP_ARGS_NUMBERS_MAX];
+    if (sp_args_list(args, SP_FLAG_STREAMS, streams) > 0) {
+        bench->workload.stream_count = streams[0];
+    }
     bench->segment_bytes = sp_args_u64(args, SP_FLAG_SEGMENT_BYTES, 0);
     return true;
 }

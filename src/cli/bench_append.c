@@ -79,14 +79,10 @@ static int measure_append(struct sp_bench *bench, uint32_t outstanding) {
 static int bench_append(struct sp_bench *bench) {
     static const uint64_t DEFAULT[] = {1, 64, 1000};
     uint64_t outstanding[SP_ARGS_NUMBERS_MAX];
-    uint64_t streams[SP_ARGS_NUMBERS_MAX];
     size_t count = sp_args_list(&bench->cli->args, SP_FLAG_OUTSTANDING, outstanding);
     if (count == 0) {
         memcpy(outstanding, DEFAULT, sizeof(DEFAULT));
         count = sizeof(DEFAULT) / sizeof(*DEFAULT);
-    }
-    if (sp_args_list(&bench->cli->args, SP_FLAG_STREAMS, streams) > 0) {
-        bench->workload.stream_count = streams[0];
     }
     int code = SP_EXIT_OK;
     for (size_t i = 0; i < count && code == SP_EXIT_OK; i++) {

@@ -160,9 +160,6 @@ static int open_in_child(struct sp_bench *bench, const struct shared *shared, co
 
 static int bench_open(struct sp_bench *bench) {
     const struct sp_args *args = &bench->cli->args;
-    uint64_t streams[SP_ARGS_NUMBERS_MAX] = {0};
-    (void)sp_args_list(args, SP_FLAG_STREAMS, streams);
-    bench->workload.stream_count = streams[0];
     uint64_t bytes = sp_args_u64(args, SP_FLAG_BYTES, UINT64_C(10) << 30);
     struct shared *shared =
         mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

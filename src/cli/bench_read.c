@@ -11,6 +11,7 @@
 enum {
     REPLAY_EVENTS_DEFAULT = 4000000,
     QUERY_EVENTS_DEFAULT = 2000000,
+    QUERY_STREAMS_DEFAULT = 100000,
     OUTSTANDING = 1000,
     OPEN_EVENTS_MIN = 400000, /* events in segments not sealed that are worth measuring */
     TOP_UP_EVENTS = 50000,
@@ -289,9 +290,9 @@ static int measure_queries(struct sp_bench *bench, uint64_t last) {
 }
 
 static int bench_query(struct sp_bench *bench) {
-    uint64_t streams[SP_ARGS_NUMBERS_MAX] = {100000};
-    (void)sp_args_list(&bench->cli->args, SP_FLAG_STREAMS, streams);
-    bench->workload.stream_count = streams[0];
+    if (bench->workload.stream_count == 0) {
+        bench->workload.stream_count = QUERY_STREAMS_DEFAULT;
+    }
     struct layout layout = {.last = 0};
     uint64_t events = sp_args_u64(&bench->cli->args, SP_FLAG_EVENTS, QUERY_EVENTS_DEFAULT);
     return build(bench, events, &layout) ? measure_queries(bench, layout.last) : SP_EXIT_FAILURE;
