@@ -17,29 +17,30 @@
 enum { REPEATS = 7, EVENTS = 4, ROUNDS = 200000 };
 
 static const char *const EVENT_TEXTS[EVENTS] = {
-    "{\"type\":\"task.completed\",\"source\":\"reviewer-7\",\"id\":\"e-1\",\"correlationid\":\"run-19\","
-    "\"data\":{\"task_id\":\"t-4711\",\"agent\":\"reviewer-7\",\"status\":\"done\",\"priority\":\"high\","
-    "\"domain\":\"financial\",\"repository\":\"payments/ledger\",\"duration_ms\":8123,\"score\":0.9375,"
-    "\"tags\":[\"review\",\"nightly\",\"eu-west\"],\"usage\":{\"input_tokens\":1834,\"output_tokens\":412},"
-    "\"summary\":\"Two findings, none of them blocking; approved after the second pass.\"}}",
-    "{\"type\":\"tool.called\",\"source\":\"triage-2\",\"id\":\"e-2\",\"correlationid\":\"run-20\","
-    "\"data\":{\"tool\":\"search_orders\",\"call_id\":\"call_91\",\"arguments\":{\"customer\":\"c-5512\","
-    "\"status\":\"open\",\"limit\":20},\"priority\":\"low\",\"domain\":\"support\",\"duration_ms\":57,"
-    "\"retry\":false,\"result\":{\"count\":3,\"ids\":[\"o-1\",\"o-7\",\"o-12\"],\"next\":null},"
-    "\"summary\":\"Three open orders found; the oldest has waited for nine days already.\"}}",
-    "{\"type\":\"agent.message\",\"source\":\"refund-1\",\"id\":\"e-3\",\"correlationid\":\"run-21\","
-    "\"data\":{\"role\":\"assistant\",\"content\":\"I can refund the second item.\\nThe first one was "
-    "delivered as described, so the shop's rules allow an exchange only.\\nShall I go on?\","
-    "\"priority\":\"normal\",\"domain\":\"refund\",\"duration_ms\":1290,\"usage\":{\"input_tokens\":702,"
-    "\"output_tokens\":44},\"model\":\"m-large\",\"temperature\":0.2,\"finish\":\"stop\"}}",
-    "{\"type\":\"deploy.failed\",\"source\":\"deployer-3\",\"id\":\"e-4\",\"correlationid\":\"run-22\","
-    "\"data\":{\"service\":\"ledger-api\",\"environment\":\"production\",\"version\":\"2.14.1\",\"priority\":"
-    "\"critical\",\"domain\":\"infrastructure\",\"duration_ms\":45012,\"attempt\":2,\"error\":{\"kind\":"
-    "\"timeout\",\"message\":\"health check did not answer within 30 s\",\"retryable\":true},"
-    "\"nodes\":[\"n-1\",\"n-2\",\"n-3\",\"n-4\"],\"rolled_back\":true,\"owner\":\"platform\"}}",
+    "{'type':'task.completed','source':'reviewer-7','id':'e-1','correlationid':'run-19',"
+    "'data':{'task_id':'t-4711','agent':'reviewer-7','status':'done','priority':'high',"
+    "'domain':'financial','repository':'payments/ledger','duration_ms':8123,'score':0.9375,"
+    "'tags':['review','nightly','eu-west'],'usage':{'input_tokens':1834,'output_tokens':412},"
+    "'summary':'Two findings, none of them blocking; approved after the second pass.'}}",
+    "{'type':'tool.called','source':'triage-2','id':'e-2','correlationid':'run-20',"
+    "'data':{'tool':'search_orders','call_id':'call_91','arguments':{'customer':'c-5512',"
+    "'status':'open','limit':20},'priority':'low','domain':'support','duration_ms':57,"
+    "'retry':false,'result':{'count':3,'ids':['o-1','o-7','o-12'],'next':null},"
+    "'summary':'Three open orders found; the oldest has waited for nine days already.'}}",
+    "{'type':'agent.message','source':'refund-1','id':'e-3','correlationid':'run-21',"
+    "'data':{'role':'assistant','content':'I can refund the second item.\\nThe first one was "
+    "delivered as described, so the rules of the shop allow an exchange only.\\nShall I go on?',"
+    "'priority':'normal','domain':'refund','duration_ms':1290,'usage':{'input_tokens':702,"
+    "'output_tokens':44},'model':'m-large','temperature':0.2,'finish':'stop'}}",
+    "{'type':'deploy.failed','source':'deployer-3','id':'e-4','correlationid':'run-22',"
+    "'data':{'service':'ledger-api','environment':'production','version':'2.14.1','priority':"
+    "'critical','domain':'infrastructure','duration_ms':45012,'attempt':2,'error':{'kind':"
+    "'timeout','message':'health check did not answer within 30 s','retryable':true},"
+    "'nodes':['n-1','n-2','n-3','n-4'],'rolled_back':true,'owner':'platform'}}",
 };
 
 static struct sp_event events[EVENTS];
+static char event_texts[EVENTS][1024];
 static struct sp_buf scratch;
 
 static double now_ns(void) {
@@ -53,14 +54,26 @@ static void fail(const char *what, const struct sp_error *error) {
     exit(1);
 }
 
+/* Writes the text with " for each ', which can be read in C. */
+static sp_str requote(const char *text, char *to, size_t size) {
+    size_t len = strlen(text);
+    if (len >= size) {
+        exit(1);
+    }
+    for (size_t i = 0; i < len; i++) {
+        to[i] = text[i] == '\'' ? '"' : text[i];
+    }
+    return sp_str_of(to, len);
+}
+
 static void make_events(void) {
     struct sp_event_limits limits = SP_EVENT_LIMITS_DEFAULT;
     struct sp_error error;
     sp_buf_init(&scratch, 1 << 20);
     (void)sp_buf_reserve(&scratch, 1 << 18); /* so that nothing moves */
     for (int i = 0; i < EVENTS; i++) {
-        if (sp_event_from_json(sp_str_from(EVENT_TEXTS[i]), SP_EVENT_LENIENT, &scratch, &events[i],
-                               &error) != SP_OK ||
+        sp_str text = requote(EVENT_TEXTS[i], event_texts[i], sizeof(event_texts[i]));
+        if (sp_event_from_json(text, SP_EVENT_LENIENT, &scratch, &events[i], &error) != SP_OK ||
             sp_event_check(&events[i], SP_EVENT_FROM_JSON, &limits, &scratch, &error) != SP_OK) {
             fail(EVENT_TEXTS[i], &error);
         }
@@ -70,7 +83,8 @@ static void make_events(void) {
 static void bench_filter(const char *name, const char *text) {
     struct sp_filter *filter = NULL;
     struct sp_error error;
-    if (sp_filter_compile(sp_str_from(text), &filter, &error) != SP_OK) {
+    char quoted[1024];
+    if (sp_filter_compile(requote(text, quoted, sizeof(quoted)), &filter, &error) != SP_OK) {
         fail(text, &error);
     }
     double best = 1e18;
@@ -96,35 +110,30 @@ static void bench_filters(void) {
         bytes += events[i].data.len;
     }
     printf("{\"bench\":\"events\",\"count\":%d,\"data_bytes_mean\":%zu}\n", EVENTS, bytes / EVENTS);
-    bench_filter("attribute", "{\"type\":\"task.completed\"}");
-    bench_filter("type_prefix", "{\"type\":{\"$prefix\":\"task.\"}}");
-    bench_filter("data_1", "{\"data.domain\":\"financial\"}");
-    bench_filter("data_1_missing", "{\"data.none\":\"x\"}");
-    bench_filter("data_2", "{\"data.priority\":{\"$gte\":\"high\"},\"data.domain\":\"financial\"}");
-    bench_filter("data_3",
-                 "{\"data.priority\":{\"$gte\":\"high\"},\"data.duration_ms\":{\"$gt\":1000},"
-                 "\"data.usage.output_tokens\":{\"$exists\":true}}");
+    bench_filter("attribute", "{'type':'task.completed'}");
+    bench_filter("type_prefix", "{'type':{'$prefix':'task.'}}");
+    bench_filter("data_1", "{'data.domain':'financial'}");
+    bench_filter("data_1_missing", "{'data.none':'x'}");
+    bench_filter("data_2", "{'data.priority':{'$gte':'high'},'data.domain':'financial'}");
+    bench_filter("data_3", "{'data.priority':{'$gte':'high'},'data.duration_ms':{'$gt':1000},"
+                           "'data.usage.output_tokens':{'$exists':true}}");
     bench_filter("attribute_then_data_2",
-                 "{\"data.priority\":{\"$gte\":\"high\"},\"data.domain\":\"financial\","
-                 "\"type\":{\"$prefix\":\"task.\"}}");
-    bench_filter("or_of_4",
-                 "{\"$or\":[{\"data.domain\":\"financial\"},{\"data.priority\":\"critical\"},"
-                 "{\"data.attempt\":{\"$gte\":2}},{\"data.usage.input_tokens\":{\"$gt\":"
-                 "1000}}]}");
-    bench_filter("in_8",
-                 "{\"data.domain\":{\"$in\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"financial\",\"g\","
-                 "\"support\"]}}");
-    bench_filter("contains", "{\"data.summary\":{\"$contains\":\"already\"}}");
-    bench_filter("regex", "{\"data.domain\":{\"$regex\":\"^(fin|infra)\"}}");
-    bench_filter("regex_text",
-                 "{\"data.content\":{\"$regex\":\"(?i)\\\\brefund\\\\b.*exchange\"}}");
-    bench_filter("eventbridge_2", "{\"data\":{\"priority\":[\"high\",\"critical\"],\"domain\":"
-                                  "[\"financial\"]}}");
-    bench_filter(
-        "eventbridge_4",
-        "{\"type\":[{\"prefix\":\"task.\"},{\"prefix\":\"deploy.\"}],\"detail\":{\"priority\":"
-        "[\"high\",\"critical\"],\"duration_ms\":[{\"numeric\":[\">\",1000]}],\"retry\":"
-        "[{\"exists\":false}]}}");
+                 "{'data.priority':{'$gte':'high'},'data.domain':'financial',"
+                 "'type':{'$prefix':'task.'}}");
+    bench_filter("or_of_4", "{'$or':[{'data.domain':'financial'},{'data.priority':'critical'},"
+                            "{'data.attempt':{'$gte':2}},{'data.usage.input_tokens':{'$gt':"
+                            "1000}}]}");
+    bench_filter("in_8", "{'data.domain':{'$in':['a','b','c','d','e','financial','g',"
+                         "'support']}}");
+    bench_filter("contains", "{'data.summary':{'$contains':'already'}}");
+    bench_filter("regex", "{'data.domain':{'$regex':'^(fin|infra)'}}");
+    bench_filter("regex_text", "{'data.content':{'$regex':'(?i)\\\\brefund\\\\b.*exchange'}}");
+    bench_filter("eventbridge_2", "{'data':{'priority':['high','critical'],'domain':"
+                                  "['financial']}}");
+    bench_filter("eventbridge_4",
+                 "{'type':[{'prefix':'task.'},{'prefix':'deploy.'}],'detail':{'priority':"
+                 "['high','critical'],'duration_ms':[{'numeric':['>',1000]}],'retry':"
+                 "[{'exists':false}]}}");
 }
 
 /* The trie with `others` patterns beside the five that match. */

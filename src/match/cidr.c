@@ -6,6 +6,7 @@ enum { IPV4_BYTES = 4, IPV6_BYTES = 16, IPV6_GROUPS = 8 };
 
 /* Reads a decimal number up to `max` without leading zeros from the start of *rest. */
 static bool take_decimal(sp_str *rest, uint32_t max, uint32_t *ret_value) {
+    sp_require(max < 1000);
     uint32_t value = 0;
     size_t len = 0;
     for (; len < rest->len && len < 4; len++) {
@@ -20,6 +21,7 @@ static bool take_decimal(sp_str *rest, uint32_t max, uint32_t *ret_value) {
     }
     *rest = sp_str_from_byte(*rest, len);
     *ret_value = value;
+    sp_ensure(value <= max && len <= 3);
     return true;
 }
 
@@ -52,6 +54,7 @@ static bool take_group(sp_str *rest, uint32_t *ret_value) {
     }
     *rest = sp_str_from_byte(*rest, len);
     *ret_value = value;
+    sp_ensure(value <= 0xffff);
     return len > 0;
 }
 
@@ -80,6 +83,7 @@ static int take_groups(sp_str *rest, uint8_t bytes[IPV6_BYTES]) {
         bytes[2 * count + 1] = (uint8_t)value;
         count++;
     }
+    sp_ensure(count <= IPV6_GROUPS);
     return count;
 }
 
@@ -90,6 +94,7 @@ static bool parse_ipv6(sp_str text, uint8_t bytes[IPV6_BYTES]) {
     if (head_count < 0 || text.len == 0) {
         return head_count == IPV6_GROUPS;
     }
+    sp_invariant(sp_str_starts_with(text, SP_STR("::")));
     text = sp_str_from_byte(text, 2);
     int tail_count = take_groups(&text, tail);
     if (tail_count < 0 || text.len > 0 || head_count + tail_count >= IPV6_GROUPS) {
@@ -110,6 +115,7 @@ bool sp_address_parse(sp_str text, struct sp_address *ret_address) {
             return false;
         }
     }
+    sp_ensure(address.size == IPV4_BYTES || address.size == IPV6_BYTES);
     *ret_address = address;
     return true;
 }
@@ -130,11 +136,13 @@ sp_status sp_cidr_parse(sp_str text, struct sp_cidr *ret_cidr, struct sp_error *
                             cidr.address.size * 8u);
     }
     cidr.bits = (uint8_t)bits;
+    sp_ensure(cidr.bits <= cidr.address.size * 8);
     *ret_cidr = cidr;
     return SP_OK;
 }
 
 bool sp_cidr_has(const struct sp_cidr *cidr, const struct sp_address *address) {
+    sp_require(cidr->bits <= cidr->address.size * 8);
     if (cidr->address.size != address->size) {
         return false;
     }

@@ -26,6 +26,7 @@ struct eb_compile {
 };
 
 static bool draft_has(const struct draft *draft, uint32_t leaf) {
+    sp_require(leaf < SP_EB_LEAVES_MAX);
     return (draft->leaves[leaf / 64] >> leaf % 64 & 1) != 0;
 }
 
@@ -45,6 +46,7 @@ static sp_status drafts_add(struct eb_compile *e, struct drafts *drafts, struct 
 }
 
 static sp_status drafts_append(struct eb_compile *e, struct drafts *to, const struct drafts *from) {
+    sp_require(to != from);
     sp_status status = SP_OK;
     for (uint32_t i = 0; status == SP_OK && i < from->count; i++) {
         status = drafts_add(e, to, from->rules[i]);
@@ -66,6 +68,7 @@ static sp_status read_leaf(struct eb_compile *e, sp_str field, struct sp_json_to
         }
         return status;
     }
+    sp_ensure(leaf.path < c->filter->paths.path_count);
     status = sp_eb_read_terms(c, field, &leaf);
     if (status == SP_OK && eb->leaf_count == SP_EB_LEAVES_MAX) {
         status = sp_error_set(c->error, SP_LIMIT, "filter: more than %d fields", SP_EB_LEAVES_MAX);
@@ -79,6 +82,7 @@ static sp_status read_leaf(struct eb_compile *e, sp_str field, struct sp_json_to
         return sp_compile_no_memory(c);
     }
     eb->leaves = leaves;
+    sp_require(drafts->count > 0);
     uint32_t number = eb->leaf_count++;
     leaves[number] = leaf;
     for (uint32_t i = 0; i < drafts->count; i++) {
@@ -94,10 +98,12 @@ static sp_status read_or(struct eb_compile *e, sp_str prefix, struct sp_json_tok
                          struct drafts *drafts) {
     struct drafts all = {.rules = NULL};
     uint32_t count = 0;
+    sp_require(drafts->count > 0);
     for (;;) {
         struct sp_json_token token;
         sp_status status = sp_compile_next(e->c, &token);
         if (status == SP_OK && token.type == SP_JSON_ARRAY_END) {
+            sp_invariant(all.count >= count);
             *drafts = all;
             return count >= 2 ? SP_OK
                               : FAIL_AT(e->c, key, "filter: $or: expected two objects or more");
@@ -119,6 +125,7 @@ static sp_status read_or(struct eb_compile *e, sp_str prefix, struct sp_json_tok
 /* The name of a field below another: joined by a dot, as a path. */
 static sp_status join_names(struct eb_compile *e, sp_str prefix, struct sp_json_token key,
                             sp_str *ret_field) {
+    sp_require(key.type == SP_JSON_KEY);
     sp_str name = {.ptr = NULL, .len = 0};
     sp_status status = sp_compile_text(e->c, key, &name);
     if (status != SP_OK || prefix.len == 0) {
@@ -181,10 +188,12 @@ static sp_status read_fields(struct eb_compile *e, sp_str prefix, struct drafts 
 /* Bits. */
 
 static uint64_t *bits_new(struct eb_compile *e) {
+    sp_require(e->eb->words > 0 && e->eb->words <= SP_EB_WORDS_MAX);
     return sp_pool_take(&e->c->filter->pool, e->eb->words * sizeof(uint64_t));
 }
 
 static void bit_set(uint64_t *bits, uint32_t bit) {
+    sp_require(bit < SP_FILTER_TESTS_MAX);
     bits[bit / 64] |= UINT64_C(1) << bit % 64;
 }
 
@@ -200,6 +209,7 @@ static sp_status make_leaf_bits(struct eb_compile *e) {
     }
     for (uint32_t i = 0; i < eb->leaf_count; i++) {
         struct sp_eb_leaf *leaf = &eb->leaves[i];
+        sp_invariant(leaf->path < paths->path_count && leaf->bits == NULL);
         leaf->bits = bits_new(e);
         if (leaf->bits == NULL) {
             return sp_compile_no_memory(e->c);
@@ -248,6 +258,7 @@ static sp_status make_group(struct eb_compile *e, uint16_t node, uint32_t r) {
     const uint64_t *rule = eb->rules + (size_t)r * eb->words;
     uint64_t bits[SP_EB_WORDS_MAX] = {0};
     uint64_t any = 0;
+    sp_require(node < paths->node_count && r < eb->rule_count);
     for (uint32_t i = 0; i < eb->leaf_count; i++) {
         const struct sp_path *path = &paths->paths[eb->leaves[i].path];
         if (path->kind != SP_PATH_TREE || !sp_path_is_below(paths, path->node, node)) {
@@ -305,6 +316,7 @@ static sp_status count_words(struct eb_compile *e, const struct drafts *drafts) 
                             bits, SP_FILTER_TESTS_MAX);
     }
     e->eb->words = (bits + 63) / 64;
+    sp_ensure(e->eb->words > 0 && e->eb->words <= SP_EB_WORDS_MAX);
     return SP_OK;
 }
 
@@ -322,6 +334,7 @@ sp_status sp_eventbridge_compile(struct sp_compile *c) {
     status = status == SP_OK ? make_rules(&e, &drafts) : status;
     status = status == SP_OK ? make_groups(&e) : status;
     if (status == SP_OK) {
+        sp_ensure(eb->leaf_count > 0 && eb->rule_count > 0);
         c->filter->eventbridge = eb;
     }
     return status;

@@ -41,6 +41,7 @@ static void found_clear(struct found *found, uint32_t words) {
 
 /* A scalar at a path: asks the leaves there. */
 static void see_value(struct eb_match *m, uint16_t path, struct sp_value value) {
+    sp_require(path < m->filter->paths.path_count && m->found_depth <= m->depth);
     struct found *found = &m->found[m->found_depth];
     for (const struct sp_eb_leaf *leaf = m->eb->by_path[path]; leaf != NULL; leaf = leaf->next) {
         bool fits = sp_eb_leaf_fits(leaf, value);
@@ -58,6 +59,7 @@ static void see_value(struct eb_match *m, uint16_t path, struct sp_value value) 
 static void see_array(struct eb_match *m, uint16_t path, sp_str text) {
     struct sp_json json;
     uint32_t arrays = 0;
+    sp_require(text.len > 0 && text.ptr[0] == '[');
     sp_json_init(&json, text);
     do {
         struct sp_json_token token = sp_json_next(&json);
@@ -86,7 +88,7 @@ static void see_any(struct eb_match *m, uint16_t path, struct sp_value value) {
 /* The end of an element: what it meets as a whole counts outside, rule by rule. */
 static void close_element(struct eb_match *m, uint16_t node) {
     const struct sp_eventbridge *eb = m->eb;
-    sp_require(m->found_depth > 0);
+    sp_require(m->found_depth > 0 && node < m->filter->paths.node_count);
     const struct found *inner = &m->found[m->found_depth--];
     struct found *outer = &m->found[m->found_depth];
     for (const struct sp_eb_group *group = eb->groups[node]; group != NULL; group = group->next) {
@@ -109,7 +111,9 @@ static void close_element(struct eb_match *m, uint16_t node) {
 
 static void open_push(struct eb_match *m, struct open_value open) {
     sp_invariant(m->depth < OPEN_MAX);
+    sp_require(!(open.is_array && open.is_element));
     if (open.is_element) {
+        sp_invariant(m->found_depth + 1 < sizeof(m->found) / sizeof(m->found[0]));
         found_clear(&m->found[++m->found_depth], m->eb->words);
     }
     m->open[m->depth++] = open;
@@ -117,6 +121,7 @@ static void open_push(struct eb_match *m, struct open_value open) {
 
 /* Takes the value that begins with the token, at a node of the tree. */
 static void visit(struct eb_match *m, uint16_t number, struct sp_json_token token) {
+    sp_require(number < m->filter->paths.node_count);
     const struct sp_path_node *node = &m->filter->paths.nodes[number];
     bool in_array = m->depth > 0 && m->open[m->depth - 1].is_array;
     if (token.type == SP_JSON_ARRAY) {
@@ -138,10 +143,12 @@ static void visit(struct eb_match *m, uint16_t number, struct sp_json_token toke
 
 /* The end of an object or array. */
 static void leave(struct eb_match *m) {
+    sp_require(m->depth > 0);
     struct open_value *open = &m->open[m->depth - 1];
     if (open->is_array && --open->arrays > 0) {
         return;
     }
+    sp_invariant(open->arrays == 0);
     if (open->is_element) {
         close_element(m, open->node);
     }
@@ -151,6 +158,7 @@ static void leave(struct eb_match *m) {
 /* Reads a whole JSON text; the first token has been read, and belongs to `node`. */
 static void read_text(struct eb_match *m, uint16_t node, struct sp_json_token token) {
     const struct sp_paths *paths = &m->filter->paths;
+    sp_require(m->depth == 0 && m->found_depth == 0);
     visit(m, node, token);
     while (m->depth > 0) {
         const struct open_value *open = &m->open[m->depth - 1];
@@ -200,6 +208,7 @@ static void read_root(struct eb_match *m, uint16_t number) {
 /* True where some rule has all its conditions met; of those in `only` alone where that is given. */
 static bool some_rule_holds(const struct eb_match *m, const uint64_t *only, bool *ret_complete) {
     const struct sp_eventbridge *eb = m->eb;
+    sp_require(m->found_depth == 0 && eb->rule_count > 0);
     bool possible = false;
     *ret_complete = false;
     for (uint32_t r = 0; r < eb->rule_count; r++) {
@@ -225,6 +234,7 @@ SP_HOT bool sp_eventbridge_match(const struct sp_filter *filter, const struct sp
     m.eb = filter->eventbridge;
     m.depth = 0;
     m.found_depth = 0;
+    sp_require(m.eb != NULL && m.eb->words <= SP_EB_WORDS_MAX);
     sp_path_values_init(&m.values, event);
     found_clear(&m.found[0], m.eb->words);
     for (uint16_t i = 0; i < paths->path_count; i++) {

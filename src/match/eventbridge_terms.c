@@ -20,6 +20,7 @@ static sp_status fail_expected(struct sp_compile *c, struct sp_json_token token,
 
 static sp_status term_new(struct sp_compile *c, struct sp_eb_leaf *leaf, enum sp_eb_kind kind,
                           struct sp_eb_term **ret_term) {
+    sp_require(leaf->path != SP_PATH_NONE);
     struct sp_eb_term *terms =
         sp_pool_grow(&c->filter->pool, leaf->terms, leaf->term_count, sizeof(*terms));
     if (terms == NULL) {
@@ -37,6 +38,7 @@ static sp_status glob_add(struct sp_compile *c, struct sp_eb_term *term, struct 
     if (globs == NULL) {
         return sp_compile_no_memory(c);
     }
+    sp_require(term->kind == SP_EB_GLOB || term->kind == SP_EB_BUT_GLOB);
     globs[term->glob_count++] = glob;
     term->globs = globs;
     return SP_OK;
@@ -81,6 +83,7 @@ static sp_status split_wildcard(struct sp_compile *c, struct sp_json_token token
         text[len++] = byte;
     }
     parts[count++] = sp_str_of(text + start, len - start);
+    sp_ensure(count <= pattern.len + 1 && len <= pattern.len);
     *ret_count = count;
     return SP_OK;
 }
@@ -108,6 +111,7 @@ static sp_status make_wildcard(struct sp_compile *c, struct sp_json_token token,
 static sp_status read_glob(struct sp_compile *c, struct sp_json_token token,
                            const struct reading *r, enum glob_kind kind, bool fold,
                            struct sp_eb_term *term) {
+    sp_require(kind != GLOB_NONE);
     if (token.type != SP_JSON_STRING) {
         return fail_expected(c, token, r, "a string");
     }
@@ -177,6 +181,7 @@ static sp_status read_but_text(struct sp_compile *c, const struct reading *r,
     if (status == SP_OK && kind == GLOB_NONE) {
         return fail_expected(c, token, r, "prefix, suffix, equals-ignore-case or wildcard");
     }
+    sp_require(term->operand_count == 0 && term->glob_count == 0);
     term->kind = SP_EB_BUT_GLOB;
     bool is_list = token.type == SP_JSON_ARRAY;
     while (status == SP_OK) {
@@ -256,6 +261,7 @@ static sp_status read_bound(struct sp_compile *c, struct sp_json_token sign,
                             const struct reading *r, struct sp_eb_term *term) {
     uint8_t orders = find_order(sign);
     bool second = term->operand_count > 0;
+    sp_require(term->operand_count < 2);
     if (orders == 0) {
         return fail_expected(c, sign, r, "one of = < <= > >=");
     }
@@ -275,6 +281,7 @@ static sp_status read_bound(struct sp_compile *c, struct sp_json_token sign,
     if (second && sp_json_compare_numbers(term->operands[0].text, operand.text) >= 0) {
         return fail_expected(c, token, r, "an upper bound above the lower one");
     }
+    sp_invariant(operand.type == SP_TYPE_NUMBER);
     term->orders[term->operand_count] = orders;
     return sp_compile_operand(c, &term->operands, &term->operand_count, operand);
 }
@@ -404,6 +411,7 @@ sp_status sp_eb_read_terms(struct sp_compile *c, sp_str field, struct sp_eb_leaf
 /* Matching. */
 
 static bool equals_any(const struct sp_eb_term *term, struct sp_value value) {
+    sp_require(term->operand_count > 0);
     for (uint32_t i = 0; i < term->operand_count; i++) {
         if (sp_value_equals(value, &term->operands[i])) {
             return true;
@@ -413,6 +421,7 @@ static bool equals_any(const struct sp_eb_term *term, struct sp_value value) {
 }
 
 static bool matches_any(const struct sp_eb_term *term, struct sp_value value) {
+    sp_require(term->glob_count > 0);
     for (uint32_t i = 0; value.type == SP_TYPE_TEXT && i < term->glob_count; i++) {
         if (sp_glob_match(&term->globs[i], value.raw, value.escaped)) {
             return true;
@@ -422,6 +431,7 @@ static bool matches_any(const struct sp_eb_term *term, struct sp_value value) {
 }
 
 static bool in_range(const struct sp_eb_term *term, struct sp_value value) {
+    sp_require(term->operand_count == 1 || term->operand_count == 2);
     for (uint32_t i = 0; i < term->operand_count; i++) {
         int order = 0;
         if (!sp_value_compare(value, &term->operands[i], &order)) {

@@ -21,6 +21,7 @@ sp_status sp_compile_next(struct sp_compile *c, struct sp_json_token *ret_token)
         sp_status status = sp_json_fail(&c->json, c->error);
         return sp_error_prefix(c->error, status, "filter");
     }
+    sp_ensure(token.raw.ptr >= c->json.start && token.raw.ptr <= c->json.end);
     *ret_token = token;
     return SP_OK;
 }
@@ -84,6 +85,7 @@ sp_status sp_compile_operand(struct sp_compile *c, struct sp_operand **operands,
     if (grown == NULL) {
         return sp_compile_no_memory(c);
     }
+    sp_require(operand.type != SP_TYPE_MISSING && operand.type <= SP_TYPE_TEXT);
     grown[(*count)++] = operand;
     *operands = grown;
     c->operand_count++;
@@ -105,6 +107,7 @@ static sp_status read_shape(struct sp_compile *c, struct shape *shape);
 static sp_status read_alternatives(struct sp_compile *c, struct sp_json_token key,
                                    struct shape *shape) {
     struct sp_json_token token;
+    sp_require(key.type == SP_JSON_KEY);
     for (;;) {
         sp_status status = sp_compile_next(c, &token);
         if (status != SP_OK || token.type == SP_JSON_ARRAY_END) {
@@ -125,6 +128,7 @@ static sp_status read_alternatives(struct sp_compile *c, struct sp_json_token ke
 
 static sp_status read_member(struct sp_compile *c, struct sp_json_token key, struct shape *shape) {
     struct sp_json_token token;
+    sp_require(key.type == SP_JSON_KEY);
     sp_status status = sp_compile_next(c, &token);
     if (status != SP_OK) {
         return status;
@@ -156,6 +160,7 @@ static sp_status read_shape(struct sp_compile *c, struct shape *shape) {
         struct sp_json_token key;
         sp_status status = sp_compile_next(c, &key);
         if (status == SP_OK && key.type == SP_JSON_OBJECT_END) {
+            sp_invariant(c->depth > 0);
             c->depth--;
             return SP_OK;
         }
@@ -228,6 +233,7 @@ sp_status sp_filter_compile(sp_str json, struct sp_filter **ret_filter, struct s
     struct sp_compile c = {.filter = filter, .error = error};
     sp_status status = compile(&c, json);
     if (status != SP_OK) {
+        sp_ensure(error == NULL || error->status == status);
         sp_filter_free(filter);
         return status;
     }
@@ -251,6 +257,7 @@ bool sp_filter_is_eventbridge(const struct sp_filter *filter) {
 }
 
 bool sp_filter_match(const struct sp_filter *filter, const struct sp_event *event) {
+    sp_require(filter != NULL && event != NULL);
     return filter->eventbridge != NULL ? sp_eventbridge_match(filter, event)
                                        : sp_spoor_match(filter, event);
 }

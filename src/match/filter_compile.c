@@ -50,6 +50,7 @@ static const char *const OPERATORS[OP_UNKNOWN] = {
 };
 
 static enum operator_kind find_operator(sp_str name) {
+    sp_require(name.ptr != NULL || name.len == 0);
     for (int i = 0; i < OP_UNKNOWN; i++) {
         if (sp_str_eq(name, sp_str_from(OPERATORS[i]))) {
             return (enum operator_kind)i;
@@ -87,6 +88,7 @@ static sp_status expr_new(struct sp_compile *c, enum expr_kind kind, uint16_t *r
 static void expr_append(struct sp_compile *c, uint16_t to, uint16_t part) {
     sp_require(to < c->expr_count && part < c->expr_count && to != part);
     struct sp_expr *list = &c->exprs[to];
+    sp_require(list->kind != EXPR_TEST && c->exprs[part].prev == EXPR_NONE);
     uint16_t *last = c->exprs[part].reads ? &list->dear : &list->cheap;
     c->exprs[part].prev = *last;
     *last = part;
@@ -95,6 +97,7 @@ static void expr_append(struct sp_compile *c, uint16_t to, uint16_t part) {
 
 static sp_status expr_negate(struct sp_compile *c, uint16_t *expr) {
     uint16_t inner = *expr;
+    sp_require(inner < c->expr_count);
     sp_status status = expr_new(c, EXPR_NOT, expr);
     if (status == SP_OK) {
         expr_append(c, *expr, inner);
@@ -106,6 +109,7 @@ static sp_status expr_negate(struct sp_compile *c, uint16_t *expr) {
 static sp_status test_new(struct sp_compile *c, enum sp_test_kind kind, uint16_t path,
                           struct sp_test **ret_test, uint16_t *ret_expr) {
     struct sp_filter *filter = c->filter;
+    sp_require(path < filter->paths.path_count);
     if (filter->test_count == SP_FILTER_TESTS_MAX) {
         return sp_error_set(c->error, SP_LIMIT, "filter: more than %d conditions",
                             SP_FILTER_TESTS_MAX);
@@ -130,6 +134,7 @@ static sp_status test_new(struct sp_compile *c, enum sp_test_kind kind, uint16_t
 
 /* Tells every test of the expression where to go; returns the first one to ask. */
 static uint16_t link_expr(struct sp_compile *c, uint16_t number, uint16_t yes, uint16_t no) {
+    sp_require(number < c->expr_count);
     const struct sp_expr *expr = &c->exprs[number];
     if (expr->kind == EXPR_TEST) {
         c->filter->tests[expr->test].yes = yes;
@@ -163,6 +168,7 @@ static sp_status fail_expected(struct sp_compile *c, struct sp_json_token token,
 }
 
 static enum sp_path_kind path_kind(const struct sp_compile *c, uint16_t path) {
+    sp_require(path < c->filter->paths.path_count);
     return c->filter->paths.paths[path].kind;
 }
 
@@ -238,6 +244,7 @@ static sp_status add_equal(struct sp_compile *c, const struct subject *on, enum 
     if (status != SP_OK || operand.type != SP_TYPE_TEXT) {
         return status == SP_OK ? sp_compile_operand(c, operands, count, operand) : status;
     }
+    sp_invariant(operand.text.ptr != NULL || operand.text.len == 0);
     sp_str words[SP_SCALE_SYNONYMS_MAX];
     uint32_t word_count = sp_operand_synonyms(&operand, words);
     for (uint32_t i = 0; i < word_count && status == SP_OK; i++) {
@@ -248,6 +255,7 @@ static sp_status add_equal(struct sp_compile *c, const struct subject *on, enum 
 
 static sp_status add_equal_test(struct sp_compile *c, const struct subject *on,
                                 struct sp_operand *operands, uint32_t count, uint16_t *ret_expr) {
+    sp_require((operands == NULL) == (count == 0));
     struct sp_test *test = NULL;
     sp_status status = test_new(c, SP_TEST_EQUAL, on->path, &test, ret_expr);
     if (status == SP_OK) {
@@ -289,6 +297,7 @@ static sp_status read_in(struct sp_compile *c, const struct subject *on, enum op
 }
 
 static uint8_t orders_of(enum operator_kind op) {
+    sp_require(op == OP_GT || op == OP_GTE || op == OP_LT || op == OP_LTE);
     return op == OP_GT    ? SP_ORDER_GREATER
            : op == OP_GTE ? SP_ORDER_GREATER | SP_ORDER_EQUAL
            : op == OP_LT  ? SP_ORDER_LESS
@@ -316,6 +325,7 @@ static sp_status read_order(struct sp_compile *c, const struct subject *on, enum
     status = status == SP_OK ? sp_compile_operand(c, &operands, &count, operand) : status;
     status = status == SP_OK ? test_new(c, SP_TEST_ORDER, path, &test, ret_expr) : status;
     if (status == SP_OK) {
+        sp_invariant(count == 1);
         test->operands = operands;
         test->operand_count = count;
         test->orders = orders_of(op);
@@ -359,6 +369,7 @@ static sp_status read_part(struct sp_compile *c, const struct subject *on, enum 
     enum sp_test_kind kind = op == OP_CONTAINS ? SP_TEST_CONTAINS : SP_TEST_GLOB;
     status = status == SP_OK ? test_new(c, kind, on->path, &test, ret_expr) : status;
     if (status == SP_OK) {
+        sp_invariant(count > 0);
         test->glob = glob;
         test->operands = operands;
         test->operand_count = count;
@@ -371,6 +382,7 @@ static sp_status read_regex(struct sp_compile *c, const struct subject *on,
     if (token.type != SP_JSON_STRING) {
         return fail_expected(c, token, on, OP_REGEX, "a string");
     }
+    sp_require(on->name.ptr != NULL);
     sp_str text = {.ptr = NULL, .len = 0};
     struct sp_test *test = NULL;
     sp_status status = sp_compile_text(c, token, &text);
@@ -399,6 +411,7 @@ static sp_status read_list(struct sp_compile *c, const struct subject *on, enum 
     if (token.type != SP_JSON_ARRAY) {
         return fail_expected(c, token, on, op, "an array of objects");
     }
+    sp_require(op == OP_AND || op == OP_OR);
     struct sp_json_token start = token;
     sp_status status = expr_new(c, op == OP_AND ? EXPR_AND : EXPR_OR, ret_expr);
     uint32_t count = 0;
@@ -471,6 +484,7 @@ static sp_status read_operator(struct sp_compile *c, const struct subject *on,
 static sp_status read_operator_member(struct sp_compile *c, const struct subject *on,
                                       struct sp_json_token key, struct sp_json_token token,
                                       uint16_t *ret_expr) {
+    sp_require(key.type == SP_JSON_KEY && on->path != SP_PATH_NONE);
     enum operator_kind op = find_operator(key.raw);
     if (op != OP_UNKNOWN) {
         return read_operator(c, on, op, token, ret_expr);
@@ -489,6 +503,7 @@ static sp_status read_operator_member(struct sp_compile *c, const struct subject
 /* A member of a filter: a path and what is asked of it. */
 static sp_status read_path_member(struct sp_compile *c, struct sp_json_token key,
                                   struct sp_json_token token, uint16_t *ret_expr) {
+    sp_require(key.type == SP_JSON_KEY);
     struct subject on = {.path = SP_PATH_NONE};
     sp_status status = sp_compile_text(c, key, &on.name);
     if (status != SP_OK) {
@@ -541,6 +556,7 @@ static sp_status read_object(struct sp_compile *c, const struct subject *on, uin
         struct sp_json_token token;
         status = sp_compile_next(c, &key);
         if (status == SP_OK && key.type == SP_JSON_OBJECT_END) {
+            sp_invariant(c->depth > 0);
             c->depth--;
             return is_filter || count > 0
                        ? SP_OK
@@ -565,7 +581,9 @@ sp_status sp_spoor_compile(struct sp_compile *c) {
     uint16_t root = EXPR_NONE;
     sp_status status = read_object(c, NULL, &root);
     if (status == SP_OK) {
+        sp_invariant(c->depth == 0);
         c->filter->entry = link_expr(c, root, SP_TEST_ACCEPT, SP_TEST_REJECT);
+        sp_ensure(c->filter->entry < c->filter->test_count || c->filter->entry >= SP_TEST_REJECT);
     }
     return status;
 }

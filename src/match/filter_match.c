@@ -29,6 +29,7 @@ static bool equals_any(struct sp_value value, const struct sp_test *test) {
 
 static bool is_ordered(struct sp_value value, const struct sp_test *test) {
     int order = 0;
+    sp_require(test->operand_count == 1);
     if (!sp_value_compare(value, &test->operands[0], &order)) {
         return false;
     }
@@ -38,6 +39,7 @@ static bool is_ordered(struct sp_value value, const struct sp_test *test) {
 
 static bool holds(const struct sp_test *test, struct sp_value value) {
     if (test->reads_number) {
+        sp_invariant(test->kind == SP_TEST_EQUAL || test->kind == SP_TEST_ORDER);
         value = as_number(value);
     }
     switch (test->kind) {

@@ -22,6 +22,7 @@ static sp_status path_error(struct sp_error *error, sp_status status, sp_str pat
 }
 
 static sp_status split(sp_str text, struct path_parts *ret_parts, struct sp_error *error) {
+    sp_require(text.ptr != NULL);
     ret_parts->text = text;
     ret_parts->count = 0;
     sp_str rest = text;
@@ -37,6 +38,7 @@ static sp_status split(sp_str text, struct path_parts *ret_parts, struct sp_erro
         ret_parts->names[ret_parts->count++] = name;
         rest = sp_str_from_byte(rest, dot == NULL ? name.len : name.len + 1);
         if (dot == NULL) {
+            sp_ensure(ret_parts->count > 0 && rest.len == 0);
             return SP_OK;
         }
     } while (true);
@@ -91,6 +93,7 @@ static sp_status edge_add(struct sp_paths *paths, uint16_t from, sp_str name, ui
         return SP_NO_MEMORY;
     }
     paths->edges = edges;
+    sp_require(from < paths->node_count && to < paths->node_count);
     struct sp_path_node *node = &paths->nodes[from];
     uint16_t number = paths->edge_count++;
     edges[number] = (struct sp_path_edge){
@@ -105,6 +108,7 @@ static sp_status edge_add(struct sp_paths *paths, uint16_t from, sp_str name, ui
 static sp_str joined(const struct path_parts *parts, uint32_t first, uint32_t last) {
     const char *end = parts->names[last].ptr + parts->names[last].len;
     const char *start = parts->names[first].ptr;
+    sp_require(first < last && last < parts->count);
     return sp_str_of(start, (size_t)(end - start));
 }
 
@@ -132,6 +136,7 @@ static sp_status add_joined(struct sp_paths *paths, const struct path_parts *par
 static sp_status add_names(struct sp_paths *paths, uint16_t root, const struct path_parts *parts,
                            uint16_t *ret_node) {
     uint16_t nodes[SP_PATH_NAMES_MAX] = {root};
+    sp_require(parts->count > 0 && parts->count <= SP_PATH_NAMES_MAX);
     for (uint32_t i = 1; i < parts->count; i++) {
         nodes[i] = find_edge(paths, nodes[i - 1], parts->names[i]);
         if (nodes[i] != SP_PATH_NONE) {
@@ -176,6 +181,7 @@ static sp_status root_add(struct sp_paths *paths, struct sp_path_root root, uint
 /* Paths. */
 
 static sp_status path_add(struct sp_paths *paths, struct sp_path path, uint16_t *ret_path) {
+    sp_require(path.name.len > 0);
     for (uint16_t i = 0; path.kind != SP_PATH_TREE && i < paths->path_count; i++) {
         if (paths->paths[i].kind == path.kind && sp_str_eq(paths->paths[i].name, path.name)) {
             *ret_path = i;
@@ -206,6 +212,7 @@ static sp_status tree_path_add(struct sp_paths *paths, struct sp_path_root root,
     if (status != SP_OK) {
         return status;
     }
+    sp_invariant(path.root < paths->root_count && path.node < paths->node_count);
     if (paths->nodes[path.node].path != SP_PATH_NONE) {
         *ret_path = paths->nodes[path.node].path;
         return SP_OK;
@@ -369,6 +376,7 @@ static struct sp_value extension_value(const struct sp_extension *extension) {
 
 static struct sp_value assigned_value(struct sp_path_values *values, enum sp_path_kind kind) {
     const struct sp_event *event = values->event;
+    sp_require(kind >= SP_PATH_POSITION && kind <= SP_PATH_ENTRYKEY);
     struct sp_value value = {.type = SP_TYPE_TEXT};
     char *room = values->room[kind - SP_PATH_POSITION];
     value.raw.ptr = room;
@@ -439,6 +447,7 @@ static uint16_t index_child(const struct sp_paths *paths, uint16_t node, uint32_
 static uint16_t next_wanted(struct path_scan *scan, struct sp_json_token *token) {
     while (scan->depth > 0) {
         struct open_value *open = &scan->stack[scan->depth - 1];
+        sp_invariant(open->node < scan->paths->node_count);
         *token = sp_json_next(&scan->json);
         if (token->type == SP_JSON_OBJECT_END || token->type == SP_JSON_ARRAY_END) {
             scan->depth--;
@@ -472,6 +481,7 @@ static void visit(struct path_scan *scan, uint16_t number, struct sp_json_token 
         if (is_array) {
             value->raw.len = (size_t)(scan->json.end - token.raw.ptr);
         }
+        sp_invariant(scan->wanted > 0);
         scan->wanted--;
     }
     bool inside =
@@ -485,6 +495,7 @@ static void visit(struct path_scan *scan, uint16_t number, struct sp_json_token 
 
 static void scan_root(const struct sp_paths *paths, struct sp_path_values *values,
                       uint16_t number) {
+    sp_require(number < paths->root_count && number < 64);
     const struct sp_path_root *root = &paths->roots[number];
     struct path_scan scan; /* all that is read of it is set below */
     scan.paths = paths;
@@ -524,10 +535,11 @@ struct sp_value sp_path_beside(const struct sp_paths *paths, const struct sp_pat
 }
 
 bool sp_path_is_below(const struct sp_paths *paths, uint16_t node, uint16_t above) {
+    sp_require(node < paths->node_count && above < paths->node_count);
     while (node != SP_PATH_NONE) {
         node = paths->nodes[node].parent;
         if (node == above) {
-            return node != SP_PATH_NONE;
+            return true;
         }
     }
     return false;
@@ -536,6 +548,7 @@ bool sp_path_is_below(const struct sp_paths *paths, uint16_t node, uint16_t abov
 static struct sp_value tree_value(const struct sp_paths *paths, struct sp_path_values *values,
                                   uint16_t number) {
     const struct sp_path *path = &paths->paths[number];
+    sp_require(path->kind == SP_PATH_TREE);
     if ((values->scanned >> path->root & 1) == 0) {
         scan_root(paths, values, path->root);
     }

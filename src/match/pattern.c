@@ -9,6 +9,7 @@
 
 /* What a type may not hold, a pattern need not: such a pattern could never match. */
 static sp_status check_text(sp_str token, size_t number, size_t at, struct sp_error *error) {
+    sp_require(number >= 1 && token.ptr != NULL);
     const char *end = token.ptr + token.len;
     for (const char *c = token.ptr; c < end;) {
         uint32_t code = 0;
@@ -108,6 +109,7 @@ bool sp_pattern_match(sp_str pattern, sp_str type) {
         if (!seen_hash) {
             return false;
         }
+        sp_invariant(hash_type.ptr != NULL); /* else the loop had ended */
         (void)sp_token_next(&hash_type);
         type_rest = hash_type;
         wanted_rest = after_hash;

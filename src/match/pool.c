@@ -26,6 +26,7 @@ void sp_pool_fini(struct sp_pool *pool) {
 }
 
 void *sp_pool_take(struct sp_pool *pool, size_t size) {
+    sp_require(pool->size_bytes <= pool->size_bytes_max);
     size_t rounded = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     if (rounded < size || rounded > pool->size_bytes_max - pool->size_bytes) {
         pool->full = true;
@@ -43,6 +44,7 @@ void *sp_pool_take(struct sp_pool *pool, size_t size) {
         pool->left = bytes;
     }
     struct sp_pool_chunk *chunk = pool->chunks;
+    sp_invariant(pool->left <= (chunk != NULL ? chunk->size : 0) || rounded == 0);
     char *taken = (char *)chunk->bytes + (chunk->size - pool->left);
     pool->left -= rounded;
     pool->size_bytes += rounded;

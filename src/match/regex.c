@@ -74,6 +74,7 @@ static bool is_at(enum sp_re_place place, enum before before, int next) {
 }
 
 static void follow_init(struct re_follow *f, const struct sp_re_program *program) {
+    sp_require(program->count > 0 && program->count <= SP_REGEX_PROGRAM_MAX);
     f->program = program;
     f->turn = 0;
     f->steps = 0;
@@ -82,6 +83,7 @@ static void follow_init(struct re_follow *f, const struct sp_re_program *program
 }
 
 static void keep(struct re_follow *f, struct re_set *next, uint16_t inst) {
+    sp_require(inst < f->program->count && next->count <= f->program->count);
     if (f->kept[inst] != f->turn) {
         f->kept[inst] = f->turn;
         next->insts[next->count++] = inst;
@@ -89,6 +91,7 @@ static void keep(struct re_follow *f, struct re_set *next, uint16_t inst) {
 }
 
 static uint32_t push(struct re_follow *f, uint32_t depth, uint16_t inst) {
+    sp_require(inst < f->program->count && depth < SP_REGEX_PROGRAM_MAX);
     if (f->seen[inst] != f->turn) {
         f->seen[inst] = f->turn;
         f->stack[depth++] = inst;
@@ -131,6 +134,7 @@ static bool follow(struct re_follow *f, uint16_t from, enum before before, int b
 
 /* Steps from a set over a byte, or over the end of the text; true where the text matches. */
 static bool step(struct re_follow *f, const struct re_set *set, int byte, struct re_set *next) {
+    sp_require(set != next && set->count > 0);
     f->turn++;
     next->count = 0;
     for (uint16_t i = 0; i < set->count; i++) {
@@ -188,6 +192,7 @@ static void find_columns(struct sp_regex *regex) {
         regex->column_of[byte] = (uint8_t)regex->columns;
     }
     regex->columns++;
+    sp_ensure(regex->columns >= 1 && regex->columns <= 256);
 }
 
 static void sort_set(struct re_set *set) {
@@ -204,6 +209,7 @@ static void sort_set(struct re_set *set) {
 /* The number of the state that b->to is; a new one where it was not met before. */
 static bool find_state(struct re_builder *b, uint16_t *ret_state) {
     struct re_set *set = &b->to;
+    sp_require(set->count > 0);
     sort_set(set);
     size_t bytes = set->count * sizeof(set->insts[0]);
     uint16_t count = b->regex->state_count;
@@ -227,6 +233,7 @@ static bool find_state(struct re_builder *b, uint16_t *ret_state) {
 }
 
 static void load_state(struct re_builder *b, uint16_t state) {
+    sp_require(state < b->regex->state_count);
     b->from.count = b->states[state].count;
     b->from.before = b->states[state].before;
     memcpy(b->from.insts, b->states[state].insts, b->from.count * sizeof(b->from.insts[0]));
@@ -277,6 +284,7 @@ static void build_table(struct sp_regex *regex, struct sp_pool *pool) {
     }
     size_t entries = (size_t)regex->state_count * regex->columns;
     uint16_t *kept = fits ? malloc(entries * sizeof(*kept)) : NULL;
+    sp_ensure(!fits || entries <= TABLE_ENTRIES_MAX);
     bool *kept_end = fits ? malloc(regex->state_count * sizeof(*kept_end)) : NULL;
     if (kept == NULL || kept_end == NULL) {
         free(kept);
@@ -344,6 +352,7 @@ static bool search_table(const struct sp_regex *regex, struct sp_text text, uint
     char room[SP_TEXT_PIECE_BYTES];
     sp_str piece;
     uint32_t state = 0;
+    sp_require(regex->table != NULL && regex->at_end != NULL);
     while (sp_text_next(&text, room, &piece)) {
         for (size_t i = 0; i < piece.len; i++) {
             uint8_t column = regex->column_of[(uint8_t)piece.ptr[i]];

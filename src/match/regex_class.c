@@ -39,6 +39,7 @@ void sp_re_class_add_named(struct sp_re_class *class, char letter) {
 /* Adds every letter that folds as one of the class does. */
 static void add_cases(struct sp_re_class *class) {
     uint8_t folds[SP_FOLD_END] = {0};
+    sp_require(!class->failed);
     uint32_t end = 0;
     for (uint32_t i = 0; i < class->count; i++) {
         const struct sp_re_range *range = &class->ranges[i];
@@ -80,6 +81,7 @@ static void join(struct sp_re_class *class) {
         }
     }
     class->count = used;
+    sp_ensure(used == 0 || class->ranges[used - 1].last <= SP_RE_CODE_MAX);
 }
 
 /* The gaps between the ranges, in their place: there is at most one more. */

@@ -26,6 +26,7 @@ struct re_parse {
 
 static sp_status fail_at(struct re_parse *p, const char *at, sp_status status,
                          const char *problem) {
+    sp_require(at >= p->start && at <= p->end && status != SP_OK);
     uint64_t offset = (uint64_t)(at - p->start);
     return sp_error_set_at(p->error, status, offset, "byte %llu: %s", (unsigned long long)offset,
                            problem);
@@ -103,6 +104,7 @@ static sp_status read_code(struct re_parse *p, uint32_t *ret_code) {
         return fail(p, "not UTF-8");
     }
     p->at += len;
+    sp_ensure(p->at <= p->end && *ret_code <= SP_RE_CODE_MAX);
     return SP_OK;
 }
 
@@ -135,6 +137,7 @@ static sp_status read_hex(struct re_parse *p, int count, uint32_t *ret_code) {
 static sp_status read_escape_code(struct re_parse *p, uint32_t *ret_code) {
     static const char LETTERS[] = "ntrfvae0";
     static const char CODES[] = "\n\t\r\f\v\a\x1b";
+    sp_require(p->at < p->end);
     char letter = *p->at;
     const char *known = letter != '\0' ? memchr(LETTERS, letter, sizeof(LETTERS) - 1) : NULL;
     if (known != NULL) {
@@ -253,6 +256,7 @@ static sp_status read_class_member(struct re_parse *p, struct sp_re_class *class
 /* Reads a class behind its opening bracket. */
 static sp_status read_class(struct re_parse *p, struct sp_re_node **ret_node) {
     const char *open = p->at - 1;
+    sp_require(*open == '[');
     struct sp_re_class class = {.pool = p->pool};
     bool negate = accept(p, "^");
     bool first = true;
@@ -319,6 +323,7 @@ static sp_status read_group_head(struct re_parse *p, bool *ret_body) {
 /* Reads a group behind its opening parenthesis. */
 static sp_status read_group(struct re_parse *p, struct sp_re_node **ret_node) {
     const char *open = p->at - 1;
+    sp_require(*open == '(');
     if (p->depth == SP_REGEX_DEPTH_MAX) {
         return fail_at(p, open, SP_LIMIT, "groups are nested too deep");
     }
@@ -335,6 +340,7 @@ static sp_status read_group(struct re_parse *p, struct sp_re_node **ret_node) {
     }
     p->depth++;
     status = read_alternation(p, ret_node);
+    sp_invariant(p->depth > 0);
     p->depth--;
     if (status == SP_OK && !accept(p, ")")) {
         status = fail_at(p, open, SP_INVALID, "this group is never closed");
@@ -356,6 +362,7 @@ static sp_status read_dot(struct re_parse *p, struct sp_re_node **ret_node) {
 }
 
 static sp_status read_atom(struct re_parse *p, struct sp_re_node **ret_node) {
+    sp_require(p->at < p->end);
     char first = *p->at;
     if (first == '*' || first == '+' || first == '?') {
         return fail(p, "there is nothing to repeat");
@@ -404,6 +411,7 @@ static bool read_count(const char **at, const char *end, uint32_t *ret_count) {
 static sp_status read_counts(struct re_parse *p, uint32_t *ret_min, uint32_t *ret_max,
                              bool *ret_found) {
     const char *at = p->at + 1;
+    sp_require(p->at < p->end && *p->at == '{');
     *ret_found = false;
     if (!read_count(&at, p->end, ret_min)) {
         return SP_OK;
@@ -468,6 +476,7 @@ static sp_status read_item(struct re_parse *p, struct sp_re_node **ret_node) {
         struct sp_re_node *inner = *ret_node;
         status = node_new(p, SP_RE_REPEAT, ret_node);
         if (status == SP_OK) {
+            sp_invariant(min <= max);
             (*ret_node)->min = min;
             (*ret_node)->max = max;
             node_append(*ret_node, inner);
@@ -509,6 +518,7 @@ sp_status sp_re_parse(sp_str expression, struct sp_pool *pool, struct sp_re_node
         return fail_at(&p, start + SP_REGEX_BYTES_MAX, SP_LIMIT, "the expression is too long");
     }
     sp_status status = read_alternation(&p, ret_tree);
+    sp_ensure(p.at <= p.end && (status != SP_OK || p.depth == 0));
     if (status == SP_OK && p.at < p.end) {
         return fail(&p, "this parenthesis was never opened");
     }

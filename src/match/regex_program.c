@@ -23,6 +23,8 @@ static uint16_t inst_new(struct re_emit *e, struct sp_re_inst inst) {
         e->full = true;
         return 0;
     }
+    /* What follows is written already; a loop is closed when its body is. */
+    sp_require(inst.op == SP_RE_MATCH || inst.next < program->count);
     program->insts[program->count] = inst;
     return program->count++;
 }
@@ -43,6 +45,7 @@ struct byte_sequence {
  */
 static uint16_t emit_bytes(struct re_emit *e, const struct byte_sequence *bytes, uint16_t first,
                            uint16_t next) {
+    sp_require(bytes->len >= 1 && bytes->len <= SEQUENCE_BYTES_MAX);
     for (uint32_t i = bytes->len; i > 0; i--) {
         struct sp_re_inst inst = {
             .op = SP_RE_BYTE, .low = bytes->low[i - 1], .high = bytes->high[i - 1], .next = next};
@@ -59,6 +62,7 @@ static uint16_t emit_bytes(struct re_emit *e, const struct byte_sequence *bytes,
 }
 
 static uint32_t encode(uint32_t code, uint8_t *to) {
+    sp_require(code <= SP_RE_CODE_MAX && (code < 0xd800 || code > 0xdfff));
     if (code < 0x80) {
         to[0] = (uint8_t)code;
         return 1;
@@ -86,6 +90,7 @@ static uint32_t encode(uint32_t code, uint8_t *to) {
  * surrogates, and where the bytes behind the leading one do not run through all their values.
  */
 static uint32_t sequence_end(uint32_t first, uint32_t last) {
+    sp_require(first <= last && last <= SP_RE_CODE_MAX);
     static const uint32_t ENDS[] = {0x7f, 0x7ff, 0xd7ff, 0xffff, SP_RE_CODE_MAX};
     for (int i = 0; i < 5; i++) {
         if (first <= ENDS[i] && last > ENDS[i]) {
@@ -136,6 +141,7 @@ static uint16_t emit(struct re_emit *e, const struct sp_re_node *node, uint16_t 
 
 static uint16_t emit_repeat(struct re_emit *e, const struct sp_re_node *node, uint16_t next) {
     const struct sp_re_node *part = node->last_part;
+    sp_require(part != NULL && part->prev == NULL && node->min <= node->max);
     uint16_t entry = next;
     uint32_t min = node->min;
     if (node->max == UINT32_MAX) {

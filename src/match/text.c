@@ -66,6 +66,7 @@ bool sp_text_next(struct sp_text *text, char room[SP_TEXT_PIECE_BYTES], sp_str *
         return true;
     }
     size_t len = 0;
+    sp_invariant(text->escaped || text->fold);
     while (text->at < text->end && len + SP_UTF8_SEQUENCE_MAX <= SP_TEXT_PIECE_BYTES) {
         len += read_one(text, room + len);
     }
@@ -80,6 +81,7 @@ bool sp_text_next(struct sp_text *text, char room[SP_TEXT_PIECE_BYTES], sp_str *
  * Fills back[n] with the length of the longest border of the first n bytes, other than themselves.
  */
 static void find_borders(sp_str text, uint32_t *back) {
+    sp_require(text.len > 0);
     back[0] = 0;
     back[1] = 0;
     uint32_t border = 0;
@@ -151,6 +153,7 @@ enum glob_verdict { GLOB_NO, GLOB_YES, GLOB_MORE };
 /* Steps over a piece that must be the beginning of the text. */
 static enum glob_verdict step_start(const struct sp_glob *glob, struct glob_state *state,
                                     sp_str *piece) {
+    sp_require(state->part == 0 && state->have <= glob->parts[0].text.len);
     sp_str wanted = sp_str_from_byte(glob->parts[0].text, state->have);
     size_t len = wanted.len < piece->len ? wanted.len : piece->len;
     if (len > 0 && memcmp(wanted.ptr, piece->ptr, len) != 0) {
@@ -174,6 +177,7 @@ static enum glob_verdict step_start(const struct sp_glob *glob, struct glob_stat
  */
 static enum glob_verdict step_inside(const struct sp_glob *glob, struct glob_state *state,
                                      sp_str *piece) {
+    sp_require(state->part < glob->count);
     const struct sp_glob_part *part = &glob->parts[state->part];
     bool ends = state->part + 1 == glob->count && !glob->open_end;
     uint32_t have = state->have;
@@ -195,6 +199,7 @@ static enum glob_verdict step_inside(const struct sp_glob *glob, struct glob_sta
             return state->part == glob->count ? GLOB_YES : GLOB_MORE;
         }
     }
+    sp_invariant(have <= part->text.len);
     state->have = have;
     *piece = sp_str_of(end, 0);
     return GLOB_MORE;

@@ -71,6 +71,7 @@ void sp_trie_fini(struct sp_trie *trie) {
 static uint32_t ids_lower_bound(const struct trie_ids *list, uint32_t id) {
     uint32_t low = 0;
     uint32_t high = list->count;
+    sp_require(list->count <= list->capacity);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (list->ids[middle] < id) {
@@ -141,6 +142,7 @@ static sp_status nodes_reserve(struct sp_trie *trie) {
 static uint32_t node_take(struct sp_trie *trie) {
     uint32_t number = trie->node_free;
     if (number != 0) {
+        sp_invariant(number < trie->node_count);
         trie->node_free = trie->nodes[number].parent;
     } else {
         sp_require(trie->node_count < trie->node_capacity);
@@ -335,6 +337,7 @@ static bool place_find(const struct sp_trie *trie, sp_str pattern, struct trie_p
 }
 
 static struct trie_ids *place_ids(struct sp_trie *trie, struct trie_place place) {
+    sp_require(place.node < trie->node_count);
     struct sp_trie_node *node = &trie->nodes[place.node];
     return place.is_tail ? &node->tail : &node->here;
 }
@@ -444,6 +447,7 @@ struct trie_walk {
 static void report(struct sp_trie *trie, const struct trie_ids *list) {
     for (uint32_t i = 0; i < list->count; i++) {
         uint32_t id = list->ids[i];
+        sp_invariant(id < trie->id_capacity);
         if (trie->id_seen[id] != trie->match) {
             trie->id_seen[id] = trie->match;
             trie->found[trie->found_count++] = id;
@@ -457,6 +461,7 @@ static inline void reach(struct sp_trie *trie, struct trie_walk *walk, uint32_t 
         return;
     }
     node->reached = trie->turn;
+    sp_invariant(walk->next_count < trie->node_capacity);
     walk->next[walk->next_count++] = number;
     /* A `#` node is reached once a match: it then stays, so its mark is the match's own number. */
     if (node->hash != 0 && trie->nodes[node->hash].reached != trie->match) {

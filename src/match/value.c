@@ -115,6 +115,7 @@ struct sp_operand sp_operand_of_text(sp_str text) {
 }
 
 struct sp_operand sp_operand_of_number(sp_str text) {
+    sp_require(text.len > 0);
     struct sp_operand operand = {.type = SP_TYPE_NUMBER, .text = text};
     operand.is_integer = read_integer(text, &operand.integer);
     return operand;
@@ -142,6 +143,7 @@ uint32_t sp_operand_synonyms(const struct sp_operand *operand,
 }
 
 static int compare_numbers(sp_str raw, const struct sp_operand *operand) {
+    sp_require(raw.len > 0 && operand->type == SP_TYPE_NUMBER);
     int64_t integer = 0;
     if (operand->is_integer && read_integer(raw, &integer)) {
         return (integer > operand->integer) - (integer < operand->integer);
@@ -171,6 +173,7 @@ bool sp_value_compare(struct sp_value value, const struct sp_operand *operand, i
     if (value.type != SP_TYPE_TEXT) {
         return false;
     }
+    sp_invariant((operand->scale == 0) == (operand->rank == 0));
     const struct scale_word *word = operand->scale != 0 ? find_word(value) : NULL;
     if (word != NULL && word->scale == operand->scale) {
         *ret_order = word->rank - operand->rank;
@@ -183,6 +186,7 @@ bool sp_value_compare(struct sp_value value, const struct sp_operand *operand, i
 bool sp_value_has_element(struct sp_value array, const struct sp_operand *operands,
                           uint32_t count) {
     sp_require(array.type == SP_TYPE_ARRAY);
+    sp_require(operands != NULL && count > 0);
     struct sp_json json;
     sp_json_init(&json, array.raw);
     struct sp_json_token token = sp_json_next(&json);

@@ -198,7 +198,8 @@ static const struct pattern_case CASES[] = {
     {"{'f':[{'wildcard':'hot\\\\\\\\*dog'}]}", "{'f':'hot\\\\xxdog'}", true},
     {"{'f':[{'wildcard':'hot\\\\*\\\\\\\\*dog'}]}", "{'f':'hot*\\\\dog'}", true},
     /* $or */
-    {"{'detail':{'$or':[{'c-count':[{'numeric':['>',0,'<=',5]}]},{'d-count':[{'numeric':['<',10]}]},"
+    {"{'detail':{'$or':[{'c-count':[{'numeric':['>',0,'<=',5]}]},"
+     "{'d-count':[{'numeric':['<',10]}]},"
      "{'x-limit':[{'numeric':['=',3.018e2]}]}]}}",
      EC2, true},
     {"{'detail':{'$or':[{'c-count':[0]},{'d-count':[0]},{'x-limit':[0]}]}}", EC2, false},
@@ -220,13 +221,16 @@ static const struct pattern_case CASES[] = {
     {"{'detail.state':['terminated']}", EC2, true},
     /* Array consistency: fields of one rule come from the same element. */
     {"{'detail':{'e':{'firstName':['Anna']}}}",
-     "{'data':{'e':[{'firstName':'John','lastName':'Doe'},{'firstName':'Anna','lastName':'Smith'}]}}",
+     "{'data':{'e':[{'firstName':'John','lastName':'Doe'},{'firstName':'Anna',"
+     "'lastName':'Smith'}]}}",
      true},
     {"{'detail':{'e':{'firstName':['Anna'],'lastName':['Smith']}}}",
-     "{'data':{'e':[{'firstName':'John','lastName':'Doe'},{'firstName':'Anna','lastName':'Smith'}]}}",
+     "{'data':{'e':[{'firstName':'John','lastName':'Doe'},{'firstName':'Anna',"
+     "'lastName':'Smith'}]}}",
      true},
     {"{'detail':{'e':{'firstName':['Anna'],'lastName':['Doe']}}}",
-     "{'data':{'e':[{'firstName':'John','lastName':'Doe'},{'firstName':'Anna','lastName':'Smith'}]}}",
+     "{'data':{'e':[{'firstName':'John','lastName':'Doe'},{'firstName':'Anna',"
+     "'lastName':'Smith'}]}}",
      false},
     {"{'detail':{'e':{'firstName':['Anna'],'lastName':['Smith']}}}",
      "{'data':{'e':[[{'firstName':'John','lastName':'Doe'}],[{'firstName':'Anna','lastName':'Smith'"
@@ -269,8 +273,10 @@ static const struct pattern_case CASES[] = {
     {"{'metadata':{'tenant':['t1']}}", "{'metadata':{'tenant':'t1'}}", true},
     {"{'agent_id':['planner']}", "{'source':'planner'}", true},
     /* The complex example of the guide. */
-    {"{'time':[{'prefix':'2017-12-22'}],'detail':{'state':[{'anything-but':'initializing'}],'c-count'"
-     ":[{'numeric':['>',0,'<=',5]}],'d-count':[{'numeric':['<',10]}],'x-limit':[{'anything-but':[100"
+    {"{'time':[{'prefix':'2017-12-22'}],"
+     "'detail':{'state':[{'anything-but':'initializing'}],'c-count'"
+     ":[{'numeric':['>',0,'<=',5]}],'d-count':[{'numeric':['<',10]}],"
+     "'x-limit':[{'anything-but':[100"
      ",200,300]}],'source-ip':[{'cidr':'10.0.0.0/8'}]}}",
      EC2, true},
 };
