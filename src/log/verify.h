@@ -25,8 +25,8 @@
 #include "record/tree.h"
 
 enum sp_verify_level {
-    SP_VERIFY_NOTICE,     /* worth telling, and no fault: a torn write that was never acknowledged */
-    SP_VERIFY_DAMAGE,     /* a checksum does not fit, or something is not there */
+    SP_VERIFY_NOTICE, /* worth telling, and no fault: a torn write that was never acknowledged */
+    SP_VERIFY_DAMAGE, /* a checksum does not fit, or something is not there */
     SP_VERIFY_ALTERATION, /* the checksums fit, and yet it is not what was recorded */
 };
 
@@ -81,7 +81,7 @@ struct sp_verify_result {
     uint64_t last_position;
     uint64_t event_count; /* read and hashed */
     uint64_t record_count;
-    uint64_t bytes; /* of the files read */
+    uint64_t bytes;         /* of the files read */
     uint64_t finding_count; /* notices left out */
     uint64_t notice_count;
     uint32_t segments_sealed;
@@ -96,7 +96,6 @@ struct sp_verify_result {
  * every byte of the folder once, those of the newest raw segment twice beside a live writer.
  */
 SP_WARN_UNUSED sp_status sp_verify_log(const struct sp_verify_options *options,
-                                       struct sp_verify_result *ret_result,
-                                       struct sp_error *error);
+                                       struct sp_verify_result *ret_result, struct sp_error *error);
 
 #endif

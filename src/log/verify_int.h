@@ -42,12 +42,12 @@ struct verify_state {
     struct sp_verify_result result;
 
     struct sp_tree tree;
-    bool tree_known;       /* `tree` is that of all events so far */
-    bool tile_known;       /* each leaf of the tile that is under way was added */
-    bool tile_explained;   /* a finding already says what is wrong in it */
-    uint64_t proven;       /* the last size at which a root was confirmed */
+    bool tree_known;     /* `tree` is that of all events so far */
+    bool tile_known;     /* each leaf of the tile that is under way was added */
+    bool tile_explained; /* a finding already says what is wrong in it */
+    uint64_t proven;     /* the last size at which a root was confirmed */
     size_t next_claim;
-    bool mismatch;         /* at claims[mismatch_claim] the root was another */
+    bool mismatch; /* at claims[mismatch_claim] the root was another */
     size_t mismatch_claim;
     uint64_t mismatch_proven; /* `proven` then */
 };
@@ -140,7 +140,8 @@ void verify_drop(struct verifier *v);
 SP_WARN_UNUSED sp_status verify_hash_init(struct verifier *v, struct sp_error *error);
 void verify_hash_fini(struct verifier *v);
 /* Hands a record over; `leaf`: hash it. Its bytes are copied. */
-void verify_hash_add(struct verifier *v, const struct sp_record *record, uint64_t offset, bool leaf);
+void verify_hash_add(struct verifier *v, const struct sp_record *record, uint64_t offset,
+                     bool leaf);
 /* So many events are not there, or not readable. */
 void verify_hash_gap(struct verifier *v, uint64_t count);
 /* Waits until everything handed over has come out at the other end. */

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "base/wire.h"
 #include "log/verify_int.h"
 
 struct walk {
@@ -216,24 +217,48 @@ static void take_record(struct walk *walk, const struct sp_record *record, bool 
     }
 }
 
+/*
+ * In a damaged body, a record that makes no sense but for its size is passed over as one event, so that the
+ * ones behind it are not lost with it.
+ */
+static bool pass_over(struct walk *walk, struct sp_block_walk *records) {
+    if (records->rest.len < SP_RECORD_FIXED_BYTES) {
+        return false;
+    }
+    uint32_t size = sp_get_u32(records->rest.ptr);
+    if (size < SP_RECORD_FIXED_BYTES || size % SP_RECORD_ALIGN != 0 || size > records->rest.len) {
+        return false;
+    }
+    verify_say(walk->v, SP_VERIFY_DAMAGE, records->next_position, records->next_position,
+               walk->offset, "event %llu is damaged", (unsigned long long)records->next_position);
+    verify_hash_gap(walk->v, 1);
+    records->next_position++;
+    records->rest = sp_str_from_byte(records->rest, size);
+    return true;
+}
+
 /* All records of a block; what cannot be read of them is lost. */
 static void take_records(struct walk *walk, const struct sp_scan_probe *probe, bool body_whole) {
     struct verifier *v = walk->v;
     const struct sp_block_header *header = &probe->header;
     uint64_t next = header->first_position + header->event_count;
-    struct sp_block_walk records = sp_block_walk_of(
-        sp_str_of(probe->stored.ptr + SP_BLOCK_HEADER_BYTES, header->body_bytes),
-        header->first_position);
+    struct sp_block_walk records =
+        sp_block_walk_of(sp_str_of(probe->stored.ptr + SP_BLOCK_HEADER_BYTES, header->body_bytes),
+                         header->first_position);
     struct sp_record record;
     sp_status status = SP_OK;
     uint64_t before = v->state.result.finding_count + v->held_count;
     uint32_t count = 0;
-    while (v->stop == SP_OK && records.next_position <= next &&
-           (status = sp_block_walk_next(&records, &record)) == SP_OK) {
-        if (record.kind == SP_RECORD_EVENT && record.position >= next) {
+    while (v->stop == SP_OK) {
+        status = sp_block_walk_next(&records, &record);
+        bool passed = status == SP_CORRUPT && !body_whole && records.next_position < next &&
+                      pass_over(walk, &records);
+        if ((status != SP_OK && !passed) || records.next_position > next) {
             break;
         }
-        take_record(walk, &record, body_whole);
+        if (!passed) {
+            take_record(walk, &record, body_whole);
+        }
         count++;
     }
     uint64_t reached = records.next_position < next ? records.next_position : next;
@@ -302,8 +327,7 @@ static void jump(struct walk *walk, uint64_t offset, const struct sp_block_heade
 
 /* Whether block `number`, with events from `position` on, was durable: something later says so. */
 static bool vouched(const struct verifier *v, uint64_t number, uint64_t position) {
-    return number <= v->durable_upto ||
-           (v->checkpoint.present && position <= v->checkpoint.size);
+    return number <= v->durable_upto || (v->checkpoint.present && position <= v->checkpoint.size);
 }
 
 /* The last byte of the segment that is not zero, from the walk's offset on; 0 where there is none. */
@@ -315,7 +339,8 @@ static uint64_t find_junk(struct walk *walk) {
         if (sp_scan_bytes(&walk->window, at, SP_BLOCK_ALIGN, &bytes, NULL) != SP_OK) {
             break;
         }
-        for (size_t i = SP_BLOCK_ALIGN; i > 0; i--) {
+        bool zero = bytes.ptr[0] == 0 && memcmp(bytes.ptr, bytes.ptr + 1, SP_BLOCK_ALIGN - 1) == 0;
+        for (size_t i = zero ? 0 : SP_BLOCK_ALIGN; i > 0; i--) {
             if (bytes.ptr[i - 1] != 0) {
                 end = at + i;
                 break;
@@ -374,10 +399,10 @@ static void lose_block(struct walk *walk, const struct sp_scan_probe *probe) {
     uint64_t behind = found != 0 ? header.first_position : next != NULL ? next->first_position : 0;
     bool none = behind == chain.next_position;
     bool altered = probe->problem == SP_SCAN_FOREIGN || probe->problem == SP_SCAN_MISPLACED;
-    verify_say(v, altered ? SP_VERIFY_ALTERATION : SP_VERIFY_DAMAGE,
-               none ? 0 : chain.next_position, behind != 0 && !none ? behind - 1 : 0, walk->offset,
-               "block %llu at offset %llu: %s", (unsigned long long)chain.next_block,
-               (unsigned long long)walk->offset, sp_scan_problem_text(probe->problem));
+    verify_say(v, altered ? SP_VERIFY_ALTERATION : SP_VERIFY_DAMAGE, none ? 0 : chain.next_position,
+               behind != 0 && !none ? behind - 1 : 0, walk->offset, "block %llu at offset %llu: %s",
+               (unsigned long long)chain.next_block, (unsigned long long)walk->offset,
+               sp_scan_problem_text(probe->problem));
     if (found != 0) {
         jump(walk, found, &header);
     } else {
@@ -408,8 +433,7 @@ static void say_out_of_order(struct walk *walk, const struct sp_block_header *he
                    "block %llu with events from %llu on stands where block %llu with events from "
                    "%llu on should: reordered, or there twice",
                    (unsigned long long)header->number, (unsigned long long)header->first_position,
-                   (unsigned long long)chain->next_block,
-                   (unsigned long long)chain->next_position);
+                   (unsigned long long)chain->next_block, (unsigned long long)chain->next_position);
         walk->offset += sp_block_stored_bytes(header->body_bytes);
     }
 }
@@ -431,8 +455,7 @@ static void step(struct walk *walk) {
     struct verifier *v = walk->v;
     struct sp_scan_probe probe;
     struct sp_error error;
-    sp_status status =
-        sp_scan_probe(&walk->window, &v->state.chain, walk->offset, &probe, &error);
+    sp_status status = sp_scan_probe(&walk->window, &v->state.chain, walk->offset, &probe, &error);
     if (status != SP_OK) {
         verify_failed(v, status, v->state.chain.next_position, 0, &error);
         walk->ended = true;
@@ -516,9 +539,10 @@ static bool begin(struct walk *walk, uint64_t end_before) {
         verify_say(v, SP_VERIFY_ALTERATION, 0, 0, 0,
                    "the segment does not continue the last block of the part before it");
     } else if (end_before != 0 && header->prev_end != 0 && header->prev_end != end_before) {
-        verify_say(v, SP_VERIFY_ALTERATION, 0, 0, 0,
-                   "the segment says that the one before it ends at offset %llu, and it ends at %llu",
-                   (unsigned long long)header->prev_end, (unsigned long long)end_before);
+        verify_say(
+            v, SP_VERIFY_ALTERATION, 0, 0, 0,
+            "the segment says that the one before it ends at offset %llu, and it ends at %llu",
+            (unsigned long long)header->prev_end, (unsigned long long)end_before);
     }
     chain->next_block = header->first_block;
     chain->next_position = header->first_position;
@@ -578,9 +602,10 @@ void verify_spare(struct verifier *v, uint32_t file_number) {
     if (status == SP_OK) {
         uint64_t junk = find_junk(&walk);
         if (junk > 0) {
-            verify_say(v, SP_VERIFY_DAMAGE, 0, 0, junk - 1,
-                       "a spare file is not all zeros, up to offset %llu: it holds no event, remove it",
-                       (unsigned long long)junk);
+            verify_say(
+                v, SP_VERIFY_DAMAGE, 0, 0, junk - 1,
+                "a spare file is not all zeros, up to offset %llu: it holds no event, remove it",
+                (unsigned long long)junk);
         }
         v->state.result.bytes += raw.file.bytes;
         sp_scan_window_fini(&walk.window);

@@ -3,7 +3,7 @@
  * have their checksums, does every frame hold the records that the directory says, and do the events have
  * the hashes that tags, tiles and tree recorded.
  */
-#include "base/hash.h"
+#include "base/wire.h"
 #include "log/verify_int.h"
 
 /* What is known of the file under way. */
@@ -160,8 +160,7 @@ static void take_record(struct walk *walk, const struct sp_record *record, uint6
                    "the recorded time falls at event %llu", (unsigned long long)record->position);
     }
     v->state.last_recorded_us = record->recorded_us;
-    walk->first_recorded_us =
-        walk->records == 0 ? record->recorded_us : walk->first_recorded_us;
+    walk->first_recorded_us = walk->records == 0 ? record->recorded_us : walk->first_recorded_us;
     walk->records++;
     verify_hash_add(v, record, offset, true);
 }
@@ -240,8 +239,7 @@ static void walk_frames(struct walk *walk) {
     }
     uint64_t missing = footer->last_position + 1 - walk->next_position;
     if (whole && v->stop == SP_OK &&
-        (missing > 0 ||
-         walk->next_offset != footer->sections[SP_SECTION_DIRECTORY].offset)) {
+        (missing > 0 || walk->next_offset != footer->sections[SP_SECTION_DIRECTORY].offset)) {
         verify_say(v, SP_VERIFY_ALTERATION, walk->next_position, footer->last_position,
                    walk->next_offset, "the frames end before event %llu, the last of the file",
                    (unsigned long long)footer->last_position);
@@ -265,7 +263,8 @@ static void hand_over_segment(struct walk *walk) {
     struct verifier *v = walk->v;
     struct sp_buf index;
     sp_buf_init(&index, SP_SEALED_BYTES_MAX);
-    (void)load(walk, SP_SECTION_INDEX, &index, "no event is lost; it is built anew when it is needed");
+    (void)load(walk, SP_SECTION_INDEX, &index,
+               "no event is lost; it is built anew when it is needed");
     if (v->stop == SP_OK && v->options->segment != NULL) {
         struct sp_verify_segment segment = {
             .id = walk->footer->id,

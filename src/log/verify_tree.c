@@ -29,10 +29,11 @@ static void compare_tile(struct verifier *v, uint64_t last, const uint8_t root[S
     if (known && memcmp(v->recorded.tiles.data + at, root, SP_HASH_BYTES) != 0) {
         if (!v->state.tile_explained) {
             uint64_t first = last + 1 - SP_TILE_LEAVES;
-            verify_say(v, SP_VERIFY_ALTERATION, first, last, 0,
-                       "an event among %llu to %llu is not the one that was recorded: their tile of "
-                       "the Merkle tree has another root",
-                       (unsigned long long)first, (unsigned long long)last);
+            verify_say(
+                v, SP_VERIFY_ALTERATION, first, last, 0,
+                "an event among %llu to %llu is not the one that was recorded: their tile of "
+                "the Merkle tree has another root",
+                (unsigned long long)first, (unsigned long long)last);
         }
         v->state.tree_known = false;
         v->state.mismatch = false; /* it is explained */
@@ -91,12 +92,12 @@ void verify_tree_begin(struct verifier *v, const struct sp_tree *edge, uint64_t 
     if (edge == NULL) {
         return;
     }
-    if (edge->size != first - 1 ||
-        (v->state.tree_known && !same_tree(&v->state.tree, edge))) {
-        verify_say(v, SP_VERIFY_ALTERATION, first, last_position, 0,
-                   "the Merkle tree before event %llu that the file begins with is not the one that "
-                   "the events before it have",
-                   (unsigned long long)first);
+    if (edge->size != first - 1 || (v->state.tree_known && !same_tree(&v->state.tree, edge))) {
+        verify_say(
+            v, SP_VERIFY_ALTERATION, first, last_position, 0,
+            "the Merkle tree before event %llu that the file begins with is not the one that "
+            "the events before it have",
+            (unsigned long long)first);
     } else if (!v->state.tree_known) {
         take_up(v, edge);
         verify_claims_pass(v);
@@ -117,10 +118,11 @@ void verify_tree_end(struct verifier *v, const struct sp_tree *edge) {
     if (state->tree_known && !same_tree(&state->tree, edge) && !state->tile_explained) {
         uint64_t first = state->tree.size / SP_TILE_LEAVES * SP_TILE_LEAVES + 1;
         first = first < v->recorded.first_position ? first : v->recorded.first_position;
-        verify_say(v, SP_VERIFY_ALTERATION, first, state->tree.size, 0,
-                   "the Merkle tree that the file ends with is not the one of its events: one among "
-                   "%llu to %llu was altered, or the record of the tree",
-                   (unsigned long long)first, (unsigned long long)state->tree.size);
+        verify_say(
+            v, SP_VERIFY_ALTERATION, first, state->tree.size, 0,
+            "the Merkle tree that the file ends with is not the one of its events: one among "
+            "%llu to %llu was altered, or the record of the tree",
+            (unsigned long long)first, (unsigned long long)state->tree.size);
         state->mismatch = false;
     }
     take_up(v, edge);
@@ -167,18 +169,20 @@ void verify_claims_sort(struct verifier *v) {
 
 static void say_claim_altered(struct verifier *v, const struct verify_claim *claim) {
     if (claim->block == 0) {
-        verify_say_file(v, SP_VERIFY_ALTERATION, 0, 0, SP_CHECKPOINT_PATH, 0,
-                        "it names a root that the first %llu events never had, and the roots recorded "
-                        "later fit: the checkpoint was altered, not the events",
-                        (unsigned long long)claim->size);
+        verify_say_file(
+            v, SP_VERIFY_ALTERATION, 0, 0, SP_CHECKPOINT_PATH, 0,
+            "it names a root that the first %llu events never had, and the roots recorded "
+            "later fit: the checkpoint was altered, not the events",
+            (unsigned long long)claim->size);
         return;
     }
     char path[RAW_PATH_BYTES];
     local_raw_path(claim->file_number, path);
-    verify_say_file(v, SP_VERIFY_ALTERATION, 0, 0, path, claim->offset,
-                    "the header of block %llu names a root that the first %llu events never had, and "
-                    "the roots recorded later fit: the header was altered, not the events",
-                    (unsigned long long)claim->block, (unsigned long long)claim->size);
+    verify_say_file(
+        v, SP_VERIFY_ALTERATION, 0, 0, path, claim->offset,
+        "the header of block %llu names a root that the first %llu events never had, and "
+        "the roots recorded later fit: the header was altered, not the events",
+        (unsigned long long)claim->block, (unsigned long long)claim->size);
 }
 
 static void compare_claim(struct verifier *v, size_t index) {
@@ -227,10 +231,11 @@ void verify_claims_finish(struct verifier *v) {
                         "checkpoint was altered: it names another root of the Merkle tree",
                         (unsigned long long)first, (unsigned long long)claim->size);
     } else {
-        verify_say_file(v, SP_VERIFY_ALTERATION, first, claim->size, path, claim->offset,
-                        "an event among %llu to %llu is not the one that was recorded: the header of "
-                        "block %llu names another root of the Merkle tree",
-                        (unsigned long long)first, (unsigned long long)claim->size,
-                        (unsigned long long)claim->block);
+        verify_say_file(
+            v, SP_VERIFY_ALTERATION, first, claim->size, path, claim->offset,
+            "an event among %llu to %llu is not the one that was recorded: the header of "
+            "block %llu names another root of the Merkle tree",
+            (unsigned long long)first, (unsigned long long)claim->size,
+            (unsigned long long)claim->block);
     }
 }
