@@ -136,8 +136,17 @@ typedef struct spoor_event {
     size_t extension_count; /* 64 attributes in all */
 } spoor_event;
 
+#ifdef __cplusplus
+static inline spoor_event spoor_event_none(void) {
+    spoor_event none = {};
+    none.size = sizeof(none);
+    return none;
+}
+#define SPOOR_EVENT_INIT spoor_event_none()
+#else
 #define SPOOR_EVENT_INIT                                                                           \
-    { sizeof(spoor_event) }
+    { .size = sizeof(spoor_event) }
+#endif
 
 /* ---- opening ------------------------------------------------------------------------------------- */
 
@@ -281,8 +290,17 @@ typedef struct spoor_query {
     uint64_t from_version;  /* with `stream`: first version; 0: from the start */
 } spoor_query;
 
+#ifdef __cplusplus
+static inline spoor_query spoor_query_none(void) {
+    spoor_query none = {};
+    none.size = sizeof(none);
+    return none;
+}
+#define SPOOR_QUERY_INIT spoor_query_none()
+#else
 #define SPOOR_QUERY_INIT                                                                           \
-    { sizeof(spoor_query) }
+    { .size = sizeof(spoor_query) }
+#endif
 
 typedef struct spoor_cursor spoor_cursor;
 
