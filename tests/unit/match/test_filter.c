@@ -356,7 +356,7 @@ static void test_limits(void **state) {
     assert_int_equal(
         compile_around("{\"a\":{\"$in\":[",
                        "\"a long text that is there to fill the space of a filter quickly #\"",
-                       2000, "]}}"),
+                       1200, "]}}"),
         SP_LIMIT);
     char deep[4096] = "";
     for (int i = 0; i < SP_FILTER_DEPTH_MAX; i++) {
