@@ -21,7 +21,7 @@ struct local_reader {
     /* A window of a raw segment's file. */
     struct sp_buf window;
     uint64_t window_offset;
-    const struct segment *window_segment;
+    uint64_t window_segment; /* its id: a segment's memory may be another's by now; 0: none */
 };
 
 static struct local_reader *reader_of(struct sp_log_reader *base) {
@@ -63,7 +63,7 @@ static struct sp_blob *find_in_tail_locked(struct local_log *log, uint64_t block
 static sp_status load_window(struct local_reader *reader, uint64_t offset, size_t stored,
                              uint64_t end, struct sp_error *error) {
     struct segment *segment = reader->segment;
-    bool inside = reader->window_segment == segment && offset >= reader->window_offset &&
+    bool inside = reader->window_segment == segment->id && offset >= reader->window_offset &&
                   offset + stored <= reader->window_offset + reader->window.len;
     if (inside) {
         return SP_OK;
@@ -71,7 +71,7 @@ static sp_status load_window(struct local_reader *reader, uint64_t offset, size_
     size_t want = stored > READ_AHEAD_BYTES ? stored : READ_AHEAD_BYTES;
     want = want > end - offset ? (size_t)(end - offset) : want;
     sp_buf_reset(&reader->window);
-    reader->window_segment = NULL;
+    reader->window_segment = 0;
     uint8_t *to = sp_buf_reserve(&reader->window, want);
     if (to == NULL) {
         return sp_error_set(error, reader->window.status, "read of %zu bytes", want);
@@ -85,7 +85,7 @@ static sp_status load_window(struct local_reader *reader, uint64_t offset, size_
     if (status == SP_OK) {
         sp_buf_advance(&reader->window, got);
         reader->window_offset = offset;
-        reader->window_segment = segment;
+        reader->window_segment = segment->id;
     }
     return status;
 }
