@@ -5,13 +5,6 @@
 #include "base/time.h"
 #include "engine/api_int.h"
 
-/* An append on its way; freed when it was answered. */
-struct ticket {
-    spoor *store;
-    spoor_append_fn *done;
-    void *context;
-};
-
 static void result_out(const struct sp_engine_result *from, spoor_appended *to) {
     to->position = from->position;
     to->version = from->version;
@@ -29,7 +22,8 @@ static void result_out(const struct sp_engine_result *from, spoor_appended *to) 
 /* Hands events in the public form to the engine. The lock is held. */
 static sp_status submit_locked(spoor *store, const spoor_event *events, size_t count,
                                const spoor_expect *expects, size_t expect_count,
-                               sp_engine_done_fn *done, void *context, struct sp_error *error) {
+                               sp_engine_done_fn *done, sp_engine_extra_fn *extra, void *context,
+                               struct sp_error *error) {
     struct sp_event one;
     struct sp_engine_expect one_expect;
     struct sp_event *inside = count == 1 ? &one : malloc(count * sizeof(*inside));
@@ -52,6 +46,7 @@ static sp_status submit_locked(spoor *store, const spoor_event *events, size_t c
                                           .expects = inside_expects,
                                           .expect_count = (uint32_t)expect_count,
                                           .done = done,
+                                          .extra = extra,
                                           .context = context};
         status = sp_engine_submit(store->engine, &append, error);
     }
@@ -81,14 +76,17 @@ static sp_status check_counts(const spoor_event *events, size_t count, const spo
 
 enum { RESULTS_ON_STACK = 64 };
 
-static void answer_ticket(void *context, sp_status status, const struct sp_engine_result *results,
-                          uint32_t count, const struct sp_error *failure) {
-    struct ticket *ticket = context;
+/* Tells the outcome to the caller's own function, which is `extra`. */
+static void answer_caller(void *context, sp_engine_extra_fn *extra, sp_status status,
+                          const struct sp_engine_result *results, uint32_t count,
+                          const struct sp_error *failure) {
+    spoor_append_fn *done = (spoor_append_fn *)extra;
     spoor_appended few[RESULTS_ON_STACK];
     spoor_appended *appended =
         count <= RESULTS_ON_STACK ? few : malloc(count * sizeof(*appended));
     spoor_error error;
-    memset(&error, 0, sizeof(error));
+    error.status = SPOOR_OK;
+    error.text[0] = '\0';
     if (failure != NULL) {
         (void)api_error(status, failure, &error);
     }
@@ -96,12 +94,10 @@ static void answer_ticket(void *context, sp_status status, const struct sp_engin
         result_out(&results[i], &appended[i]);
     }
     /* Without memory for the places the outcome is told all the same. */
-    ticket->done(ticket->context, (spoor_status)status, appended, appended != NULL ? count : 0,
-                 &error);
+    done(context, (spoor_status)status, appended, appended != NULL ? count : 0, &error);
     if (appended != few) {
         free(appended);
     }
-    free(ticket);
 }
 
 spoor_status spoor_submit(spoor *store, const spoor_event *events, size_t count,
@@ -110,26 +106,15 @@ spoor_status spoor_submit(spoor *store, const spoor_event *events, size_t count,
     struct sp_error error;
     sp_error_clear(&error);
     sp_status status = check_counts(events, count, expects, expect_count, &error);
-    struct ticket *ticket = NULL;
-    if (status == SP_OK && done != NULL) {
-        ticket = malloc(sizeof(*ticket));
-        if (ticket == NULL) {
-            status = sp_error_set(&error, SP_NO_MEMORY, "append");
-        } else {
-            *ticket = (struct ticket){.store = store, .done = done, .context = context};
-        }
-    }
     if (status == SP_OK) {
         api_lock(store);
         status = submit_locked(store, events, count, expects, expect_count,
-                               ticket != NULL ? answer_ticket : NULL, ticket, &error);
+                               done != NULL ? answer_caller : NULL, (sp_engine_extra_fn *)done,
+                               context, &error);
         if (store->own_thread && status == SP_OK) {
             api_ring(store);
         }
         api_unlock(store);
-    }
-    if (status != SP_OK) {
-        free(ticket);
     }
     return api_error(status, &error, ret_error);
 }
@@ -146,9 +131,11 @@ struct waiter {
     pthread_cond_t cond;
 };
 
-static void answer_waiter(void *context, sp_status status, const struct sp_engine_result *results,
-                          uint32_t count, const struct sp_error *failure) {
+static void answer_waiter(void *context, sp_engine_extra_fn *extra, sp_status status,
+                          const struct sp_engine_result *results, uint32_t count,
+                          const struct sp_error *failure) {
     struct waiter *waiter = context;
+    (void)extra;
     waiter->status = status;
     if (failure != NULL) {
         waiter->error = *failure;
@@ -204,7 +191,7 @@ spoor_status spoor_append_batch(spoor *store, const spoor_event *events, size_t 
         pthread_cond_init(&waiter.cond, NULL);
     }
     api_lock(store);
-    while ((status = submit_locked(store, events, count, expects, expect_count, answer_waiter,
+    while ((status = submit_locked(store, events, count, expects, expect_count, answer_waiter, NULL,
                                    &waiter, &error)) == SP_BUSY) {
         make_room(store);
     }

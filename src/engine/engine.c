@@ -46,7 +46,7 @@ static void answer(struct sp_engine *engine, sp_status status) {
     const struct sp_engine_result *results =
         pending.count == SINGLE_RESULTS ? &pending.results.one : pending.results.many;
     if (pending.done != NULL) {
-        pending.done(pending.context, status, results, pending.count,
+        pending.done(pending.context, pending.extra, status, results, pending.count,
                      status == SP_OK ? NULL : &engine->failure);
     }
     if (pending.count != SINGLE_RESULTS) {

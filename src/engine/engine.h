@@ -82,8 +82,11 @@ struct sp_engine_result {
     uint8_t id[16];     /* as a packed UUID */
 };
 
+/* Any function, which `done` knows the real type of: spares a layer above an allocation per append. */
+typedef void sp_engine_extra_fn(void);
+
 /* Called once per accepted append: durable, or failed. `results` lasts for the call. */
-typedef void sp_engine_done_fn(void *context, sp_status status,
+typedef void sp_engine_done_fn(void *context, sp_engine_extra_fn *extra, sp_status status,
                                const struct sp_engine_result *results, uint32_t count,
                                const struct sp_error *error);
 
@@ -99,6 +102,7 @@ struct sp_engine_append {
     const struct sp_engine_expect *expects;
     uint32_t expect_count;
     sp_engine_done_fn *done; /* may be NULL */
+    sp_engine_extra_fn *extra; /* handed to done */
     void *context;
 };
 

@@ -304,6 +304,7 @@ static void enqueue(struct submit *submit) {
     *pending = (struct pending){.position = last,
                                 .count = submit->append->count,
                                 .done = submit->append->done,
+                                .extra = submit->append->extra,
                                 .context = submit->append->context};
     if (submit->append->count == SINGLE_RESULTS) {
         pending->results.one = submit->results[0];

@@ -120,6 +120,9 @@ static sp_status index_block(struct sp_engine *engine) {
     const char *body = (const char *)sp_log_block_body(open->blob);
     for (uint32_t i = 0; i < open->event_count; i++) {
         const struct open_event *entry = &open->events[i];
+        if (i + PREFETCH_EVENTS < open->event_count) {
+            sp_index_prefetch_add(engine->index, &open->events[i + PREFETCH_EVENTS].keys);
+        }
         sp_status status =
             engine_index_add(engine, engine->progress.head_segment, open->first_position + i,
                              &entry->keys, sp_str_of(body + entry->type_offset, entry->type_bytes),

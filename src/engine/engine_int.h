@@ -12,8 +12,9 @@
 
 enum {
     IN_FLIGHT_MAX = 4,         /* blocks handed to the log and not durable yet; it takes fewer */
-    CUT_BYTES = 64 << 10,      /* an open block this large is cut while another is being written */
+    CUT_BYTES = 160 << 10,     /* an open block this large is cut while another is being written */
     FIRST_BLOCK_BYTES = 8 << 10,
+    PREFETCH_EVENTS = 8,       /* the index is told of keys so long before they are added */
     SINGLE_RESULTS = 1,
     PINS_MAX = 1024,
 };
@@ -54,6 +55,7 @@ struct pending {
     uint64_t position; /* durable when this position is */
     uint32_t count;
     sp_engine_done_fn *done;
+    sp_engine_extra_fn *extra;
     void *context;
     union {
         struct sp_engine_result one;

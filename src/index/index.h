@@ -156,6 +156,9 @@ SP_WARN_UNUSED sp_status sp_index_find_id(struct sp_index *index, uint64_t hash,
  */
 void sp_index_prefetch_id(const struct sp_index *index, uint64_t hash);
 
+/* Brings towards the cache what sp_index_add of these keys will touch first. */
+void sp_index_prefetch_add(const struct sp_index *index, const struct sp_index_keys *keys);
+
 /* -- Scans ------------------------------------------------------------------------------------- */
 
 /*

@@ -150,6 +150,13 @@ void sp_index_prefetch_id(const struct sp_index *index, uint64_t hash) {
     }
 }
 
+void sp_index_prefetch_add(const struct sp_index *index, const struct sp_index_keys *keys) {
+    size_t tails = first_tail(index);
+    if (tails < index->segment_count) {
+        sp_tail_prefetch_add(index->segments[index->segment_count - 1]->tail, keys);
+    }
+}
+
 /* -- Counts ------------------------------------------------------------------------------------ */
 
 struct estimate {

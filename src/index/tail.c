@@ -247,6 +247,15 @@ void sp_tail_prefetch_id(const struct sp_tail *tail, uint64_t hash) {
     sp_idtab_prefetch(&tail->ids, sp_idtab_hash48(hash));
 }
 
+void sp_tail_prefetch_add(const struct sp_tail *tail, const struct sp_index_keys *keys) {
+    sp_idtab_prefetch(&tail->ids, sp_idtab_hash48(keys->id));
+    if (keys->has_cause) {
+        sp_idtab_prefetch(&tail->ids, sp_idtab_hash48(keys->cause));
+    }
+    sp_terms_prefetch(&tail->kinds[SP_INDEX_STREAM], keys->stream);
+    sp_terms_prefetch(&tail->kinds[SP_INDEX_CORRELATION], keys->correlation);
+}
+
 uint32_t sp_tail_type_count(const struct sp_tail *tail) {
     return tail->type_count;
 }

@@ -98,6 +98,11 @@ uint32_t sp_terms_find(const struct sp_terms *terms, uint64_t hash) {
     return SP_TERMS_NONE;
 }
 
+void sp_terms_prefetch(const struct sp_terms *terms, uint64_t hash) {
+    uint64_t mixed = sp_mix(hash, terms->factor);
+    sp_htab_prefetch(&terms->tables[mixed % SP_TERMS_TABLES], mixed);
+}
+
 sp_status sp_terms_reserve(struct sp_terms *terms, uint64_t hash) {
     if (terms->count == terms->chunks.count * SP_TERMS_CHUNK) {
         sp_status status = sp_chunks_grow(&terms->chunks, SP_TERMS_CHUNK * sizeof(struct sp_term));

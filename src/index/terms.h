@@ -72,6 +72,9 @@ size_t sp_terms_bytes(const struct sp_terms *terms);
 /* The number of the term of this hash, or SP_TERMS_NONE. O(1). */
 uint32_t sp_terms_find(const struct sp_terms *terms, uint64_t hash);
 
+/* Brings towards the cache what sp_terms_find of this hash touches first. */
+void sp_terms_prefetch(const struct sp_terms *terms, uint64_t hash);
+
 /* Makes sure that sp_terms_new of this hash finds room. SP_OK or SP_NO_MEMORY. */
 SP_WARN_UNUSED sp_status sp_terms_reserve(struct sp_terms *terms, uint64_t hash);
 

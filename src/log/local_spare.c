@@ -22,23 +22,18 @@ static uint64_t take_spare_size(struct local_log *log) {
 
 static sp_status write_zeros(struct sp_fs *fs, struct sp_file *file, uint64_t bytes,
                              struct sp_error *error) {
-    uint8_t *zeros = calloc(1, ZERO_CHUNK_BYTES);
+    struct sp_blob *zeros = sp_blob_new(ZERO_CHUNK_BYTES, SP_FS_BLOCK_BYTES);
     if (zeros == NULL) {
         return sp_error_set(error, SP_NO_MEMORY, "spare segment");
     }
+    memset(zeros->data, 0, ZERO_CHUNK_BYTES);
     sp_status status = SP_OK;
     for (uint64_t at = 0; at < bytes && status == SP_OK; at += ZERO_CHUNK_BYTES) {
         size_t len = bytes - at < ZERO_CHUNK_BYTES ? (size_t)(bytes - at) : ZERO_CHUNK_BYTES;
-        status = fs->ops->write(file, zeros, len, at, error);
+        status = fs->ops->write(file, zeros->data, len, at, error);
     }
-    free(zeros);
-    if (status == SP_OK) {
-        status = fs->ops->sync(file, error);
-    }
-    if (status == SP_OK) {
-        fs->ops->advise(file, 0, bytes, false);
-    }
-    return status;
+    sp_blob_unref(zeros);
+    return status == SP_OK ? fs->ops->sync(file, error) : status;
 }
 
 /*
@@ -54,7 +49,9 @@ static sp_status make_file(struct sp_fs *fs, const struct background_job *job,
     sp_status status = job->reuse ? fs->ops->rename(fs, path, tmp, error) : SP_OK;
     struct sp_file *file = NULL;
     if (status == SP_OK) {
-        status = fs->ops->open(fs, tmp, SP_FS_READ | SP_FS_WRITE | SP_FS_CREATE, &file, error);
+        /* Past the page cache: the zeros would only push out what is worth keeping there. */
+        status = fs->ops->open(fs, tmp, SP_FS_READ | SP_FS_WRITE | SP_FS_CREATE | SP_FS_DIRECT,
+                               &file, error);
     }
     if (status == SP_OK) {
         status = write_zeros(fs, file, job->bytes, error);
