@@ -18,6 +18,10 @@ struct world {
     size_t segment_count;
     size_t sealed_count; /* segments 0 … are sealed, and some of them dropped */
     size_t dropped_count;
+    struct sp_index_fold *fold; /* under way */
+    bool fold_ran;
+    struct model_bytes *replaced[SEGMENTS_MAX]; /* sections that others took the place of */
+    size_t replaced_count;
 };
 
 static void world_init(struct world *world, uint64_t seed, const struct model_shape *shape,
@@ -68,17 +72,64 @@ static void world_drop(struct world *world) {
     size_t end = world->begins[world->dropped_count + 1];
     sp_index_drop_before(world->index, world->model.first_position + end);
     /* A segment without events ends where the next one begins, and goes with it. */
-    while (world->dropped_count < world->sealed_count &&
+    while (world->dropped_count + 1 < world->segment_count &&
            world->begins[world->dropped_count + 1] <= end) {
         world->dropped_count++;
     }
+    if (world->sealed_count < world->dropped_count) {
+        world->sealed_count = world->dropped_count;
+    }
+}
+
+/* One step of a fold: begun, run, ended, with whatever else happens in between. */
+static void world_fold(struct world *world) {
+    if (world->fold == NULL) {
+        world->fold = sp_index_fold_begin(world->index);
+        world->fold_ran = false;
+    } else if (!world->fold_ran) {
+        sp_index_fold_run(world->fold);
+        world->fold_ran = true;
+    } else {
+        assert_int_equal(sp_index_fold_end(world->index, world->fold), SP_OK);
+        sp_index_fold_free(world->fold);
+        world->fold = NULL;
+    }
+}
+
+static void world_end_fold(struct world *world) {
+    while (world->fold != NULL) {
+        world_fold(world);
+    }
+}
+
+/* A sealed segment's section is replaced by another of the same events, as after damage. */
+static void world_replace(struct world *world) {
+    if (world->sealed_count == world->dropped_count || world->replaced_count == SEGMENTS_MAX) {
+        return;
+    }
+    size_t segment =
+        world->dropped_count +
+        sp_prng_below(&world->model.prng, (uint32_t)(world->sealed_count - world->dropped_count));
+    struct sp_tail *tail =
+        model_tail(&world->model, world->begins[segment], world->begins[segment + 1], segment);
+    sp_tail_finish(tail);
+    world->replaced[world->replaced_count++] = world->bytes[segment];
+    world->bytes[segment] = model_encode(tail);
+    sp_tail_unref(tail);
+    struct sp_section_reader reader = model_reader(world->bytes[segment]);
+    assert_int_equal(sp_index_seal(world->index, 1000 + segment, &reader, NULL), SP_OK);
 }
 
 static void world_fini(struct world *world) {
+    world_end_fold(world);
     sp_index_free(world->index);
     for (size_t i = 0; i < world->sealed_count; i++) {
-        assert_int_equal(world->bytes[i]->released, 1);
+        assert_true(world->bytes[i] == NULL || world->bytes[i]->released == 1);
         model_bytes_free(world->bytes[i]);
+    }
+    for (size_t i = 0; i < world->replaced_count; i++) {
+        assert_int_equal(world->replaced[i]->released, 1);
+        model_bytes_free(world->replaced[i]);
     }
     model_fini(&world->model);
 }
@@ -319,22 +370,289 @@ static void ask(struct world *world) {
 
 /* -- The tests --------------------------------------------------------------------------------- */
 
+/* A scan that is held while the index changes under it goes on where it was. */
+static void scan_survives_changes(void **state) {
+    (void)state;
+    for (int reverse = 0; reverse <= 1; reverse++) {
+        struct world world;
+        world_init(&world, 77, &MODEL_USUAL, 1);
+        for (int i = 0; i < 6; i++) {
+            world_begin(&world);
+            world_add(&world, 500);
+        }
+        uint64_t hash = world.model.events[0].keys.type;
+        uint64_t from = 0;
+        uint64_t until = world_end(&world);
+        struct sp_index_scan scan;
+        sp_index_scan_init(&scan, world.index, SP_INDEX_TYPE, hash, 0, until, reverse == 1);
+        for (size_t step = 0;; step++) {
+            uint64_t first = world_first(&world);
+            uint64_t expected =
+                reverse
+                    ? model_previous(&world.model, SP_INDEX_TYPE, hash, first, until)
+                    : model_next(&world.model, SP_INDEX_TYPE, hash, max_u64(from, first), until);
+            uint64_t position;
+            sp_status status = sp_index_scan_next(&scan, &position);
+            if (expected == 0) {
+                assert_int_equal(status, SP_END);
+                break;
+            }
+            assert_int_equal(status, SP_OK);
+            assert_int_equal(position, expected);
+            from = reverse ? from : position + 1;
+            until = reverse ? position : until;
+            if (step % 7 == 0) {
+                world_seal(&world);
+            } else if (step % 7 == 3) {
+                world_fold(&world);
+            } else if (step == 60) {
+                world_drop(&world);
+            }
+        }
+        world_fini(&world);
+    }
+}
+
+/* A scan with an open end that came to it yields what is added later. */
+static void scan_goes_on_after_the_end(void **state) {
+    (void)state;
+    struct world world;
+    world_init(&world, 3, &MODEL_USUAL, 1);
+    world_begin(&world);
+    uint64_t hash = 0;
+    struct sp_index_scan scan;
+    uint64_t position;
+    world_add(&world, 1);
+    hash = world.model.events[0].keys.source;
+    sp_index_scan_init(&scan, world.index, SP_INDEX_SOURCE, hash, 0, UINT64_MAX, false);
+    uint64_t from = 0;
+    for (int round = 0; round < 200; round++) {
+        while (sp_index_scan_next(&scan, &position) == SP_OK) {
+            assert_int_equal(position,
+                             model_next(&world.model, SP_INDEX_SOURCE, hash, from, UINT64_MAX));
+            from = position + 1;
+        }
+        assert_int_equal(model_next(&world.model, SP_INDEX_SOURCE, hash, from, UINT64_MAX), 0);
+        world_add(&world, 20);
+        if (round % 50 == 49) {
+            world_begin(&world);
+        }
+        if (round % 60 == 59) {
+            world_seal(&world);
+        }
+    }
+    assert_true(from > 1000);
+    world_fini(&world);
+}
+
+static bool stop_at_once(void *context, uint64_t position, enum sp_index_role role) {
+    (void)role;
+    *(uint64_t *)context = position;
+    return false;
+}
+
+/* The caller may stop at the first candidate, which is the oldest. */
+static void finding_may_stop(void **state) {
+    (void)state;
+    struct world world;
+    world_init(&world, 5, &MODEL_SKEWED, 1);
+    for (int i = 0; i < 4; i++) {
+        world_begin(&world);
+        world_add(&world, 300);
+    }
+    uint64_t hot = world.model.events[0].keys.id;
+    for (int i = 0; i < 4; i++) {
+        uint64_t position = 0;
+        assert_int_equal(sp_index_find_id(world.index, hot, SP_INDEX_CAUSE, 0, UINT64_MAX,
+                                          stop_at_once, &position),
+                         SP_OK);
+        uint64_t expected = 1;
+        while (!model_has_id(&world.model, expected, hot, SP_INDEX_CAUSE)) {
+            expected++;
+        }
+        assert_int_equal(position, expected);
+        world_seal(&world);
+        world_fold(&world);
+    }
+    world_fini(&world);
+}
+
+/* Whatever a read answers is passed on, nothing is lost by it, and the same question may be asked again. */
+static void failed_reads_are_passed_on(void **state) {
+    (void)state;
+    struct world world;
+    world_init(&world, 8, &MODEL_USUAL, 1);
+    for (int i = 0; i < 3; i++) {
+        world_begin(&world);
+        world_add(&world, 400);
+        world_seal(&world);
+    }
+    uint64_t hash = world.model.events[0].keys.type;
+    struct sp_index_scan scan;
+    sp_index_scan_init(&scan, world.index, SP_INDEX_TYPE, hash, 0, UINT64_MAX, false);
+    uint64_t position;
+    uint64_t count;
+    world.bytes[0]->fail = SP_IO;
+    assert_int_equal(sp_index_scan_next(&scan, &position), SP_IO);
+    assert_int_equal(
+        sp_index_count_estimate(world.index, SP_INDEX_TYPE, hash, 0, UINT64_MAX, &count), SP_IO);
+    assert_int_equal(sp_index_fold_all(world.index), SP_IO);
+    uint64_t segment;
+    assert_false(sp_index_damaged(world.index, &segment));
+    world.bytes[0]->fail = SP_CORRUPT;
+    assert_int_equal(sp_index_scan_next(&scan, &position), SP_CORRUPT);
+    assert_true(sp_index_damaged(world.index, &segment));
+    assert_int_equal(segment, 1000);
+    world.bytes[0]->fail = SP_OK;
+    assert_int_equal(sp_index_scan_next(&scan, &position), SP_OK);
+    assert_int_equal(position, 1);
+    world_fini(&world);
+}
+
+/* A section of other events, or a damaged one, is refused and its reader stays the caller's. */
+static void wrong_sections_are_refused(void **state) {
+    (void)state;
+    struct world world;
+    world_init(&world, 9, &MODEL_USUAL, 1);
+    world_begin(&world);
+    world_add(&world, 100);
+    world_begin(&world);
+    struct sp_tail *tail = model_tail(&world.model, 0, 99, 1);
+    sp_tail_finish(tail);
+    struct model_bytes *bytes = model_encode(tail);
+    struct sp_section_reader reader = model_reader(bytes);
+    struct sp_error error;
+    sp_error_clear(&error);
+    assert_int_equal(sp_index_seal(world.index, 1000, &reader, &error), SP_CORRUPT);
+    assert_string_not_equal(error.text, "");
+    assert_int_equal(sp_index_seal(world.index, 5, &reader, &error), SP_NOT_FOUND);
+    bytes->fail = SP_IO;
+    assert_int_equal(sp_index_seal(world.index, 1000, &reader, &error), SP_IO);
+    assert_int_equal(bytes->released, 0);
+    assert_null(sp_index_tail_pin(world.index, 5));
+    sp_tail_unref(tail);
+    model_bytes_free(bytes);
+    ask(&world);
+    world_fini(&world);
+}
+
+/* What was written is opened again, and answers the same. */
+static void reopens(void **state) {
+    (void)state;
+    struct world world;
+    world_init(&world, 10, &MODEL_USUAL, 50);
+    for (int i = 0; i < 5; i++) {
+        world_begin(&world);
+        world_add(&world, i == 2 ? 0 : 300);
+    }
+    for (int i = 0; i < 4; i++) {
+        world_seal(&world);
+    }
+    sp_index_free(world.index);
+    world.index = sp_index_new(NULL);
+    for (size_t i = 0; i < world.sealed_count; i++) {
+        struct sp_section_reader reader = model_reader(world.bytes[i]);
+        world.bytes[i]->released = 0;
+        assert_int_equal(sp_index_open_sealed(world.index, 1000 + i, 50 + world.begins[i],
+                                              (uint32_t)(world.begins[i + 1] - world.begins[i]),
+                                              &reader, NULL),
+                         SP_OK);
+    }
+    world.model.count = world.begins[world.sealed_count];
+    world.segment_count = world.sealed_count;
+    ask(&world);
+    world_begin(&world);
+    world_add(&world, 200);
+    ask(&world);
+    struct sp_index_stats stats;
+    sp_index_stats(world.index, &stats);
+    assert_int_equal(stats.first_position, 50);
+    assert_int_equal(stats.next_position, world_end(&world));
+    assert_int_equal(stats.segments_sealed, 4);
+    assert_int_equal(stats.segments_folded, 0);
+    assert_int_equal(stats.tails, 1);
+    assert_int_equal(sp_index_fold_all(world.index), SP_OK);
+    sp_index_stats(world.index, &stats);
+    assert_int_equal(stats.segments_folded, 4);
+    assert_true(stats.sieve_bytes > 0 && stats.section_bytes > 0 && stats.tail_bytes > 0);
+    ask(&world);
+    world_fini(&world);
+}
+
+/* More than 64 segments, so that there are several groups, and groups lose all their members. */
+static void fills_several_groups(void **state) {
+    (void)state;
+    struct world world;
+    world_init(&world, 11, &MODEL_USUAL, 1);
+    for (int i = 0; i < 150; i++) {
+        world_begin(&world);
+        world_add(&world, 40);
+        world_seal(&world);
+        if (i % 5 == 0) {
+            world_fold(&world);
+        }
+        if (i > 100) {
+            world_drop(&world);
+        }
+    }
+    world_end_fold(&world);
+    assert_int_equal(sp_index_fold_all(world.index), SP_OK);
+    assert_true(world.index->group_count >= 2);
+    ask(&world);
+    while (world.dropped_count + 1 < world.sealed_count) {
+        world_drop(&world);
+    }
+    assert_int_equal(world.index->group_count, 1);
+    ask(&world);
+    world_fini(&world);
+}
+
+/* An empty index answers everything. */
+static void empty_index_answers(void **state) {
+    (void)state;
+    struct sp_index *index = sp_index_new(NULL);
+    struct sp_index_scan scan;
+    uint64_t number;
+    for (int reverse = 0; reverse <= 1; reverse++) {
+        sp_index_scan_init(&scan, index, SP_INDEX_TYPE, 1, 0, UINT64_MAX, reverse == 1);
+        assert_int_equal(sp_index_scan_next(&scan, &number), SP_END);
+    }
+    assert_int_equal(sp_index_find_id(index, 1, 7, 0, UINT64_MAX, stop_at_once, &number), SP_OK);
+    assert_int_equal(sp_index_count_estimate(index, SP_INDEX_TYPE, 1, 0, UINT64_MAX, &number),
+                     SP_OK);
+    assert_int_equal(number, 0);
+    assert_int_equal(sp_index_position_at_time(index, 5), 1);
+    assert_null(sp_index_fold_begin(index));
+    sp_index_drop_before(index, 1000);
+    struct sp_index_merge merge;
+    assert_int_equal(
+        sp_index_merge_init(&merge, index, SP_INDEX_TYPE, NULL, 0, 0, UINT64_MAX, false), SP_OK);
+    assert_int_equal(sp_index_merge_next(&merge, &number), SP_END);
+    sp_index_merge_fini(&merge);
+    assert_int_equal(sp_index_merge_init(&merge, index, SP_INDEX_TYPE, &number,
+                                         SP_INDEX_MERGE_KEYS_MAX + 1, 0, UINT64_MAX, false),
+                     SP_LIMIT);
+    sp_index_free(index);
+}
+
 static void run_world(uint64_t seed, const struct model_shape *shape, uint64_t first_position,
                       size_t rounds, size_t segment_events) {
     struct world world;
     world_init(&world, seed, shape, first_position);
     world_begin(&world);
     for (size_t round = 0; round < rounds; round++) {
-        uint32_t what = sp_prng_below(&world.model.prng, 12);
+        uint32_t what = sp_prng_below(&world.model.prng, 15);
         if (what < 5) {
             world_add(&world, sp_prng_below(&world.model.prng, (uint32_t)segment_events));
         } else if (what < 7) {
             world_begin(&world);
         } else if (what < 9) {
             world_seal(&world);
-        } else if (what == 9) {
-            assert_int_equal(sp_index_fold_all(world.index), SP_OK);
-        } else if (what == 10 && round % 4 == 0) {
+        } else if (what < 11) {
+            world_fold(&world);
+        } else if (what == 11) {
+            world_replace(&world);
+        } else if (what == 12 && round % 2 == 0) {
             world_drop(&world);
         } else {
             ask(&world);
@@ -370,6 +688,14 @@ int main(void) {
         cmocka_unit_test(answers_like_the_model),
         cmocka_unit_test(answers_with_collisions),
         cmocka_unit_test(answers_with_long_lists),
+        cmocka_unit_test(scan_survives_changes),
+        cmocka_unit_test(scan_goes_on_after_the_end),
+        cmocka_unit_test(finding_may_stop),
+        cmocka_unit_test(failed_reads_are_passed_on),
+        cmocka_unit_test(wrong_sections_are_refused),
+        cmocka_unit_test(reopens),
+        cmocka_unit_test(fills_several_groups),
+        cmocka_unit_test(empty_index_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
