@@ -289,7 +289,10 @@ static bool segment_exhausted_locked(const struct local_reader *reader) {
                : reader->next_block >= at->next_block;
 }
 
-/* Makes sure that the next chunk lies in the reader's segment. SP_END where nothing more is durable. */
+/*
+ * Makes sure that the next chunk lies in the reader's segment. SP_END where nothing more is durable,
+ * SP_NOT_FOUND where what comes next was trimmed while the reader stood before it.
+ */
 static sp_status advance_segment(struct local_reader *reader) {
     struct local_log *log = reader->log;
     sp_status status = SP_END;
@@ -299,6 +302,7 @@ static sp_status advance_segment(struct local_reader *reader) {
         status = at->sealed != NULL || reader->next_block <= log->durable_block ? SP_OK : SP_END;
     } else {
         uint64_t block = at == NULL ? log->begin_block : at->next_block;
+        status = block < log->begin_block ? SP_NOT_FOUND : SP_END;
         struct segment *next =
             block <= log->durable_block ? local_find_block_locked(log, block) : NULL;
         if (next != NULL) {
@@ -316,6 +320,9 @@ static sp_status reader_next(struct sp_log_reader *base, struct sp_log_chunk *re
                              struct sp_error *error) {
     struct local_reader *reader = reader_of(base);
     sp_status status = advance_segment(reader);
+    if (status == SP_NOT_FOUND) {
+        return sp_error_set(error, status, "the events that follow were trimmed");
+    }
     if (status != SP_OK) {
         return status;
     }

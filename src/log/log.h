@@ -155,7 +155,10 @@ struct sp_log_reader_ops {
      */
     sp_status (*seek)(struct sp_log_reader *reader, uint64_t position,
                       struct sp_log_chunk *ret_chunk, struct sp_error *error);
-    /* Yields the chunk after the last one yielded; SP_END at the end of what is durable. */
+    /*
+     * Yields the chunk after the last one yielded; SP_END at the end of what is durable; SP_NOT_FOUND
+     * where it was trimmed meanwhile: seek to what is kept.
+     */
     sp_status (*next)(struct sp_log_reader *reader, struct sp_log_chunk *ret_chunk,
                       struct sp_error *error);
     void (*free)(struct sp_log_reader *reader);
