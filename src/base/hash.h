@@ -5,6 +5,9 @@
 #define SP_BASE_HASH_H
 
 #include <xxhash.h>
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h> /* long inputs take the widest vectors that the processor has */
+#endif
 
 #include "base/str.h"
 

@@ -42,15 +42,18 @@ static uint64_t header_check(const uint8_t *header) {
 }
 
 static bool is_zero(const uint8_t *bytes, size_t len) {
-    uint64_t any = 0;
     size_t i = 0;
-    for (; i + 8 <= len && any == 0; i += 8) {
-        any |= sp_get_u64(bytes + i);
+    for (; i + 8 <= len; i += 8) {
+        if (sp_get_u64(bytes + i) != 0) {
+            return false;
+        }
     }
     for (; i < len; i++) {
-        any |= bytes[i];
+        if (bytes[i] != 0) {
+            return false;
+        }
     }
-    return any == 0;
+    return true;
 }
 
 /* Counts the sectors holding only zeros among those that cover the first `used` bytes. */

@@ -34,9 +34,7 @@ static void hash_padded(uint8_t *blocks, size_t len, uint8_t ret_hash[SP_HASH_BY
     memcpy(blocks + total - 8, &bits, 8);
     SHA256_CTX sha;
     SHA256_Init(&sha);
-    for (size_t i = 0; i < block_count; i++) {
-        SHA256_Transform(&sha, blocks + i * BLOCK_BYTES);
-    }
+    SHA256_Update(&sha, blocks, total); /* whole blocks go through without buffering */
     store_state(&sha, ret_hash);
 }
 
