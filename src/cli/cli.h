@@ -100,6 +100,7 @@ sp_command_fn sp_cmd_stream_ls;
 sp_command_fn sp_cmd_stream_show;
 sp_command_fn sp_cmd_run_ls;
 sp_command_fn sp_cmd_run_show;
+sp_command_fn sp_cmd_info;
 sp_command_fn sp_cmd_verify;
 sp_command_fn sp_cmd_bench_append;
 sp_command_fn sp_cmd_bench_replay;

@@ -34,6 +34,7 @@ enum sp_flag_id {
     SP_FLAG_AT,
     SP_FLAG_OUT,
     SP_FLAG_SKIP_BAD,
+    SP_FLAG_CREATE,
     /* publish: the attributes of the event. */
     SP_FLAG_EVENT_SOURCE,
     SP_FLAG_EVENT_STREAM,

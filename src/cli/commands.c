@@ -146,6 +146,17 @@ static const struct sp_command COMMANDS[] = {
         .examples = "spoor run show run-17 --at 2026-11-20T05:49:12Z\n",
     },
     {
+        .name = "info",
+        .operands = "",
+        .flags = BIT(CREATE),
+        .run = sp_cmd_info,
+        .summary = "show where the store stands",
+        .text = "Shows how many events and streams there are, what they take on disk, how much of "
+                "it is sealed, and the checkpoint: the size and the root of the log as it was "
+                "noted last.",
+        .examples = "spoor info --data ./data\n",
+    },
+    {
         .name = "verify",
         .operands = "",
         .run = sp_cmd_verify,

@@ -55,6 +55,7 @@ static const struct sp_flag FLAGS[SP_FLAG_COUNT] = {
                      .value = "FILE",
                      .help = "write to this file, compressed where it ends in .zst"},
     [SP_FLAG_SKIP_BAD] = {.name = "skip-bad", .help = "go on behind lines that are no event"},
+    [SP_FLAG_CREATE] = {.name = "create", .help = "make the store where there is none"},
 
     [SP_FLAG_EVENT_SOURCE] = {.name = "source",
                               .kind = SP_FLAG_TEXT,
