@@ -10,7 +10,7 @@
 #include "base/wire.h"
 #include "core/core.h"
 
-enum { SNAPSHOT_FORMAT = 1, SNAPSHOT_FIXED_BYTES = 32 };
+enum { SNAPSHOT_FORMAT = 1, SNAPSHOT_FIXED_BYTES = 32, SNAPSHOT_STREAM_BYTES_MIN = 4 };
 
 struct numbers {
     uint64_t version;
@@ -130,7 +130,9 @@ sp_status sp_core_restore(struct sp_core *core, sp_str bytes, struct sp_error *e
     core->recorded_us = sp_wire_u64(&wire);
     core->entry_seq = sp_wire_u32(&wire);
     uint32_t count = sp_wire_u32(&wire);
-    sp_status status = wire.bad ? SP_CORRUPT : sp_htab_reserve(&core->streams.by_name, count);
+    /* A count that the bytes cannot hold is damage, and no reason to ask for its memory. */
+    bool fits = !wire.bad && count <= sp_wire_left(&wire) / SNAPSHOT_STREAM_BYTES_MIN;
+    sp_status status = fits ? sp_htab_reserve(&core->streams.by_name, count) : SP_CORRUPT;
     for (uint32_t i = 0; i < count && status == SP_OK; i++) {
         status = restore_stream(core, &wire);
     }
