@@ -24,9 +24,8 @@ static void log_add(struct help_log *log, const struct sp_event *event) {
 }
 
 void help_append_init(struct help_append *append, uint64_t now_us) {
-    append->append = (struct sp_core_append){.now_us = now_us,
-                                             .candidates = append->candidates,
-                                             .expectations = append->expectations};
+    append->append = (struct sp_core_append){
+        .now_us = now_us, .candidates = append->candidates, .expectations = append->expectations};
 }
 
 struct sp_core_candidate *help_append_add(struct help_append *append, const char *stream) {

@@ -1,6 +1,6 @@
 /*
- * What the tests of the core share: events that need no more than a stream, one append after another, and
- * what was appended as recovery would see it.
+ * What the tests of the core share: events that need no more than a stream, one append after
+ * another, and what was appended as recovery would see it.
  */
 #ifndef SP_TESTS_CORE_HELP_H
 #define SP_TESTS_CORE_HELP_H
@@ -60,7 +60,9 @@ void help_replay(struct sp_core *core, const struct help_log *log, size_t begin,
 
 uint64_t help_version(const struct sp_core *core, const char *stream);
 
-/* A random append over `streams` streams: new ones, known ones, doubles, with a clock that steps. */
+/*
+ * A random append over `streams` streams: new ones, known ones, doubles, with a clock that steps.
+ */
 void help_random(struct help_append *append, struct sp_prng *prng, uint32_t streams,
                  uint64_t *now_us);
 

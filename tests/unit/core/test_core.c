@@ -1,6 +1,6 @@
 /*
- * The core: where events go, which appends are refused, and that applying what was decided gives the state
- * that deciding gave.
+ * The core: where events go, which appends are refused, and that applying what was decided gives
+ * the state that deciding gave.
  */
 #include "core_help.h"
 
@@ -105,7 +105,9 @@ static void test_expectations(void **state) {
     assert_int_equal(help_version(&core, "a"), 3);
 }
 
-/* An expectation speaks of the moment before the append, also for a batch that has two of a stream. */
+/*
+ * An expectation speaks of the moment before the append, also for a batch that has two of a stream.
+ */
 static void test_an_expectation_holds_for_the_whole_batch(void **state) {
     (void)state;
     help_append_init(&append, 1);
@@ -134,7 +136,9 @@ static void test_what_is_known_is_left_out(void **state) {
     assert_int_equal(core.position, 3);
 }
 
-/* The retry of an append that went through before: it is done, whatever its expectation says now. */
+/*
+ * The retry of an append that went through before: it is done, whatever its expectation says now.
+ */
 static void test_known_events_alone_never_conflict(void **state) {
     (void)state;
     struct sp_core_outcome outcome;
@@ -236,8 +240,7 @@ static void tell_random_story(uint64_t seed) {
             uint64_t ms = at->recorded_us / 1000;
             uint64_t ms_before = before->recorded_us / 1000;
             assert_true(at->recorded_us >= before->recorded_us);
-            assert_true(ms > ms_before ||
-                        (ms == ms_before && at->entry_seq > before->entry_seq));
+            assert_true(ms > ms_before || (ms == ms_before && at->entry_seq > before->entry_seq));
         }
     }
     assert_true(log.count > APPENDS);

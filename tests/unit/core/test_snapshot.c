@@ -1,4 +1,6 @@
-/* Snapshots: what was copied at a moment is what a restored core has, whatever went on meanwhile. */
+/*
+ * Snapshots: what was copied at a moment is what a restored core has, whatever went on meanwhile.
+ */
 #include "core_help.h"
 
 enum { BYTES_MAX = 1 << 24 };
@@ -78,7 +80,9 @@ static void test_a_snapshot_and_the_rest_of_the_log(void **state) {
     sp_core_fini(&core);
 }
 
-/* The core goes on, with more streams than its tables had room for, and the copy does not notice. */
+/*
+ * The core goes on, with more streams than its tables had room for, and the copy does not notice.
+ */
 static void test_a_snapshot_is_of_its_moment(void **state) {
     (void)state;
     struct sp_prng prng = sp_prng_seed(3);

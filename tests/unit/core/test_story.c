@@ -1,7 +1,7 @@
 /*
- * Stories of the core, told in virtual time: each file tests/golden/core-*.trace holds what was asked, in
- * lines that begin with '>', and below each what the core answered. The requests are told again here, and
- * the whole text must come out as it stands in the file.
+ * Stories of the core, told in virtual time: each file tests/golden/core-*.trace holds what was
+ * asked, in lines that begin with '>', and below each what the core answered. The requests are told
+ * again here, and the whole text must come out as it stands in the file.
  *
  *     > at MICROSECONDS                    sets the clock
  *     > append STREAM... [if STREAM=N...]  STREAM!P: known at position P; STREAM~K: same as the K-th

@@ -74,8 +74,13 @@ static void test_hashes_may_collide(void **state) {
 /* One is a beginning of the other, and what is behind the name in memory must not matter. */
 static void test_names_of_all_lengths(void **state) {
     (void)state;
-    static const size_t lengths[] = {1, 2, SP_STREAM_INLINE_BYTES - 1, SP_STREAM_INLINE_BYTES,
-                                     SP_STREAM_INLINE_BYTES + 1, 4096, UINT16_MAX};
+    static const size_t lengths[] = {1,
+                                     2,
+                                     SP_STREAM_INLINE_BYTES - 1,
+                                     SP_STREAM_INLINE_BYTES,
+                                     SP_STREAM_INLINE_BYTES + 1,
+                                     4096,
+                                     UINT16_MAX};
     struct sp_streams streams;
     char *text = malloc(UINT16_MAX);
     assert_non_null(text);
