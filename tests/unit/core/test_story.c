@@ -4,7 +4,8 @@
  * again here, and the whole text must come out as it stands in the file.
  *
  *     > at MICROSECONDS                    sets the clock
- *     > append STREAM... [if STREAM=N...]  STREAM!P: known at position P; STREAM~K: same as the K-th
+ *     > append STREAM... [if STREAM=N...]  STREAM!P: known at position P; STREAM~K: same as the
+ *                                          K-th of this append
  *     > streams                            lists them
  *     > reopen                             goes on from a snapshot of the state
  *
