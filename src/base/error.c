@@ -6,7 +6,10 @@
 
 void sp_error_clear(struct sp_error *error) {
     if (error != NULL) {
-        *error = (struct sp_error){.status = SP_OK};
+        error->status = SP_OK;
+        error->os_error = 0;
+        error->offset = 0;
+        error->text[0] = '\0'; /* the rest of the text need not be touched: this is on hot paths */
     }
 }
 

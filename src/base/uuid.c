@@ -5,19 +5,6 @@
 #include "base/json_escape.h"
 #include "base/time.h"
 
-/* Where the sixteen bytes' digits begin in the canonical text; the gaps hold the hyphens. */
-static const uint8_t PLACES[16] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
-
-/* Every byte as two lower-case digits. */
-static const char PAIRS[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-                            "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f"
-                            "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f"
-                            "606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f"
-                            "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f"
-                            "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
-                            "c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedf"
-                            "e0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff";
-
 #if defined(__SSE2__)
 /*
  * Sixteen digits to their values, each in its byte; *bad collects the bytes that are none of 0-9 and a-f.
@@ -86,10 +73,39 @@ bool sp_uuid_pack(sp_str text, uint8_t bytes[16]) {
     return pack_digits(digits, bytes);
 }
 
-void sp_uuid_format(const uint8_t bytes[16], char text[SP_UUID_TEXT_SIZE]) {
+#if defined(__SSE2__)
+/* Values of 0 to 15, each in its byte, to their digits. */
+static __m128i digits_of(__m128i values) {
+    __m128i letters = _mm_cmpgt_epi8(values, _mm_set1_epi8(9));
+    __m128i digits = _mm_add_epi8(values, _mm_set1_epi8('0'));
+    return _mm_add_epi8(digits, _mm_and_si128(letters, _mm_set1_epi8('a' - '0' - 10)));
+}
+
+static void unpack_digits(const uint8_t bytes[16], char digits[32]) {
+    __m128i packed = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    __m128i low = digits_of(_mm_and_si128(packed, _mm_set1_epi8(15)));
+    __m128i high = digits_of(_mm_and_si128(_mm_srli_epi16(packed, 4), _mm_set1_epi8(15)));
+    _mm_storeu_si128((__m128i *)(void *)digits, _mm_unpacklo_epi8(high, low));
+    _mm_storeu_si128((__m128i *)(void *)(digits + 16), _mm_unpackhi_epi8(high, low));
+}
+#else
+static void unpack_digits(const uint8_t bytes[16], char digits[32]) {
+    static const char HEX[] = "0123456789abcdef";
     for (size_t i = 0; i < 16; i++) {
-        memcpy(text + PLACES[i], PAIRS + (size_t)bytes[i] * 2, 2);
+        digits[2 * i] = HEX[bytes[i] >> 4];
+        digits[2 * i + 1] = HEX[bytes[i] & 15];
     }
+}
+#endif
+
+void sp_uuid_format(const uint8_t bytes[16], char text[SP_UUID_TEXT_SIZE]) {
+    char digits[32];
+    unpack_digits(bytes, digits);
+    memcpy(text, digits, 8);
+    memcpy(text + 9, digits + 8, 4);
+    memcpy(text + 14, digits + 12, 4);
+    memcpy(text + 19, digits + 16, 4);
+    memcpy(text + 24, digits + 20, 12);
     text[8] = '-';
     text[13] = '-';
     text[18] = '-';

@@ -229,9 +229,12 @@ static sp_status judge(const struct sp_scan *scan, struct sp_scan_window *w,
         result->end = SP_SCAN_DAMAGED;
         return SP_OK;
     }
+    if (scan->stop_offset != 0) {
+        result->end = SP_SCAN_CLEAN; /* what follows in a finished segment is of no account */
+        return SP_OK;
+    }
     sp_status status = look_ahead(scan, w, result, error);
-    if (status != SP_OK || scan->stop_offset != 0) {
-        result->end = SP_SCAN_CLEAN; /* what follows a finished segment is of no account */
+    if (status != SP_OK) {
         return status;
     }
     if (result->durable_upto >= scan->chain->next_block) {
