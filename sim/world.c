@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "sim/world_fault.h"
 
-enum { LIVES_MAX = 4, STEPS_MAX = 60, CAPACITY_NONE = 0 };
+enum { LIVES_MAX = 4, STEPS_MAX = 60, STEPS_LONG_MAX = 250, CAPACITY_NONE = 0 };
 
 static const struct {
     const char *name;
@@ -146,7 +146,7 @@ static void judge_refusal(struct sim_world *world, sp_status status, const struc
 }
 
 static void work(struct sim_world *world, struct sim_system *system) {
-    uint32_t steps = sim_pick(world, STEPS_MAX);
+    uint32_t steps = sim_pick(world, sim_chance(world, 80) ? STEPS_MAX : STEPS_LONG_MAX);
     while (steps-- > 0 && !world->wrong && !sim_disk_is_down(world->disk)) {
         sim_befall(world);
         if (!system->ops->step(system)) {
@@ -187,6 +187,10 @@ static void check_at_last(struct sim_world *world, struct sim_system *system) {
         system->ops->check(system);
         for (int i = 0; i < 10 && !world->wrong && !world->damaged; i++) {
             (void)system->ops->step(system);
+        }
+        if (!world->wrong && !world->damaged) {
+            system->ops->rest(system);
+            system->ops->check(system);
         }
         system->ops->close(system, true);
     }

@@ -86,6 +86,8 @@ struct sim_system_ops {
     void (*check)(struct sim_system *system);
     /* One random piece of work. False: the system has failed, as it should, and wants to be closed. */
     bool (*step)(struct sim_system *system);
+    /* With time, and without faults, everything comes to rest: nothing waits, nothing is left over. */
+    void (*rest)(struct sim_system *system);
     /* Closes: in order, or with its disk already dead. */
     void (*close)(struct sim_system *system, bool in_order);
     /* Damage is about to be done: the oracle adapts what it demands. */

@@ -90,6 +90,7 @@ static void choose_options(struct log_system *sys) {
     }
     options->create = true;
     options->inline_jobs = true;
+    options->threaded_writes = sim_chance(world, 50); /* then blocks are in flight until a poll */
     options->entropy = seeded_entropy;
     options->clock = sim_clock_face(&world->clock);
     options->hooks = (struct sp_log_seal_hooks){
@@ -228,6 +229,10 @@ static void log_check(struct sim_system *base) {
     }
 }
 
+static void log_do_rest(struct sim_system *base) {
+    log_rest(log_of(base));
+}
+
 static bool log_do_step(struct sim_system *base) {
     struct log_system *sys = log_of(base);
     bool alive = log_step(sys);
@@ -245,6 +250,7 @@ const struct sim_system_ops sim_log_system = {
     .open = log_open,
     .check = log_check,
     .step = log_do_step,
+    .rest = log_do_rest,
     .close = log_close,
     .damage = log_damage,
 };

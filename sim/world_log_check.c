@@ -6,7 +6,13 @@
 #include "log/raw.h"
 #include "sim/world_log_int.h"
 
-enum { ERRORS_MAX = 100000, SEEKS = 6, SNAPSHOT_BYTES_MAX = 1 << 16 };
+enum {
+    ERRORS_MAX = 100000,
+    SEEKS = 6,
+    SNAPSHOT_BYTES_MAX = 1 << 16,
+    ROUNDS_TO_REST = 40,
+    SPARES_AT_REST = 2,
+};
 
 static uint64_t last_durable(const struct log_system *sys) {
     return sim_model_position_at(&sys->model, sys->model.durable_block);
@@ -246,6 +252,66 @@ void log_check_all(struct log_system *sys) {
         sys->learned = 0; /* all leaves are asked for again: none may have changed */
         log_check_tree(sys, true);
     }
+}
+
+/* ---- at rest ---- */
+
+struct file_count {
+    uint32_t all;
+    uint32_t unfinished;
+};
+
+static bool count_name(void *context, sp_str name) {
+    struct file_count *count = context;
+    count->all++;
+    count->unfinished += sp_str_ends_with(name, SP_STR(".tmp")) ? 1 : 0;
+    return true;
+}
+
+static void count_files(const struct log_system *sys, const char *folder,
+                        struct file_count *count) {
+    struct sp_fs *fs = sys->options.fs;
+    count->all = 0;
+    sp_status status = fs->ops->list(fs, folder, count_name, count, NULL);
+    sp_ensure(status == SP_OK);
+}
+
+static void check_files(struct log_system *sys) {
+    struct sp_log_local_stats stats;
+    sp_log_local_stats(sys->log, &stats);
+    struct file_count raw = {.unfinished = 0};
+    struct file_count sealed = {.unfinished = 0};
+    struct file_count snapshots = {.unfinished = 0};
+    count_files(sys, "wal", &raw);
+    count_files(sys, "seg", &sealed);
+    count_files(sys, "snap", &snapshots); /* a crash brings back what was removed: any number */
+    uint32_t unfinished = raw.unfinished + sealed.unfinished + snapshots.unfinished;
+    if (raw.all > stats.segments_raw + SPARES_AT_REST || sealed.all != stats.segments_sealed ||
+        unfinished > 0) {
+        sim_wrong(sys->world,
+                  "files are left over: %u in wal for %u segments, %u in seg for %u, %u unfinished",
+                  raw.all, stats.segments_raw, sealed.all, stats.segments_sealed, unfinished);
+    }
+    if (sys->options.seal && stats.segments_waiting > 0) {
+        sim_wrong(sys->world, "%u segments wait to be sealed for ever", stats.segments_waiting);
+    }
+}
+
+void log_rest(struct log_system *sys) {
+    if (sys->reader != NULL) {
+        sys->reader->ops->free(sys->reader);
+        sys->reader = NULL;
+    }
+    for (int i = 0; i < ROUNDS_TO_REST && log_poll(sys); i++) {
+        sim_clock_advance_ns(&sys->world->clock, UINT64_C(10000000000));
+        log_upkeep(sys);
+    }
+    sp_status status = sys->log->ops->ready(sys->log, NULL);
+    if (status != SP_OK) {
+        sim_wrong(sys->world, "at rest, and not ready: %s", sp_status_name(status));
+    }
+    sim_note(sys->world, "at rest");
+    check_files(sys);
 }
 
 /* ---- what must be found after damage ---- */

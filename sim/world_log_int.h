@@ -52,10 +52,16 @@ void log_note_damage(struct log_system *sys, const struct sim_damage *damage);
 /* A device that lies has lied just now, perhaps: what was acknowledged since may be lost. */
 void log_note_lie(struct log_system *sys);
 
+/* Gives the log all the time it wants; then no segment waits, and no file is left over. */
+void log_rest(struct log_system *sys);
+
 /* ---- sim/world_log_step.c ---- */
 
 /* Asks where the log stands, and compares. False where it has failed. */
 bool log_poll(struct log_system *sys);
+
+/* The log's upkeep; where it may forget by itself, the model allows it. */
+void log_upkeep(struct log_system *sys);
 
 bool log_step(struct log_system *sys);
 

@@ -57,7 +57,7 @@ static void meet_full_device(struct log_system *sys) {
     if (!sim_excused(world)) {
         sim_wrong(world, "no space, but the device is not full");
     }
-    if (!sim_chance(world, 30)) {
+    if (sim_disk_is_down(world->disk) || !sim_chance(world, 30)) {
         sim_clock_advance_ns(&world->clock, UINT64_C(1000) * sim_pick(world, ROOM_WAIT_US));
         return;
     }
@@ -128,7 +128,7 @@ static void append(struct log_system *sys) {
         return;
     }
     size_t room = sys->options.block_bytes_max - SP_BLOCK_HEADER_BYTES;
-    room = sim_chance(sys->world, 80) && room > 9000 ? 9000 : room;
+    room = sim_chance(sys->world, 65) && room > 9000 ? 9000 : room;
     struct sp_blob *blob = sp_log_block_new(room);
     sp_ensure(blob != NULL);
     struct sim_block made;
@@ -218,20 +218,16 @@ static void store_snapshot(struct log_system *sys) {
     }
 }
 
-/* What was stored for certain; the log trims no further than its newest snapshot. */
-static uint64_t newest_snapshot(const struct sim_model *model) {
+/* The log trims no further than its newest snapshot. */
+static void allow_trimming(struct log_system *sys, uint64_t position) {
+    const struct sim_model *model = &sys->model;
     uint64_t newest = 0;
     for (size_t i = 0; i < model->snapshot_count; i++) {
         newest = model->snapshots[i].position > newest ? model->snapshots[i].position : newest;
     }
-    return newest;
-}
-
-static void allow_trimming(struct log_system *sys, uint64_t position) {
+    uint64_t bound = position < newest + 1 ? position : newest + 1;
     log_learn_leaves(sys);
-    uint64_t bound = newest_snapshot(&sys->model) + 1;
-    bound = position < bound ? position : bound;
-    if (bound > sys->model.trim_bound) {
+    if (bound > model->trim_bound) {
         sys->model.trim_bound = bound;
     }
 }
@@ -247,7 +243,7 @@ static void trim(struct log_system *sys) {
     }
 }
 
-static void upkeep(struct log_system *sys) {
+void log_upkeep(struct log_system *sys) {
     if (sys->options.retain_bytes_max > 0 || sys->options.retain_age_us > 0) {
         allow_trimming(sys, UINT64_MAX);
     }
@@ -292,6 +288,9 @@ static void read_all(struct log_system *sys, struct sp_log *log) {
 
 /* A second writer is turned away; a reader sees a part of what is durable. */
 static void open_beside(struct log_system *sys) {
+    if (sim_disk_is_down(sys->world->disk)) {
+        return;
+    }
     struct sp_log_local_options options = sys->options;
     options.read_only = sim_chance(sys->world, 70);
     options.fs = sim_disk_process(sys->world->disk, options.read_only);
@@ -329,7 +328,7 @@ bool log_step(struct log_system *sys) {
     if (choice < 45) {
         append(sys);
     } else if (choice < 62) {
-        upkeep(sys);
+        log_upkeep(sys);
     } else if (choice < 72) {
         read_next(sys);
     } else if (choice < 78) {
