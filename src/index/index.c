@@ -142,6 +142,7 @@ sp_status sp_index_tail_begin(struct sp_index *index, uint64_t segment_id,
         sp_tail_finish(newest->tail);
     }
     segment->tail = tail;
+    index->tail_count++;
     return SP_OK;
 }
 
@@ -207,6 +208,7 @@ sp_status sp_index_seal(struct sp_index *index, uint64_t segment_id,
         segment->types_complete = segment->types_complete && sp_tail_types_complete(segment->tail);
         sp_tail_unref(segment->tail);
         segment->tail = NULL;
+        index->tail_count--;
         index->unfolded_count++;
     } else {
         sp_index_group_leave(index, segment);
@@ -272,6 +274,7 @@ static void segment_drop(struct sp_index *index, struct sp_index_segment *segmen
         sp_index_retire(index, segment, segment->section);
         segment->section = NULL;
     }
+    index->tail_count -= segment->tail != NULL;
     segment_forget_types(index, segment);
     segment_free(segment);
 }

@@ -45,6 +45,7 @@ struct sp_index {
     struct sp_index_segment **segments; /* by position */
     size_t segment_count;
     size_t segment_capacity;
+    size_t tail_count;     /* segments that have a tail */
     size_t unfolded_count; /* sealed segments that are in no group */
     struct sp_index_group **groups;
     size_t group_count;

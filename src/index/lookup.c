@@ -85,6 +85,17 @@ static void ask_sieve(const struct id_search *search, struct candidates *candida
     }
 }
 
+/* Nearly always the last segment or two; a seal that was late leaves one further down. */
+static void add_tails(const struct sp_index *index, struct candidates *candidates) {
+    size_t left = index->tail_count;
+    for (size_t i = index->segment_count; left > 0; i--) {
+        if (index->segments[i - 1]->tail != NULL) {
+            candidate_add(candidates, index->segments[i - 1]);
+            left--;
+        }
+    }
+}
+
 static sp_status search_all(struct id_search *search) {
     sp_status status = SP_OK;
     uint64_t key = sp_filter_id_key(search->hash);
@@ -99,15 +110,6 @@ static sp_status search_all(struct id_search *search) {
         }
     }
     return status;
-}
-
-/* Tails are the last segments. */
-static size_t first_tail(const struct sp_index *index) {
-    size_t at = index->segment_count;
-    while (at > 0 && index->segments[at - 1]->tail != NULL) {
-        at--;
-    }
-    return at;
 }
 
 sp_status sp_index_find_id(struct sp_index *index, uint64_t hash, unsigned roles, uint64_t from,
@@ -126,7 +128,7 @@ sp_status sp_index_find_id(struct sp_index *index, uint64_t hash, unsigned roles
     candidates.count = 0;
     candidates.overflow = false;
     ask_sieve(&search, &candidates);
-    size_t tails = first_tail(index);
+    add_tails(index, &candidates);
     if (index->unfolded_count > 0 || candidates.overflow) {
         return search_all(&search);
     }
@@ -134,10 +136,11 @@ sp_status sp_index_find_id(struct sp_index *index, uint64_t hash, unsigned roles
     for (size_t i = 0; i < candidates.count && status == SP_OK && search.more; i++) {
         status = search_segment(&search, candidates.segments[i]);
     }
-    for (size_t i = tails; i < index->segment_count && status == SP_OK && search.more; i++) {
-        status = search_segment(&search, index->segments[i]);
-    }
     return status;
+}
+
+static const struct sp_tail *newest_tail(const struct sp_index *index) {
+    return index->segment_count == 0 ? NULL : index->segments[index->segment_count - 1]->tail;
 }
 
 void sp_index_prefetch_id(const struct sp_index *index, uint64_t hash) {
@@ -145,15 +148,14 @@ void sp_index_prefetch_id(const struct sp_index *index, uint64_t hash) {
     for (size_t i = 0; i < index->group_count; i++) {
         sp_sieve_prefetch(index->groups[i]->sieve, key);
     }
-    for (size_t i = first_tail(index); i < index->segment_count; i++) {
-        sp_tail_prefetch_id(index->segments[i]->tail, hash);
+    if (newest_tail(index) != NULL) {
+        sp_tail_prefetch_id(newest_tail(index), hash);
     }
 }
 
 void sp_index_prefetch_add(const struct sp_index *index, const struct sp_index_keys *keys) {
-    size_t tails = first_tail(index);
-    if (tails < index->segment_count) {
-        sp_tail_prefetch_add(index->segments[index->segment_count - 1]->tail, keys);
+    if (newest_tail(index) != NULL) {
+        sp_tail_prefetch_add(newest_tail(index), keys);
     }
 }
 

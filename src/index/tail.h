@@ -83,7 +83,7 @@ bool sp_tail_find_id(const struct sp_tail *tail, uint64_t hash, unsigned roles,
 /* Brings towards the cache what sp_tail_find_id will touch. */
 void sp_tail_prefetch_id(const struct sp_tail *tail, uint64_t hash);
 
-/* Likewise for an event that is to be added: what few events share, and so is seldom in the cache. */
+/* Likewise for an event that is to be added: only what is seldom in the cache. */
 void sp_tail_prefetch_add(const struct sp_tail *tail, const struct sp_index_keys *keys);
 
 /* Types in the order of their first event. */
