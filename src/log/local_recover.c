@@ -258,19 +258,28 @@ static bool remove_leftover(void *context, sp_str name) {
     return true;
 }
 
-static bool remove_tmp(void *context, sp_str name) {
-    struct local_log *log = context;
+/* A folder in which files are made under another name first. */
+struct workshop {
+    struct sp_fs *fs;
+    const char *folder;
+};
+
+static bool remove_unfinished(void *context, sp_str name) {
+    struct workshop *workshop = context;
     if (sp_str_ends_with(name, SP_STR(".tmp"))) {
         char path[SP_FS_PATH_BYTES_MAX];
-        (void)snprintf(path, sizeof(path), "%s/%.*s", SP_WAL_FOLDER, SP_STR_ARG(name));
-        (void)log->fs->ops->unlink(log->fs, path, NULL);
+        (void)snprintf(path, sizeof(path), "%s/%.*s", workshop->folder, SP_STR_ARG(name));
+        (void)workshop->fs->ops->unlink(workshop->fs, path, NULL);
     }
     return true;
 }
 
 static void tidy(struct local_log *log) {
+    struct workshop wal = {.fs = log->fs, .folder = SP_WAL_FOLDER};
+    struct workshop snapshots = {.fs = log->fs, .folder = SP_SNAPSHOT_FOLDER};
     (void)log->fs->ops->list(log->fs, SP_SEALED_FOLDER, remove_leftover, log, NULL);
-    (void)log->fs->ops->list(log->fs, SP_WAL_FOLDER, remove_tmp, log, NULL);
+    (void)log->fs->ops->list(log->fs, SP_WAL_FOLDER, remove_unfinished, &wal, NULL);
+    (void)log->fs->ops->list(log->fs, SP_SNAPSHOT_FOLDER, remove_unfinished, &snapshots, NULL);
 }
 
 /* Makes the log ready for appending: a spare, and, behind a torn write, a new segment. */
