@@ -15,12 +15,15 @@ void verify_stop(struct verifier *v, sp_status status, const struct sp_error *er
 }
 
 static void report(struct verifier *v, const struct sp_verify_finding *finding) {
+    if (v->stop != SP_OK) {
+        return;
+    }
     if (finding->level == SP_VERIFY_NOTICE) {
         v->state.result.notice_count++;
     } else {
         v->state.result.finding_count++;
     }
-    if (v->stop == SP_OK && !v->options->finding(v->options->context, finding)) {
+    if (!v->options->finding(v->options->context, finding)) {
         verify_stop(v, SP_CANCELLED, NULL);
     }
 }
