@@ -167,7 +167,7 @@ typedef struct spoor_options {
     uint64_t segment_bytes_max;   /* of one log file before it is sealed; default 256 MiB */
     uint64_t retain_bytes_max;    /* drop the oldest whole segments beyond; default 0: keep all */
     uint64_t retain_age_us;       /* drop whole segments older; default 0: keep all */
-    uint64_t cache_bytes_max;     /* recent and decompressed blocks in memory; default 64 MiB */
+    uint64_t cache_bytes_max;     /* of recent blocks kept in memory; default 32 MiB */
 } spoor_options;
 
 SPOOR_API void spoor_options_init(spoor_options *options);

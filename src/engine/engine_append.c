@@ -98,9 +98,21 @@ static sp_status admit(struct sp_engine *engine, const struct sp_engine_append *
     return SP_OK;
 }
 
+/* The stream is looked for while the event is being checked: with millions of them it is far away. */
+static void announce_stream(struct submit *submit, uint32_t i) {
+    const struct sp_event *event = &submit->append->events[i];
+    sp_str stream = event->attr[sp_event_has(event, SP_ATTR_STREAM) ? SP_ATTR_STREAM
+                                                                    : SP_ATTR_SOURCE];
+    uint64_t hash = sp_stream_hash(stream);
+    submit->engine->candidates[i] = (struct sp_core_candidate){
+        .event = &submit->append->events[i], .stream_hash = hash};
+    sp_streams_prefetch(&submit->engine->core.streams, hash);
+}
+
 static sp_status check_event(struct submit *submit, uint32_t i) {
     struct sp_engine *engine = submit->engine;
     struct sp_event *event = &submit->append->events[i];
+    announce_stream(submit, i);
     sp_status status = sp_event_check(event, submit->append->origin, &engine->options.limits,
                                       &engine->scratch, submit->error);
     if (status != SP_OK) {
@@ -108,9 +120,7 @@ static sp_status check_event(struct submit *submit, uint32_t i) {
                                          : status;
     }
     submit->id_given[i] = sp_event_has(event, SP_ATTR_ID);
-    engine->candidates[i] = (struct sp_core_candidate){
-        .event = event, .stream_hash = sp_stream_hash(event->attr[SP_ATTR_STREAM])};
-    sp_streams_prefetch(&engine->core.streams, engine->candidates[i].stream_hash);
+    sp_streams_prefetch_entry(&engine->core.streams, engine->candidates[i].stream_hash);
     return SP_OK;
 }
 
@@ -184,7 +194,6 @@ static sp_status look_up(struct submit *submit, uint32_t i) {
     struct sp_engine *engine = submit->engine;
     struct sp_event *event = &submit->append->events[i];
     struct sp_core_candidate *candidate = &engine->candidates[i];
-    sp_streams_prefetch_entry(&engine->core.streams, candidate->stream_hash);
     if (submit->id_given[i]) {
         candidate->same_as =
             find_earlier(submit, i, event->attr[SP_ATTR_SOURCE], event->attr[SP_ATTR_ID]);
