@@ -2,10 +2,12 @@
  * What the index costs: adding an event, encoding a segment, bytes an event, and lookups over many
  * sealed segments that lie in a file and are read with pread. Prints one JSON line a measure.
  *
- *     micro_index [events per segment] [segments …]      default: 800000 64, then 50000 1 64 1024
+ *     micro_index EVENTS SEGMENTS…    events per segment, and how many segments, one after another
+ *     micro_index                     800000 64, then 50000 1 64 1024
  *
- * The events are those of a fleet: runs of some 40 events of one agent or a few, 200 runs at a time, 60
- * types of which some are frequent, ids that are UUIDs, nine of ten events caused by one before.
+ * The events are those of a fleet: runs of some 40 events of one agent or a few, 200 runs at a
+ * time, 60 types of which some are frequent, ids that are UUIDs, nine of ten events caused by one
+ * before.
  */
 #include <inttypes.h>
 #include <stdio.h>

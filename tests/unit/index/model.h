@@ -1,6 +1,6 @@
 /*
- * A naive index to compare with: the events' keys in an array, questions answered by looking at all of
- * them; and sections kept in memory, with a reader that can be told to fail.
+ * A naive index to compare with: the events' keys in an array, questions answered by looking at all
+ * of them; and sections kept in memory, with a reader that can be told to fail.
  */
 #ifndef SP_TESTS_INDEX_MODEL_H
 #define SP_TESTS_INDEX_MODEL_H
@@ -59,7 +59,7 @@ uint64_t model_key(const struct model_event *event, enum sp_index_kind kind);
 uint64_t model_pick(struct model *model, enum sp_index_kind kind);
 uint64_t model_pick_id(struct model *model);
 
-/* The next position at or after `position` and below `until` with the key; 0 where there is none. */
+/* The next position at or after `position` and below `until` with the key; 0: none. */
 uint64_t model_next(const struct model *model, enum sp_index_kind kind, uint64_t hash,
                     uint64_t position, uint64_t until);
 /* The last position below `until` and at or after `from` with the key; 0 where there is none. */

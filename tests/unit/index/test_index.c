@@ -477,7 +477,7 @@ static void finding_may_stop(void **state) {
     world_fini(&world);
 }
 
-/* Whatever a read answers is passed on, nothing is lost by it, and the same question may be asked again. */
+/* What a read answers is passed on; nothing is lost by it, and the question may be repeated. */
 static void failed_reads_are_passed_on(void **state) {
     (void)state;
     struct world world;

@@ -1,7 +1,7 @@
 /*
- * Out of memory at every single allocation: what fails says so, leaves things as they were, and works
- * when it is tried again. The allocator of the C library is stood in for here, so this is left out
- * where a sanitizer has already done that.
+ * Out of memory at every single allocation: what fails says so, leaves things as they were, and
+ * works when it is tried again. The allocator of the C library is stood in for here, so this is
+ * left out where a sanitizer has already done that.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -52,7 +52,7 @@ void *aligned_alloc(size_t alignment, size_t size) {
     return is_refused() ? NULL : __libc_memalign(alignment, size);
 }
 
-/* Each event is added under fewer and fewer refusals, until it succeeds; the tail is right in the end. */
+/* Each event is tried with more and more memory, until it is in; the tail is right in the end. */
 static void adding_fails_cleanly(void **state) {
     (void)state;
     struct model model;

@@ -302,7 +302,7 @@ static bool is_noticed(const struct fixture *f, struct model_bytes *bytes) {
     return !good;
 }
 
-/* One bit of every byte, one at a time: each is noticed by some question, and no answer is wrong. */
+/* A bit of every byte, one at a time: each is noticed by some question, no answer is wrong. */
 static void every_damaged_byte_is_noticed(void **state) {
     (void)state;
     struct fixture f;
@@ -325,7 +325,7 @@ static void every_damaged_byte_is_noticed(void **state) {
     teardown(&f);
 }
 
-/* Bytes that are good, but belong elsewhere: pieces exchanged, another segment's piece, a cut file. */
+/* Bytes that are good, but belong elsewhere: another segment's piece, a cut file. */
 static void misplaced_pieces_are_noticed(void **state) {
     (void)state;
     struct fixture f;

@@ -45,7 +45,7 @@ static void sizes_are_few_and_large_enough(void **state) {
     }
 }
 
-/* Groups grown a few columns at a time, over every width of rows: no key is ever missed, few are wrong. */
+/* Groups that grow over every width of rows: no key is ever missed, few are wrong. */
 static void no_key_is_missed(void **state) {
     (void)state;
     uint32_t blocks = sp_filter_blocks(KEYS);
