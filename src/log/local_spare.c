@@ -38,7 +38,9 @@ static sp_status write_zeros(struct sp_fs *fs, struct sp_file *file, uint64_t by
 
 /*
  * Makes wal/<number>.seg a file of zeros. It is written under another name first: a file with the real name
- * is either in use or all zeros. A file that is reused is renamed away for the time.
+ * is either in use or all zeros. A file that is reused is renamed away for the time, durably: else a crash
+ * could bring the name back with a part of the zeros, and what is half of an old segment would look like
+ * a spare.
  */
 static sp_status make_file(struct sp_fs *fs, const struct background_job *job,
                            struct sp_error *error) {
@@ -47,6 +49,9 @@ static sp_status make_file(struct sp_fs *fs, const struct background_job *job,
     local_raw_path(job->file_number, path);
     (void)snprintf(tmp, sizeof(tmp), "%s.tmp", path);
     sp_status status = job->reuse ? fs->ops->rename(fs, path, tmp, error) : SP_OK;
+    if (status == SP_OK && job->reuse) {
+        status = fs->ops->sync_dir(fs, SP_WAL_FOLDER, error);
+    }
     struct sp_file *file = NULL;
     if (status == SP_OK) {
         /* Past the page cache: the zeros would only push out what is worth keeping there. */
