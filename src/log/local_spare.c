@@ -11,15 +11,6 @@
 
 enum { ZERO_CHUNK_BYTES = 1 << 20, SPARE_RETRY_US = 1000000 };
 
-/* Segments double from the first size to the largest, so that a small log is a small folder. */
-static uint64_t take_spare_size(struct local_log *log) {
-    uint64_t bytes = log->next_spare_bytes;
-    uint64_t doubled = bytes * 2;
-    log->next_spare_bytes =
-        doubled > log->options.segment_bytes_max ? log->options.segment_bytes_max : doubled;
-    return bytes;
-}
-
 static sp_status write_zeros(struct sp_fs *fs, struct sp_file *file, uint64_t bytes,
                              struct sp_error *error) {
     struct sp_blob *zeros = sp_blob_new(ZERO_CHUNK_BYTES, SP_FS_BLOCK_BYTES);
@@ -75,6 +66,19 @@ static sp_status make_file(struct sp_fs *fs, const struct background_job *job,
     return SP_OK;
 }
 
+/*
+ * Segments double from the first size to the largest, so that a small log is a small folder. They grow with
+ * each one made, not with each one tried: a full device is not asked for more and more.
+ */
+static void add_spare(struct local_log *log, const struct background_job *job) {
+    sp_require(log->spare_count < SPARES_MAX);
+    log->spares[log->spare_count++] =
+        (struct spare){.file_number = job->file_number, .bytes = job->bytes};
+    uint64_t doubled = log->next_spare_bytes * 2;
+    uint64_t most = log->options.segment_bytes_max;
+    log->next_spare_bytes = job->reuse ? log->next_spare_bytes : doubled > most ? most : doubled;
+}
+
 static void spare_work(struct sp_job *base) {
     struct background_job *job = (struct background_job *)base;
     job->status = make_file(job->log->fs, job, &job->error);
@@ -89,9 +93,7 @@ static void spare_done(struct sp_job *base) {
         log->spare_retry_us = local_now_us(log) + SPARE_RETRY_US;
         return;
     }
-    sp_require(log->spare_count < SPARES_MAX);
-    log->spares[log->spare_count++] =
-        (struct spare){.file_number = job->file_number, .bytes = job->bytes};
+    add_spare(log, job);
 }
 
 /* Takes a file that a sealed segment left behind, if there is one. */
@@ -125,7 +127,7 @@ static void fill_spare_job(struct local_log *log, struct background_job *job) {
         job->bytes = recycled.bytes;
     } else {
         job->file_number = log->next_file_number++;
-        job->bytes = take_spare_size(log);
+        job->bytes = log->next_spare_bytes;
     }
 }
 
@@ -156,8 +158,7 @@ sp_status local_spare_make(struct local_log *log, struct sp_error *error) {
     fill_spare_job(log, &log->spare_job);
     sp_status status = make_file(log->fs, &log->spare_job, error);
     if (status == SP_OK) {
-        log->spares[log->spare_count++] = (struct spare){
-            .file_number = log->spare_job.file_number, .bytes = log->spare_job.bytes};
+        add_spare(log, &log->spare_job);
     }
     return status;
 }
