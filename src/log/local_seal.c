@@ -36,6 +36,27 @@ static void seal_done(struct sp_job *base) {
     log->manifest_dirty = true;
 }
 
+/*
+ * A segment that was given up before anything came into it (the first write was torn, or too large for it)
+ * falls free once it is the oldest raw one: there is nothing to seal, and no raw segment before it whose
+ * end only its header knows. The mutex is held.
+ */
+static void drop_empty_locked(struct local_log *log) {
+    size_t at = 0;
+    while (at < log->segment_count && log->segments[at]->sealed != NULL) {
+        at++;
+    }
+    while (at + 1 < log->segment_count && log->segments[at]->full &&
+           log->segments[at]->next_block == log->segments[at]->first_block) {
+        struct segment *empty = log->segments[at];
+        log->segment_count--;
+        memmove(log->segments + at, log->segments + at + 1,
+                (log->segment_count - at) * sizeof(struct segment *));
+        empty->recycle = true;
+        segment_unref_locked(empty);
+    }
+}
+
 /* The oldest raw segment, if it can be sealed. The mutex is held. */
 static struct segment *next_to_seal_locked(struct local_log *log) {
     for (size_t i = 0; i < log->segment_count; i++) {
@@ -56,6 +77,7 @@ void local_seal_upkeep(struct local_log *log) {
         return;
     }
     pthread_mutex_lock(&log->mutex);
+    drop_empty_locked(log);
     struct segment *segment = next_to_seal_locked(log);
     if (segment != NULL) {
         segment_ref_locked(segment);
