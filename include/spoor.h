@@ -245,7 +245,8 @@ SPOOR_API spoor_status spoor_append_batch(spoor *store, const spoor_event *event
 /*
  * Called once per spoor_submit, when its events are durable or never will be: from spoor_turn or another
  * call that drives the store; with SPOOR_OWN_THREAD from the store's thread or from any that is in a call,
- * and never two at a time. `appended` and `error` last for the call. It may submit more.
+ * and never two at a time. `appended` and `error` last for the call. It may
+ * submit more, and must not wait: no spoor_append, no spoor_turn, no spoor_close.
  */
 typedef void spoor_append_fn(void *context, spoor_status status, const spoor_appended *appended,
                              size_t count, const spoor_error *error);

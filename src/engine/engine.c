@@ -79,7 +79,7 @@ static uint32_t release(struct sp_engine *engine) {
     land_flights(engine);
     uint32_t answered = 0;
     uint32_t waiting = engine->pending_count; /* what callbacks add waits for the next turn */
-    while (answered < waiting) {
+    while (answered < waiting && engine->pending_count > 0) {
         bool durable = oldest_pending(engine)->position <= engine->progress.durable_position;
         if (!durable && engine->state == SP_OK) {
             break;
