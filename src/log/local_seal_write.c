@@ -119,11 +119,7 @@ static sp_status add_record(struct writer *w, const struct sp_record *record,
         }
     }
     struct sp_record copy = *record;
-    /* Rows must not move under the frame's records: there is room, or the frame is empty. */
-    sp_require(w->frame.record_count == 0 || w->rows.capacity - w->rows.len >= record->size);
-    if (sp_buf_reserve(&w->rows, record->size) == NULL) {
-        return sp_error_set(error, SP_NO_MEMORY, "sealing: record of %u bytes", record->size);
-    }
+    sp_require(w->rows.capacity - w->rows.len >= record->size); /* reserved: the rows never move */
     uint8_t *at = w->rows.data + w->rows.len;
     memcpy(at, record->bytes, record->size);
     sp_buf_advance(&w->rows, record->size);
@@ -306,15 +302,16 @@ static size_t largest_block(const struct segment *segment) {
 
 static sp_status prepare(struct writer *w, struct sp_error *error) {
     struct local_log *log = w->log;
+    size_t rows_bytes_max = SP_FRAME_BYTES_SOFT_MAX + largest_block(w->segment);
     sp_buf_init(&w->out, SP_SEALED_BYTES_MAX);
     sp_buf_init(&w->directory, SP_SEALED_BYTES_MAX);
     sp_buf_init(&w->columns, SP_SEALED_BYTES_MAX);
-    sp_buf_init(&w->rows, SP_SEALED_BYTES_MAX);
+    sp_buf_init(&w->rows, rows_bytes_max);
     sp_status status = local_reader_new(&log->base, &w->reader, error);
     if (status != SP_OK) {
         return status;
     }
-    if (sp_buf_reserve(&w->rows, SP_FRAME_BYTES_SOFT_MAX) == NULL) {
+    if (sp_buf_reserve(&w->rows, rows_bytes_max) == NULL) {
         return sp_error_set(error, SP_NO_MEMORY, "sealing: frame");
     }
     status = train(w, error);
