@@ -44,8 +44,9 @@ struct sp_section_cursor {
 };
 
 /*
- * helper. Appends the section of a finished tail to `to`. About 200 ns an event, and as much memory
- * again as the section. SP_OK, SP_NO_MEMORY, or SP_LIMIT where the buffer's maximum is too small.
+ * helper. Appends the section of a finished tail to `to`, about 16 bytes an event, in 100 to 200 ns
+ * an event; takes some 20 bytes an entry of the id table meanwhile. SP_OK, SP_NO_MEMORY, or
+ * SP_LIMIT where the buffer's maximum is too small; on failure `to` is as it was.
  */
 SP_WARN_UNUSED sp_status sp_section_encode(const struct sp_tail *tail, struct sp_buf *to,
                                            struct sp_error *error);
