@@ -7,7 +7,11 @@
 #include "base/wire.h"
 #include "engine/engine_int.h"
 
-enum { UUID_COUNTER_BITS = 26, MADE_ID_BYTES = SP_UUID_TEXT_SIZE };
+enum {
+    UUID_COUNTER_BITS = 26,
+    MADE_ID_BYTES = SP_UUID_TEXT_SIZE,
+    CONFLICT_NAME_BYTES = 120, /* of a stream's name in an error's text */
+};
 
 /*
  * UUIDv7 (RFC 9562 section 5.7): 48 bits of milliseconds; a 26-bit counter in the next random bits, as in
@@ -214,19 +218,26 @@ static sp_status look_up(struct submit *submit, uint32_t i) {
     return status;
 }
 
-static void hash_expectations(struct submit *submit) {
+static sp_status hash_expectations(struct submit *submit) {
     for (uint32_t i = 0; i < submit->append->expect_count; i++) {
         const struct sp_engine_expect *expect = &submit->append->expects[i];
+        if (expect->stream.len == 0) {
+            return sp_error_set(submit->error, SP_INVALID, "expectation %u names no stream", i + 1);
+        }
         submit->engine->expectations[i] =
             (struct sp_core_expectation){.stream = expect->stream,
                                          .stream_hash = sp_stream_hash(expect->stream),
                                          .version = expect->version};
     }
+    return SP_OK;
 }
 
 static sp_status decide(struct submit *submit) {
     struct sp_engine *engine = submit->engine;
-    hash_expectations(submit);
+    sp_status status = hash_expectations(submit);
+    if (status != SP_OK) {
+        return status;
+    }
     struct sp_core_append append = {
         .now_us = submit->now_us,
         .candidates = engine->candidates,
@@ -235,13 +246,16 @@ static sp_status decide(struct submit *submit) {
         .expectation_count = submit->append->expect_count,
     };
     struct sp_core_outcome outcome;
-    sp_status status = sp_core_step(&engine->core, &append, &outcome);
+    status = sp_core_step(&engine->core, &append, &outcome);
     if (status == SP_CONFLICT) {
         const struct sp_engine_expect *expect =
             &submit->append->expects[outcome.failed_expectation];
+        /* The versions stand behind the name and must not be cut off by a long one. */
+        sp_str name = expect->stream;
+        name.len = name.len < CONFLICT_NAME_BYTES ? name.len : CONFLICT_NAME_BYTES;
         return sp_error_set_at(submit->error, status, outcome.actual_version,
                                "stream %.*s is at version %llu, expected %llu",
-                               SP_STR_ARG(expect->stream),
+                               SP_STR_ARG(name),
                                (unsigned long long)outcome.actual_version,
                                (unsigned long long)expect->version);
     }
