@@ -427,7 +427,12 @@ SPOOR_API void spoor_free(void *memory);
 
 enum spoor_verify_kind {
     SPOOR_VERIFY_PROGRESS = 0, /* positions verified so far */
-    SPOOR_VERIFY_FINDING = 1   /* something is wrong */
+    /*
+     * Something is wrong. The text begins with "damage" where a checksum does not fit, and with
+     * "alteration" where the checksums do and the hashes, or the order, do not.
+     */
+    SPOOR_VERIFY_FINDING = 1,
+    SPOOR_VERIFY_NOTICE = 2 /* worth telling and no fault: what a crash left and nobody was promised */
 };
 
 /* One line of a verification. */
@@ -438,7 +443,7 @@ typedef struct spoor_verify_report {
     uint64_t last_position;
     const char *file; /* relative to the folder; NULL where it is not one file */
     uint64_t offset;
-    const char *text; /* for people */
+    const char *text; /* for people, one line */
 } spoor_verify_report;
 
 /* Not 0 ends the verification. */

@@ -13,7 +13,8 @@ struct verify {
 
 static void show_finding_json(struct sp_out *out, const spoor_verify_report *report) {
     sp_out_print(out, "{");
-    sp_out_json_text(out, "finding", sp_str_from(report->text));
+    const char *name = report->kind == SPOOR_VERIFY_NOTICE ? "notice" : "finding";
+    sp_out_json_text(out, name, sp_str_from(report->text));
     sp_out_json_text(out, "file", sp_str_from(report->file));
     sp_out_json_u64(out, "offset", report->offset);
     sp_out_json_u64(out, "first_position", report->first_position);
@@ -46,7 +47,7 @@ static int hear(void *context, const spoor_verify_report *report) {
         }
         return sp_out_is_over(out);
     }
-    verify->findings++;
+    verify->findings += report->kind == SPOOR_VERIFY_FINDING ? 1 : 0;
     sp_progress_clear(&verify->progress);
     if (verify->cli->wants_json) {
         show_finding_json(out, report);
