@@ -1,9 +1,10 @@
 /*
- * The checkpoint: a small text file that says how many events the log had and what their root was. helper
+ * The checkpoint: a small text file that says how many events the log had and what their root was.
+ * helper
  *
- * The text is a C2SP tlog-checkpoint: origin, size, root. Signature lines may follow an empty line; this
- * program writes none yet and passes over those it finds. A log that is shorter than its checkpoint, or
- * whose tree differs at its size, has lost or changed acknowledged events.
+ * The text is a C2SP tlog-checkpoint: origin, size, root. Signature lines may follow an empty
+ * line; this program writes none yet and passes over those it finds. A log that is shorter than
+ * its checkpoint, or whose tree differs at its size, has lost or changed acknowledged events.
  */
 #ifndef SP_LOG_CHECKPOINT_H
 #define SP_LOG_CHECKPOINT_H

@@ -1,5 +1,6 @@
 /*
- * The container of a snapshot: a file that holds the state of the log's owner as of one position. pure
+ * The container of a snapshot: a file that holds the state of the log's owner as of one position.
+ * pure
  *
  * A snapshot only saves replaying: it is never the truth, and may be removed at any time.
  */
@@ -23,8 +24,8 @@ bool sp_snapshot_of_name(sp_str name, uint64_t *ret_position);
 void sp_snapshot_encode(const uint8_t uuid[16], uint64_t position, sp_str state, struct sp_buf *to);
 
 /*
- * Checks a whole file and yields the state, borrowed from it. SP_CORRUPT where it is not what was stored,
- * or of another log or position; SP_UNSUPPORTED: of a later version.
+ * Checks a whole file and yields the state, borrowed from it. SP_CORRUPT where it is not what was
+ * stored, or of another log or position; SP_UNSUPPORTED: of a later version.
  */
 SP_WARN_UNUSED sp_status sp_snapshot_decode(sp_str file, const uint8_t uuid[16], uint64_t position,
                                             sp_str *ret_state);

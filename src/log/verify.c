@@ -87,8 +87,8 @@ static bool is_raw(const struct verify_raw_list *raws, uint64_t epoch) {
 }
 
 /*
- * A sealed file that the manifest does not name: left by a crash between two steps of sealing or trimming,
- * or hidden by a manifest of an earlier day. Then it is verified all the same.
+ * A sealed file that the manifest does not name: left by a crash between two steps of sealing or
+ * trimming, or hidden by a manifest of an earlier day. Then it is verified all the same.
  */
 static void judge_stray(struct verifier *v, const struct verify_raw_list *raws,
                         const struct sp_log_sealed *sealed) {
@@ -244,7 +244,9 @@ static void walk_sealed(struct verifier *v) {
     }
 }
 
-/* Beside a live writer a segment may have been sealed, and its file used again, while it was read. */
+/*
+ * Beside a live writer a segment may have been sealed, and its file used again, while it was read.
+ */
 static bool was_sealed(struct verifier *v, uint64_t after_id) {
     return v->state.result.live && load_manifest(v, NULL) == SP_OK &&
            v->manifest.segment_count > 0 &&
@@ -391,8 +393,8 @@ static void verify_folder(struct verifier *v, struct verify_raw_list *raws) {
 }
 
 /*
- * The manifest, and then the raw files: what is sealed in between is missing from neither. SP_NOT_FOUND where
- * there is no log at all.
+ * The manifest, and then the raw files: what is sealed in between is missing from neither.
+ * SP_NOT_FOUND where there is no log at all.
  */
 static sp_status begin_verification(struct verifier *v, struct verify_raw_list *raws) {
     sp_status status = load_manifest(v, v->error);

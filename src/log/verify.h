@@ -1,19 +1,20 @@
 /*
  * Verification of a log's folder: re-derives from the files everything that they claim. helper
  *
- * Happy path: the manifest names the sealed files, the raw segments continue them; every byte is read, every
- * checksum compared, every event's hash recomputed and put into the Merkle tree, whose roots must be those
- * that tags, tiles, edges, block headers and the checkpoint recorded.
+ * Happy path: the manifest names the sealed files, the raw segments continue them; every byte is
+ * read, every checksum compared, every event's hash recomputed and put into the Merkle tree, whose
+ * roots must be those that tags, tiles, edges, block headers and the checkpoint recorded.
  *
- * What is wrong is told as a finding, and the walk goes on behind it where it can. There are two levels.
- * Damage: a checksum does not fit, as after a fault of the device. Alteration: the checksums fit, but what
- * they cover is not what was hashed into the tree, or the parts do not belong together: somebody removed,
- * reordered or rewrote events and recomputed the checksums. Neither is a proof against one who rewrites
- * every file, the checkpoint included: that takes a checkpoint kept elsewhere.
+ * What is wrong is told as a finding, and the walk goes on behind it where it can. There are two
+ * levels. Damage: a checksum does not fit, as after a fault of the device. Alteration: the
+ * checksums fit, but what they cover is not what was hashed into the tree, or the parts do not
+ * belong together: somebody removed, reordered or rewrote events and recomputed the checksums.
+ * Neither is a proof against one who rewrites every file, the checkpoint included: that takes a
+ * checkpoint kept elsewhere.
  *
- * Changes nothing in the folder. Beside a live writer it verifies what is durable; in the folder of a
- * crashed one, everything that recovery would keep. Memory: about 1 % of the largest raw segment, and
- * 16 MiB. A second thread computes the hashes, unless inline_jobs is set.
+ * Changes nothing in the folder. Beside a live writer it verifies what is durable; in the folder
+ * of a crashed one, everything that recovery would keep. Memory: about 1 % of the largest raw
+ * segment, and 16 MiB. A second thread computes the hashes, unless inline_jobs is set.
  */
 #ifndef SP_LOG_VERIFY_H
 #define SP_LOG_VERIFY_H
@@ -65,8 +66,9 @@ struct sp_verify_options {
     /* Called now and then with the last position verified; may be NULL. False ends it. */
     bool (*progress)(void *context, uint64_t position);
     /*
-     * Called for each readable record in the order of the log, and after the last one of each segment; may
-     * be NULL. Positions that are not readable are left out. An error ends the verification with it.
+     * Called for each readable record in the order of the log, and after the last one of each
+     * segment; may be NULL. Positions that are not readable are left out. An error ends the
+     * verification with it.
      */
     sp_status (*record)(void *context, const struct sp_record *record,
                         const struct sp_verify_place *place, struct sp_error *error);
@@ -91,9 +93,10 @@ struct sp_verify_result {
 };
 
 /*
- * Verifies. SP_OK where it came to the end, whatever it found: the result says. SP_CANCELLED where a callback
- * ended it; SP_NOT_FOUND where there is no log; SP_NO_MEMORY, or what `record` or `segment` returned. Reads
- * every byte of the folder once, those of the newest raw segment twice beside a live writer.
+ * Verifies. SP_OK where it came to the end, whatever it found: the result says. SP_CANCELLED where
+ * a callback ended it; SP_NOT_FOUND where there is no log; SP_NO_MEMORY, or what `record` or
+ * `segment` returned. Reads every byte of the folder once, those of the newest raw segment twice
+ * beside a live writer.
  */
 SP_WARN_UNUSED sp_status sp_verify_log(const struct sp_verify_options *options,
                                        struct sp_verify_result *ret_result, struct sp_error *error);

@@ -1,7 +1,7 @@
 /*
- * Leaf hashes. They cost as much as everything else together, and each depends on its own event only: so
- * records are gathered in batches, a second thread hashes one batch while the next is read, and the batches
- * come out in order, where the tree and the caller see them.
+ * Leaf hashes. They cost as much as everything else together, and each depends on its own event
+ * only: so records are gathered in batches, a second thread hashes one batch while the next is
+ * read, and the batches come out in order, where the tree and the caller see them.
  */
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 /*
- * One raw segment. Its blocks are a chain, each with its own checksums and a tag per record, so that damage
- * is pinned to the event. What was never acknowledged and was torn by a crash is only noticed, and ends the
- * log, as recovery would have it; damage that recovery would refuse is a finding, and the walk goes on with
- * the next block that can be found.
+ * One raw segment. Its blocks are a chain, each with its own checksums and a tag per record, so
+ * that damage is pinned to the event. What was never acknowledged and was torn by a crash is only
+ * noticed, and ends the log, as recovery would have it; damage that recovery would refuse is a
+ * finding, and the walk goes on with the next block that can be found.
  */
 #include <stdlib.h>
 
@@ -23,8 +23,8 @@ struct walk {
 /* ---- listing ---- */
 
 /*
- * A header that is damaged is put together again from the first block, so that the blocks can still be
- * checked. The salt key is lost, and with it the hashes.
+ * A header that is damaged is put together again from the first block, so that the blocks can
+ * still be checked. The salt key is lost, and with it the hashes.
  */
 static bool rebuild_header(struct verifier *v, struct verify_raw *raw) {
     char path[RAW_PATH_BYTES];
@@ -90,8 +90,10 @@ static int by_epoch(const void *a, const void *b) {
 /* Takes down what the header says of the tree and of what was durable. */
 static sp_status take_claim(struct verifier *v, const struct verify_raw *raw, uint64_t offset,
                             const struct sp_block_header *header) {
-    v->durable_upto =
-        header->durable_upto > v->durable_upto ? header->durable_upto : v->durable_upto;
+    /* Writes are done one after another: a block vouches for all before it. */
+    uint64_t upto = header->number - 1;
+    upto = header->durable_upto > upto ? header->durable_upto : upto;
+    v->durable_upto = upto > v->durable_upto ? upto : v->durable_upto;
     struct verify_claim claim = {.size = header->tree_size,
                                  .block = header->number,
                                  .offset = offset,
@@ -218,8 +220,8 @@ static void take_record(struct walk *walk, const struct sp_record *record, bool 
 }
 
 /*
- * In a damaged body, a record that makes no sense but for its size is passed over as one event, so that the
- * ones behind it are not lost with it.
+ * In a damaged body, a record that makes no sense but for its size is passed over as one event, so
+ * that the ones behind it are not lost with it.
  */
 static bool pass_over(struct walk *walk, struct sp_block_walk *records) {
     if (records->rest.len < SP_RECORD_FIXED_BYTES) {
@@ -330,7 +332,9 @@ static bool vouched(const struct verifier *v, uint64_t number, uint64_t position
     return number <= v->durable_upto || (v->checkpoint.present && position <= v->checkpoint.size);
 }
 
-/* The last byte of the segment that is not zero, from the walk's offset on; 0 where there is none. */
+/*
+ * The last byte of the segment that is not zero, from the walk's offset on; 0 where there is none.
+ */
 static uint64_t find_junk(struct walk *walk) {
     uint64_t end = 0;
     const uint64_t bytes_all = walk->raw->file.header.segment_bytes;
@@ -350,10 +354,34 @@ static uint64_t find_junk(struct walk *walk) {
     return end;
 }
 
-/* A torn write, as recovery judges it: nothing vouches for the block, and sectors of it are missing. */
+/*
+ * A block that follows lies behind, where it does not belong: a write, or this read, was
+ * misdirected.
+ */
+static bool later_block_astray(struct walk *walk) {
+    const struct sp_raw_header *segment = &walk->raw->file.header;
+    const struct sp_scan_chain *chain = &walk->v->state.chain;
+    for (uint64_t at = walk->offset; at < segment->segment_bytes; at += SP_BLOCK_ALIGN) {
+        sp_str bytes;
+        struct sp_block_header header;
+        if (sp_scan_bytes(&walk->window, at, SP_BLOCK_ALIGN, &bytes, NULL) == SP_OK &&
+            sp_block_read_header(bytes, &header) == SP_OK && header.log_id == chain->log_id &&
+            header.epoch == segment->epoch && header.number >= chain->next_block &&
+            header.file_offset != at) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * A torn write, as recovery judges it: nothing vouches for the block, and sectors of it are
+ * missing.
+ */
 static bool is_torn(struct walk *walk, const struct sp_scan_probe *probe) {
     const struct sp_scan_chain *chain = &walk->v->state.chain;
-    if (vouched(walk->v, chain->next_block, chain->next_position) || walk->next != NULL) {
+    if (vouched(walk->v, chain->next_block, chain->next_position) || walk->next != NULL ||
+        later_block_astray(walk)) {
         return false;
     }
     sp_str bytes;

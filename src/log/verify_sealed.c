@@ -1,7 +1,7 @@
 /*
- * One sealed file: is it the one that the manifest names, does it continue what came before, do its sections
- * have their checksums, does every frame hold the records that the directory says, and do the events have
- * the hashes that tags, tiles and tree recorded.
+ * One sealed file: is it the one that the manifest names, does it continue what came before, do
+ * its sections have their checksums, does every frame hold the records that the directory says,
+ * and do the events have the hashes that tags, tiles and tree recorded.
  */
 #include "base/wire.h"
 #include "log/verify_int.h"
@@ -37,8 +37,8 @@ static void compare_with_manifest(struct walk *walk, const struct sp_manifest_se
 }
 
 /*
- * Says where the file does not continue what came before it; the walk then follows the file. False where
- * that makes no sense.
+ * Says where the file does not continue what came before it; the walk then follows the file. False
+ * where that makes no sense.
  */
 static bool compare_with_chain(struct walk *walk) {
     struct verifier *v = walk->v;
@@ -202,7 +202,9 @@ static void walk_frame(struct walk *walk, uint32_t index, const struct sp_sealed
     walk->next_position = last + 1;
 }
 
-/* The directory's row against what came before it. False: the rest of the file cannot be followed. */
+/*
+ * The directory's row against what came before it. False: the rest of the file cannot be followed.
+ */
 static bool row_follows(struct walk *walk, const struct sp_sealed_frame *row) {
     uint64_t first = walk->footer->first_position + row->first_ordinal;
     uint64_t left = walk->footer->last_position + 1 - walk->next_position;

@@ -1,10 +1,10 @@
 /*
- * The tree of what was read, held against what recorded it. The tags of a sealed file name the very event
- * that is not what it was; its tiles and edges, and the roots in block headers and in the checkpoint, show
- * that something was altered even where the tags were rewritten as well.
+ * The tree of what was read, held against what recorded it. The tags of a sealed file name the
+ * very event that is not what it was; its tiles and edges, and the roots in block headers and in
+ * the checkpoint, show that something was altered even where the tags were rewritten as well.
  *
- * Where a part cannot be read, or differs, the tree is taken up again at the next recorded edge, so that one
- * finding does not hide the next.
+ * Where a part cannot be read, or differs, the tree is taken up again at the next recorded edge,
+ * so that one finding does not hide the next.
  */
 #include <stdlib.h>
 

@@ -18,7 +18,9 @@ struct forgery {
     bool manifest;       /* have the manifest name the forged file */
 };
 
-/* Writes the sealed file anew, its frames stored and not compressed, with all checksums in order. */
+/*
+ * Writes the sealed file anew, its frames stored and not compressed, with all checksums in order.
+ */
 void forge_sealed(const struct forgery *forgery);
 
 /* Has the manifest name what the sealed file of this segment is now. */

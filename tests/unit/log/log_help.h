@@ -21,7 +21,9 @@ struct help_log {
     uint64_t count; /* of events asked for so far: their number */
 };
 
-/* Opens the log of a folder, made where there is none, with one event's tree published at a time. */
+/*
+ * Opens the log of a folder, made where there is none, with one event's tree published at a time.
+ */
 void help_open(struct help_log *help, struct sp_fs *fs);
 
 /* Appends one block of so many events, of some data_bytes each, and `controls` control records. */

@@ -1,6 +1,6 @@
 /*
- * A file system in memory, without crashes and faults, whose files a test may read and change. For one
- * thread of writers; the verification's own thread touches no file.
+ * A file system in memory, without crashes and faults, whose files a test may read and change. For
+ * one thread of writers; the verification's own thread touches no file.
  */
 #ifndef TESTS_UNIT_LOG_MEMORY_FS_H
 #define TESTS_UNIT_LOG_MEMORY_FS_H

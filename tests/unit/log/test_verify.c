@@ -268,7 +268,10 @@ static void test_flip_every_byte(void **state) {
     memory_fs_free(flips.fs);
 }
 
-/* Every byte of a raw segment that means something, with the event it belongs to; of zeros, a sample. */
+/*
+ * Every byte of a raw segment that means something, with the event it belongs to; of zeros, a
+ * sample.
+ */
 static void test_flip_raw_bytes(void **state) {
     (void)state;
     struct flip flips = {.fs = small_log(), .v = calloc(1, sizeof(*flips.v))};

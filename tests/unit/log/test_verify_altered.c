@@ -171,7 +171,10 @@ static void test_raw_event_without_chain(void **state) {
     assert_says(scene, path, record.position, "it was altered");
 }
 
-/* Takes block `index` out of a raw file and moves up what follows; its place in the file is corrected. */
+/*
+ * Takes block `index` out of a raw file and moves up what follows; its place in the file is
+ * corrected.
+ */
 static void remove_block(struct memory_file *file, unsigned index, bool renumber) {
     uint64_t at = block_at(file, index);
     uint64_t next = block_at(file, index + 1);
@@ -207,7 +210,10 @@ static void test_raw_block_removed(void **state) {
     assert_says(scene, path, record.position, "were removed");
 }
 
-/* Renumbered, the records' tags, which know their positions, no longer fit, and the end is missing. */
+/*
+ * Renumbered, the records' tags, which know their positions, no longer fit, and the end is
+ * missing.
+ */
 static void test_raw_block_removed_and_renumbered(void **state) {
     struct scene *scene = scene_of(state);
     const char *path = newest_raw(scene->fs);

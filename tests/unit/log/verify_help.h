@@ -41,8 +41,8 @@ const struct said *said_that(const struct verified *verified, const char *part);
 void print_said(const struct verified *verified);
 
 /*
- * A log of two sealed segments and a raw one, closed in order: blocks of one to three events, control
- * records in some; a snapshot.
+ * A log of two sealed segments and a raw one, closed in order: blocks of one to three events,
+ * control records in some; a snapshot.
  */
 struct memory_fs *small_log(void);
 
@@ -54,7 +54,10 @@ const char *newest_raw(struct memory_fs *fs);
 /* Where block `index` of a raw file lies, counted from 0; 0 where there is none. */
 uint64_t block_at(const struct memory_file *file, unsigned index);
 
-/* Computes the checks of a block's header and body again, and those of all that follow, as a forger would. */
+/*
+ * Computes the checks of a block's header and body again, and those of all that follow, as a
+ * forger would.
+ */
 void reseal_block(struct memory_file *file, uint64_t offset);
 void rechain(struct memory_file *file, uint64_t offset);
 
