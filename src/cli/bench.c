@@ -21,7 +21,7 @@
 
 enum {
     FOLDER_DEPTH_MAX = 4, /* of folders in a store */
-    DEVICE_WRITES = 500,
+    DEVICE_WRITES = 300,
     SEAL_WAIT_SECONDS_MAX = 300,
     SIZE_DEFAULT = 300,
 };

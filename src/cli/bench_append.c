@@ -8,6 +8,7 @@
 #include "cli/bench.h"
 
 enum {
+    SLICES_MAX = 10,
     STREAM_ROUNDS = 3,
     STREAM_EVENTS_DEFAULT = 500000,
     STREAM_OUTSTANDING_DEFAULT = 1000,
@@ -18,16 +19,44 @@ static uint64_t default_events(uint64_t outstanding) {
     return outstanding <= 4 ? 30000 : outstanding <= 256 ? 1000000 : 4000000;
 }
 
-static void add_device(struct sp_bench *bench, struct sp_bench_device before,
-                       struct sp_bench_device after, double events_per_second) {
-    double per_second = (before.per_second + after.per_second) / 2;
-    sp_bench_add_number(bench, "device_sync_p50_us", (before.p50_us + after.p50_us) / 2);
-    sp_bench_add_number(bench, "device_sync_p99_us", (before.p99_us + after.p99_us) / 2);
-    sp_bench_add_number(bench, "device_syncs_per_s", per_second);
-    sp_bench_add_number(bench, "device_syncs_per_s_before", before.per_second);
-    sp_bench_add_number(bench, "device_syncs_per_s_after", after.per_second);
-    sp_bench_add_number(bench, "ratio_to_device",
-                        per_second > 0 ? events_per_second / per_second : 0);
+/* The device before, between and after the slices of one measurement. */
+struct device_rates {
+    struct sp_bench_device sum;
+    unsigned count;
+    double last_per_second;
+    double ratios[SLICES_MAX]; /* of each slice to the device just before and after it */
+    unsigned ratio_count;
+};
+
+static double probe(struct sp_bench *bench, struct device_rates *rates) {
+    struct sp_bench_device device = sp_bench_device(bench);
+    double before = rates->last_per_second;
+    rates->sum.p50_us += device.p50_us;
+    rates->sum.p99_us += device.p99_us;
+    rates->sum.per_second += device.per_second;
+    rates->last_per_second = device.per_second;
+    rates->count++;
+    return (before + device.per_second) / 2;
+}
+
+static int compare_numbers(const void *a, const void *b) {
+    double left = *(const double *)a;
+    double right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+/* Sorts the numbers. */
+static double median(double *numbers, size_t count) {
+    qsort(numbers, count, sizeof(*numbers), compare_numbers);
+    return numbers[count / 2];
+}
+
+static void add_device(struct sp_bench *bench, struct device_rates *rates) {
+    double count = rates->count;
+    sp_bench_add_number(bench, "device_sync_p50_us", rates->sum.p50_us / count);
+    sp_bench_add_number(bench, "device_sync_p99_us", rates->sum.p99_us / count);
+    sp_bench_add_number(bench, "device_syncs_per_s", rates->sum.per_second / count);
+    sp_bench_add_number(bench, "ratio_to_device", median(rates->ratios, rates->ratio_count));
 }
 
 static void begin_append_line(struct sp_bench *bench, const char *name, uint64_t events,
@@ -40,37 +69,57 @@ static void begin_append_line(struct sp_bench *bench, const char *name, uint64_t
     sp_bench_add_text(bench, "ids", bench->workload.makes_ids ? "uuid4" : "store");
 }
 
+/*
+ * The appends of one measurement, in slices with the device's own rate measured between them: what
+ * else the machine does changes from second to second, and must weigh on both alike.
+ */
+static bool run_slices(struct sp_bench *bench, spoor *store, uint64_t events, uint32_t outstanding,
+                       struct sp_histogram *histogram, struct device_rates *rates,
+                       double *ret_seconds) {
+    struct sp_workload *workload = sp_workload_new(&bench->workload);
+    sp_require(workload != NULL);
+    unsigned slices = outstanding == 1 ? SLICES_MAX : 1;
+    double seconds = 0;
+    bool fine = true;
+    (void)probe(bench, rates);
+    for (unsigned i = 0; i < slices && fine; i++) {
+        uint64_t share = events * (i + 1) / slices - events * i / slices;
+        uint64_t before_ns = sp_bench_now_ns();
+        fine = sp_bench_append(store, workload, share, outstanding, histogram, NULL, NULL);
+        double took = sp_bench_seconds_since(before_ns);
+        seconds += took;
+        rates->ratios[rates->ratio_count++] = (double)share / took / probe(bench, rates);
+    }
+    sp_workload_free(workload);
+    *ret_seconds = seconds;
+    return fine;
+}
+
 /* One closed loop over a fresh store. */
 static int measure_append(struct sp_bench *bench, uint32_t outstanding) {
     uint64_t events = sp_args_u64(&bench->cli->args, SP_FLAG_EVENTS, default_events(outstanding));
     struct sp_histogram *histogram = calloc(1, sizeof(*histogram));
-    struct sp_workload *workload = sp_workload_new(&bench->workload);
-    sp_require(histogram != NULL && workload != NULL);
-    struct sp_bench_device before = sp_bench_device(bench);
+    struct device_rates rates = {.count = 0};
+    double seconds = 0;
+    sp_require(histogram != NULL);
     spoor *store = sp_bench_open(bench, "append", SPOOR_CREATE);
-    if (store == NULL) {
+    if (store == NULL ||
+        !run_slices(bench, store, events, outstanding, histogram, &rates, &seconds)) {
         return SP_EXIT_FAILURE;
     }
-    uint64_t before_ns = sp_bench_now_ns();
-    if (!sp_bench_append(store, workload, events, outstanding, histogram, NULL, NULL)) {
-        return SP_EXIT_FAILURE;
-    }
-    double seconds = sp_bench_seconds_since(before_ns);
     struct sp_bench_memory memory = sp_bench_memory();
     double seal_seconds = sp_bench_await_sealed(store);
     spoor_info info = sp_bench_info(store);
-    struct sp_bench_device after = sp_bench_device(bench);
     begin_append_line(bench, "append", events, seconds);
     sp_bench_add_u64(bench, "outstanding", outstanding);
     sp_bench_add_histogram(bench, histogram);
-    add_device(bench, before, after, (double)events / seconds);
+    add_device(bench, &rates);
     sp_bench_add_number(bench, "rss_running_mib", (double)memory.resident_bytes / 1048576.0);
     sp_bench_add_memory(bench);
     sp_bench_add_number(bench, "seal_wait_seconds", seal_seconds);
     sp_bench_add_info(bench, &info);
     sp_bench_end(bench);
     spoor_close(store);
-    sp_workload_free(workload);
     free(histogram);
     sp_bench_remove(bench, "append");
     return SP_EXIT_OK;
@@ -129,19 +178,6 @@ static bool fill(struct sp_bench *bench, struct contender *contender, uint32_t o
     return fine;
 }
 
-static int compare_numbers(const void *a, const void *b) {
-    double left = *(const double *)a;
-    double right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
-static double median(const double numbers[STREAM_ROUNDS]) {
-    double sorted[STREAM_ROUNDS];
-    memcpy(sorted, numbers, sizeof(sorted));
-    qsort(sorted, STREAM_ROUNDS, sizeof(*sorted), compare_numbers);
-    return sorted[STREAM_ROUNDS / 2];
-}
-
 /* One round after the other, each over all stores; sealing of one must not slow the next. */
 static bool run_rounds(struct contender *contenders, size_t count, uint64_t events,
                        uint32_t outstanding) {
@@ -182,9 +218,9 @@ static int bench_streams(struct sp_bench *bench) {
     if (!run_rounds(contenders, count, events, (uint32_t)outstanding[0])) {
         return SP_EXIT_FAILURE;
     }
-    double first = median(contenders[0].rates);
+    double first = median(contenders[0].rates, STREAM_ROUNDS);
     for (size_t i = 0; i < count; i++) {
-        double rate = median(contenders[i].rates);
+        double rate = median(contenders[i].rates, STREAM_ROUNDS);
         spoor_info info = sp_bench_info(contenders[i].store);
         begin_append_line(bench, "streams", events, (double)events / rate);
         sp_bench_add_u64(bench, "outstanding", outstanding[0]);

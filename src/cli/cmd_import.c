@@ -68,19 +68,22 @@ static bool has_failed(const struct import *import) {
     return import->failure.status != SPOOR_OK;
 }
 
-/* Lets the store work; waits for something to finish where wait is set. */
-static void turn(struct import *import, bool wait) {
+/* Lets the store work; waits for something to finish where wait is set. False where it cannot. */
+static bool turn(struct import *import, bool wait) {
     spoor_error error = {.status = SPOOR_OK};
     spoor_status status = spoor_turn(import->store, wait ? -1 : 0, &error);
-    if (status != SPOOR_OK && status != SPOOR_TIMEOUT && !has_failed(import)) {
+    bool fine = status == SPOOR_OK || status == SPOOR_TIMEOUT;
+    if (!fine && !has_failed(import)) {
         import->failure = error;
         import->failure.status = status;
     }
+    return fine;
 }
 
+/* Waits for all that was submitted; after a failure too, as events before it may be on their way. */
 static void drain(struct import *import) {
-    while (outstanding(import) > 0 && !has_failed(import)) {
-        turn(import, true);
+    while (outstanding(import) > 0 && turn(import, true)) {
+        /* The callbacks count. */
     }
 }
 
@@ -111,7 +114,7 @@ static void make_id(const struct import *import, sp_str line, char id[SP_UUID_TE
 /* Submits one event, waiting for room where there is none. */
 static spoor_status submit(struct import *import, const spoor_event *event, spoor_error *error) {
     while (outstanding(import) >= OUTSTANDING_MAX && !has_failed(import)) {
-        turn(import, true);
+        (void)turn(import, true);
     }
     for (;;) {
         if (has_failed(import)) {
@@ -124,7 +127,7 @@ static spoor_status submit(struct import *import, const spoor_event *event, spoo
             import->submitted += status == SPOOR_OK;
             return status;
         }
-        turn(import, true);
+        (void)turn(import, true);
     }
 }
 
@@ -185,7 +188,7 @@ static void pause_for_store(struct import *import) {
     if (import->lines.number % TURN_PERIOD != 0) {
         return;
     }
-    turn(import, false);
+    (void)turn(import, false);
     if (sp_progress_is_due(&import->progress)) {
         show_progress(import);
     }
