@@ -138,10 +138,14 @@ sp_status local_ready(struct sp_log *base, struct sp_error *error) {
     }
     if (!log->spare_job.busy && log->spare_job.status != SP_OK &&
         local_now_us(log) < log->spare_retry_us) {
+        if (log->spare_job.status != SP_NO_SPACE) {
+            local_fail(log, log->spare_job.status, &log->spare_job.error);
+            return say_failed(log, error);
+        }
         if (error != NULL) {
             *error = log->spare_job.error;
         }
-        return log->spare_job.status;
+        return SP_NO_SPACE;
     }
     local_spare_upkeep(log);
     if (log->options.inline_jobs) {
