@@ -92,6 +92,15 @@ static sp_status say_damaged(const struct wal_file *file, const struct local_log
                            (unsigned long long)log->head_position + 1);
 }
 
+/*
+ * A process that was killed in a durable write may have left it on its way: it is read back from the
+ * device's own cache, and a power failure would still take it. What is shown as durable has to be.
+ */
+static sp_status settle(struct segment *segment, struct sp_error *error) {
+    struct local_log *log = segment->log;
+    return log->options.read_only ? SP_OK : log->fs->ops->sync(segment->direct, error);
+}
+
 /* Scans one raw segment into the list. */
 static sp_status recover_segment(struct recovery *recovery, const struct wal_file *file,
                                  const struct wal_file *next, struct sp_scan_result *ret_result,
@@ -122,7 +131,8 @@ static sp_status recover_segment(struct recovery *recovery, const struct wal_fil
                            .chain = &chain,
                            .each = take_block,
                            .context = recovery};
-    status = sp_scan_segment(&scan, ret_result, error);
+    status = next == NULL ? settle(segment, error) : SP_OK;
+    status = status == SP_OK ? sp_scan_segment(&scan, ret_result, error) : status;
     segment->full = next != NULL;
     if (status == SP_OK && ret_result->end == SP_SCAN_DAMAGED) {
         return say_damaged(file, log, ret_result, error);
