@@ -183,6 +183,23 @@ static bool zero_page(const char *page) {
     return page[0] == 0 && memcmp(page, page + 1, SP_BLOCK_ALIGN - 1) == 0;
 }
 
+/*
+ * What a header behind the valid part says. Writes are done one after another, so a later block vouches for
+ * all before it. One that follows and lies elsewhere was written to the wrong place, or is read from it;
+ * an older one elsewhere may be a copy in somebody's event.
+ */
+static void weigh(const struct sp_scan *scan, const struct sp_block_header *header, uint64_t at,
+                  struct sp_scan_result *result) {
+    if (header->number < scan->chain->next_block) {
+        return;
+    }
+    if (header->file_offset != at) {
+        result->problem = SP_SCAN_MISPLACED;
+    } else if (header->number - 1 > result->durable_upto) {
+        result->durable_upto = header->number - 1;
+    }
+}
+
 /* Looks at every page behind the valid part: how far anything reaches, and what later headers vouch for. */
 static sp_status look_ahead(const struct sp_scan *scan, struct sp_scan_window *w,
                             struct sp_scan_result *result, struct sp_error *error) {
@@ -199,9 +216,8 @@ static sp_status look_ahead(const struct sp_scan *scan, struct sp_scan_window *w
         result->junk_bytes = at + SP_BLOCK_ALIGN - result->end_offset;
         struct sp_block_header header;
         if (sp_block_read_header(bytes, &header) == SP_OK && header.log_id == scan->chain->log_id &&
-            header.epoch == scan->segment->epoch && header.file_offset == at &&
-            header.durable_upto > result->durable_upto) {
-            result->durable_upto = header.durable_upto;
+            header.epoch == scan->segment->epoch) {
+            weigh(scan, &header, at, result);
         }
     }
     return SP_OK;
@@ -237,7 +253,7 @@ static sp_status judge(const struct sp_scan *scan, struct sp_scan_window *w,
     if (status != SP_OK) {
         return status;
     }
-    if (result->durable_upto >= scan->chain->next_block) {
+    if (result->durable_upto >= scan->chain->next_block || result->problem == SP_SCAN_MISPLACED) {
         result->end = SP_SCAN_DAMAGED;
         return SP_OK;
     }
