@@ -40,7 +40,9 @@ static sp_status take_block(void *context, const struct sp_block_header *header,
         .first_position = header->first_position,
         .event_count = header->event_count,
     };
-    return recovery->each(recovery->context, segment->id, &chunk, error);
+    /* Beside a live writer it shows only later what of this is durable. */
+    return log->live_writer ? SP_OK
+                            : recovery->each(recovery->context, segment->id, &chunk, error);
 }
 
 static struct segment *segment_of_raw(struct local_log *log, const struct wal_file *file) {
@@ -227,6 +229,25 @@ static void adopt_head(struct local_log *log) {
     log->durable_position = log->head_position;
 }
 
+/* Shows the blocks that the scan only counted. */
+static sp_status show_durable(struct recovery *recovery, struct sp_error *error) {
+    struct local_log *log = recovery->log;
+    sp_status status = SP_OK;
+    for (size_t i = 0; i < log->segment_count; i++) {
+        const struct segment *raw = log->segments[i];
+        uint64_t end = raw->sealed == NULL ? raw->next_block : raw->first_block;
+        for (uint64_t block = raw->first_block; block < end && status == SP_OK; block++) {
+            struct sp_log_chunk chunk;
+            struct segment *segment;
+            status = local_reader_block(log->tree_reader, block, &chunk, &segment, error);
+            status = status == SP_OK
+                         ? recovery->each(recovery->context, segment->id, &chunk, error)
+                         : status;
+        }
+    }
+    return status;
+}
+
 static sp_status recover_all(struct recovery *recovery, const struct wal_listing *listing,
                              bool *ret_torn, struct sp_error *error) {
     struct local_log *log = recovery->log;
@@ -245,7 +266,8 @@ static sp_status recover_all(struct recovery *recovery, const struct wal_listing
     }
     hide_undurable(log, result.durable_upto);
     adopt_head(log);
-    return check_checkpoint(log, error);
+    sp_status status = log->live_writer ? show_durable(recovery, error) : SP_OK;
+    return status == SP_OK ? check_checkpoint(log, error) : status;
 }
 
 /*
