@@ -5,6 +5,8 @@
 #include "log/local_int.h"
 #include "log/local_open.h"
 
+enum { SPARE_PROBE_BYTES = 64 << 10 };
+
 void wal_listing_fini(struct wal_listing *listing) {
     free(listing->files);
     *listing = (struct wal_listing){.files = NULL};
@@ -77,9 +79,53 @@ static int by_epoch(const void *a, const void *b) {
     return (left->header.epoch > right->header.epoch) - (left->header.epoch < right->header.epoch);
 }
 
+/* Reads the beginning of a file past the page cache, and says whether it is nothing but zeros. */
+static sp_status read_zeros(struct sp_fs *fs, const char *path, bool *ret_zero,
+                            struct sp_error *error) {
+    struct sp_blob *start = sp_blob_new(SPARE_PROBE_BYTES, SP_BLOCK_ALIGN);
+    if (start == NULL) {
+        return sp_error_set(error, SP_NO_MEMORY, "%s", path);
+    }
+    struct sp_file *open = NULL;
+    size_t got = 0;
+    sp_status status = fs->ops->open(fs, path, SP_FS_READ | SP_FS_DIRECT, &open, error);
+    if (status == SP_OK) {
+        status = fs->ops->read(open, start->data, SPARE_PROBE_BYTES, 0, &got, error);
+        fs->ops->close(open);
+    }
+    if (status == SP_OK) {
+        *ret_zero = got == 0 || (start->data[0] == 0 &&
+                                 memcmp(start->data, start->data + 1, got - 1) == 0);
+    }
+    sp_blob_unref(start);
+    return status;
+}
+
+/*
+ * A spare is taken for one only after a second look: a header that got lost, or that a read missed, would
+ * let acknowledged blocks pass for a spare and be written over. A live writer may have begun to use it.
+ */
+static sp_status confirm_spare(struct sp_fs *fs, struct wal_file *file, struct sp_error *error) {
+    char path[RAW_PATH_BYTES];
+    local_raw_path(file->number, path);
+    bool zero = false;
+    sp_status status = read_zeros(fs, path, &zero, error);
+    if (status != SP_OK || zero) {
+        return status == SP_OK ? SP_NOT_FOUND : status;
+    }
+    status = wal_file_read(fs, file->number, file, error);
+    return status != SP_NOT_FOUND ? status
+                                  : sp_error_set(error, SP_CORRUPT,
+                                                 "%s: blocks without a segment header at offset 0",
+                                                 path);
+}
+
 static sp_status classify(struct sp_fs *fs, const uint8_t uuid[16], uint64_t sealed_epoch,
                           uint32_t number, struct wal_file *file, struct sp_error *error) {
     sp_status status = wal_file_read(fs, number, file, error);
+    if (status == SP_NOT_FOUND && file->bytes > 0) {
+        status = confirm_spare(fs, file, error);
+    }
     if (status == SP_NOT_FOUND && file->bytes > 0) {
         file->spare = true;
         return SP_OK;
