@@ -11,7 +11,13 @@
 #include "base/hash.h"
 #include "sim/world_fault.h"
 
-enum { LIVES_MAX = 4, STEPS_MAX = 60, STEPS_LONG_MAX = 250, CAPACITY_NONE = 0 };
+enum {
+    LIVES_MAX = 4,
+    LIVES_MANY_MAX = 12,
+    STEPS_MAX = 60,
+    STEPS_LONG_MAX = 250,
+    CAPACITY_NONE = 0
+};
 
 static const struct {
     const char *name;
@@ -199,7 +205,7 @@ static void check_at_last(struct sim_world *world, struct sim_system *system) {
 }
 
 static void tell(struct sim_world *world, struct sim_system *system) {
-    uint32_t lives = 1 + sim_pick(world, LIVES_MAX);
+    uint32_t lives = 1 + sim_pick(world, sim_chance(world, 80) ? LIVES_MAX : LIVES_MANY_MAX);
     for (uint32_t i = 0; i < lives && !world->wrong; i++) {
         sim_note(world, "life %u of %u", i + 1, lives);
         live(world, system, i + 1 == lives);
