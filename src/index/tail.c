@@ -76,14 +76,14 @@ static sp_status reserve_ids(struct sp_tail *tail, const struct sp_index_keys *k
     return status;
 }
 
-/* Finds the terms of an event, or SP_TERMS_NONE and room for a new one. */
+/* Finds the terms of an event, or NULL and room for a new one. */
 static sp_status reserve_terms(struct sp_tail *tail, const uint64_t hashes[SP_INDEX_KIND_COUNT],
-                               uint32_t numbers[SP_INDEX_KIND_COUNT]) {
+                               struct sp_term *found[SP_INDEX_KIND_COUNT]) {
     for (size_t kind = 0; kind < SP_INDEX_KIND_COUNT; kind++) {
-        numbers[kind] = sp_terms_find(&tail->kinds[kind], hashes[kind]);
+        found[kind] = sp_terms_find(&tail->kinds[kind], hashes[kind]);
     }
     for (size_t kind = 0; kind < SP_INDEX_KIND_COUNT; kind++) {
-        if (SP_UNLIKELY(numbers[kind] == SP_TERMS_NONE)) {
+        if (SP_UNLIKELY(found[kind] == NULL)) {
             sp_status status = sp_terms_reserve(&tail->kinds[kind], hashes[kind]);
             if (status != SP_OK) {
                 return status;
@@ -150,12 +150,12 @@ sp_status sp_tail_add(struct sp_tail *tail, const struct sp_index_keys *keys, sp
         [SP_INDEX_SOURCE] = keys->source,
         [SP_INDEX_CORRELATION] = keys->correlation,
     };
-    uint32_t numbers[SP_INDEX_KIND_COUNT];
+    struct sp_term *found[SP_INDEX_KIND_COUNT];
     sp_status status = reserve_ids(tail, keys);
     if (status == SP_OK) {
-        status = reserve_terms(tail, hashes, numbers);
+        status = reserve_terms(tail, hashes, found);
     }
-    bool type_is_new = status == SP_OK && numbers[SP_INDEX_TYPE] == SP_TERMS_NONE;
+    bool type_is_new = status == SP_OK && found[SP_INDEX_TYPE] == NULL;
     if (SP_UNLIKELY(type_is_new)) {
         status = reserve_type(tail, type);
     }
@@ -165,13 +165,12 @@ sp_status sp_tail_add(struct sp_tail *tail, const struct sp_index_keys *keys, sp
     uint32_t ordinal = tail->count;
     enter_ids(tail, keys, ordinal);
     for (size_t kind = 0; kind < SP_INDEX_KIND_COUNT; kind++) {
-        struct sp_terms *terms = &tail->kinds[kind];
-        if (SP_UNLIKELY(numbers[kind] == SP_TERMS_NONE)) {
-            numbers[kind] = sp_terms_new(terms, hashes[kind]);
+        if (SP_UNLIKELY(found[kind] == NULL)) {
+            found[kind] = sp_terms_new(&tail->kinds[kind], hashes[kind]);
         }
-        sp_terms_append(terms, &tail->words, numbers[kind], ordinal);
+        sp_terms_append(&tail->words, found[kind], ordinal);
     }
-    enter_type(tail, numbers[SP_INDEX_TYPE], type_is_new, type);
+    enter_type(tail, found[SP_INDEX_TYPE]->number, type_is_new, type);
     enter_time(tail, ordinal, recorded_us);
     tail->count++;
     return SP_OK;
@@ -206,16 +205,19 @@ size_t sp_tail_bytes(const struct sp_tail *tail) {
 
 uint32_t sp_tail_count_of(const struct sp_tail *tail, enum sp_index_kind kind, uint64_t hash) {
     sp_require((unsigned)kind < SP_INDEX_KIND_COUNT);
-    uint32_t term = sp_terms_find(&tail->kinds[kind], hash);
-    return term == SP_TERMS_NONE ? 0 : sp_terms_at(&tail->kinds[kind], term)->count;
+    const struct sp_term *term = sp_terms_find(&tail->kinds[kind], hash);
+    return term == NULL ? 0 : term->count;
 }
 
 bool sp_tail_find(const struct sp_tail *tail, enum sp_index_kind kind, uint64_t hash,
                   struct sp_tail_cursor *ret_cursor) {
     sp_require((unsigned)kind < SP_INDEX_KIND_COUNT);
-    uint32_t term = sp_terms_find(&tail->kinds[kind], hash);
-    *ret_cursor = (struct sp_tail_cursor){.term = term, .block = 0, .kind = kind};
-    return term != SP_TERMS_NONE;
+    const struct sp_term *term = sp_terms_find(&tail->kinds[kind], hash);
+    *ret_cursor = (struct sp_tail_cursor){
+        .term = term == NULL ? SP_TERMS_NONE : term->number,
+        .kind = kind,
+    };
+    return term != NULL;
 }
 
 void sp_tail_fill(const struct sp_tail *tail, struct sp_tail_cursor *cursor, uint32_t bound,

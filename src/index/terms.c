@@ -86,16 +86,17 @@ static inline struct sp_htab *terms_table(struct sp_terms *terms, uint64_t mixed
     return &terms->tables[mixed % SP_TERMS_TABLES];
 }
 
-uint32_t sp_terms_find(const struct sp_terms *terms, uint64_t hash) {
+struct sp_term *sp_terms_find(const struct sp_terms *terms, uint64_t hash) {
     uint64_t mixed = sp_mix(hash, terms->factor);
     struct sp_htab_probe probe = sp_htab_find(&terms->tables[mixed % SP_TERMS_TABLES], mixed);
-    uint32_t term;
-    while (sp_htab_next(&probe, &term)) {
-        if (sp_terms_at(terms, term)->hash == hash) {
+    uint32_t number;
+    while (sp_htab_next(&probe, &number)) {
+        struct sp_term *term = sp_terms_at(terms, number);
+        if (term->hash == hash) {
             return term;
         }
     }
-    return SP_TERMS_NONE;
+    return NULL;
 }
 
 void sp_terms_prefetch(const struct sp_terms *terms, uint64_t hash) {
@@ -114,91 +115,71 @@ sp_status sp_terms_reserve(struct sp_terms *terms, uint64_t hash) {
     return sp_htab_reserve(table, (size_t)table->count + 1);
 }
 
-uint32_t sp_terms_new(struct sp_terms *terms, uint64_t hash) {
-    uint32_t term = terms->count;
-    sp_require(term < terms->chunks.count * SP_TERMS_CHUNK);
+struct sp_term *sp_terms_new(struct sp_terms *terms, uint64_t hash) {
+    uint32_t number = terms->count;
+    sp_require(number < terms->chunks.count * SP_TERMS_CHUNK);
     uint64_t mixed = sp_mix(hash, terms->factor);
-    sp_status status = sp_htab_add(terms_table(terms, mixed), mixed, term);
+    sp_status status = sp_htab_add(terms_table(terms, mixed), mixed, number);
     sp_ensure(status == SP_OK);
     terms->count++;
-    *sp_terms_at(terms, term) = (struct sp_term){.hash = hash};
+    struct sp_term *term = sp_terms_at(terms, number);
+    *term = (struct sp_term){.hash = hash, .number = number};
     return term;
 }
 
 /* -- Postings ---------------------------------------------------------------------------------- */
 
-static uint32_t *block_new(struct sp_words *words, uint32_t capacity, uint32_t previous,
-                           uint32_t *ret_ref) {
-    *ret_ref = words_take(words, BLOCK_HEAD + capacity);
-    uint32_t *block = words_at(words, *ret_ref);
+/* Makes a block the term's last one. */
+static uint32_t *block_new(struct sp_words *words, struct sp_term *term, uint32_t capacity,
+                           uint32_t previous) {
+    uint32_t ref = words_take(words, BLOCK_HEAD + capacity);
+    uint32_t *block = words_at(words, ref);
     block[BLOCK_PREVIOUS] = previous;
     block[BLOCK_NEXT] = 0;
     block[BLOCK_CAPACITY] = capacity;
+    term->last = ref;
+    term->next = ref + BLOCK_HEAD;
+    term->room = capacity;
     return block;
 }
 
-/*
- * How many of `count` postings lie before the last block. The blocks end at 4, 8, 16 … postings,
- * and from SP_TERMS_BLOCK_MAX on at its multiples.
- */
-static inline uint32_t count_before_last(uint32_t count) {
-    if (count <= SP_TERMS_BLOCK_MIN) {
-        return 0;
-    }
-    if (count > SP_TERMS_BLOCK_MAX) {
-        return (count - 1) / SP_TERMS_BLOCK_MAX * SP_TERMS_BLOCK_MAX;
-    }
-    return (uint32_t)1 << (31 - __builtin_clz(count - 1));
-}
-
-/* True where so many postings fill their blocks to the brim. */
-static inline bool count_is_full(uint32_t count) {
-    return count >= SP_TERMS_BLOCK_MAX ? count % SP_TERMS_BLOCK_MAX == 0
-                                       : count >= SP_TERMS_BLOCK_MIN && (count & (count - 1)) == 0;
-}
-
 static inline uint32_t block_used(const struct sp_term *term, uint32_t ref, const uint32_t *block) {
-    return ref == term->last ? term->count - count_before_last(term->count) : block[BLOCK_CAPACITY];
+    return block[BLOCK_CAPACITY] - (ref == term->last ? term->room : 0);
 }
 
 /* The third posting moves the first two out of the term. */
 static void term_spill(struct sp_term *term, struct sp_words *words) {
-    uint32_t ref;
-    uint32_t *block = block_new(words, SP_TERMS_BLOCK_MIN, 0, &ref);
+    uint32_t second = term->last;
+    uint32_t *block = block_new(words, term, SP_TERMS_BLOCK_MIN, 0);
     block[BLOCK_HEAD] = term->first;
-    block[BLOCK_HEAD + 1] = term->last;
-    term->first = ref;
-    term->last = ref;
+    block[BLOCK_HEAD + 1] = second;
+    term->first = term->last;
+    term->next += SP_TERMS_INLINE;
+    term->room -= SP_TERMS_INLINE;
 }
 
 static void term_grow(struct sp_term *term, struct sp_words *words) {
+    uint32_t previous = term->last;
     uint32_t capacity = term->count < SP_TERMS_BLOCK_MAX ? term->count : SP_TERMS_BLOCK_MAX;
-    uint32_t ref;
-    (void)block_new(words, capacity, term->last, &ref);
-    words_at(words, term->last)[BLOCK_NEXT] = ref;
-    term->last = ref;
+    (void)block_new(words, term, capacity, previous);
+    words_at(words, previous)[BLOCK_NEXT] = term->last;
 }
 
-void sp_terms_append(struct sp_terms *terms, struct sp_words *words, uint32_t number,
-                     uint32_t ordinal) {
-    struct sp_term *term = sp_terms_at(terms, number);
-    uint32_t count = term->count;
-    if (count < SP_TERMS_INLINE) {
-        sp_require(count == 0 || term->first < ordinal);
-        *(count == 0 ? &term->first : &term->last) = ordinal;
-        term->count = count + 1;
+void sp_terms_append_block(struct sp_words *words, struct sp_term *term, uint32_t ordinal) {
+    sp_require(term->room == 0);
+    if (term->count < SP_TERMS_INLINE) {
+        sp_require(term->count == 0 || term->first < ordinal);
+        *(term->count == 0 ? &term->first : &term->last) = ordinal;
+        term->count++;
         return;
     }
-    if (SP_UNLIKELY(count == SP_TERMS_INLINE)) {
+    if (term->count == SP_TERMS_INLINE) {
         term_spill(term, words);
-    } else if (SP_UNLIKELY(count_is_full(count))) {
+    } else {
         term_grow(term, words);
     }
-    uint32_t used = count - count_before_last(count + 1);
-    uint32_t *to = words_at(words, term->last) + BLOCK_HEAD + used;
-    sp_require(used == 0 || to[-1] < ordinal);
-    *to = ordinal;
-    term->count = count + 1;
+    sp_ensure(term->room > 0);
+    sp_terms_append(words, term, ordinal);
 }
 
 static inline uint32_t block_distance(const uint32_t *block, uint32_t bound) {

@@ -9,12 +9,13 @@
  *     block: previous block | next block | capacity | postings …
  *
  * Blocks are named by the number of their first word; 0 is none. All but a term's last block are
- * full, and how full the last one is follows from the term's count: appending touches the term and
- * the place where the posting goes, and no other cache line.
+ * full. A term knows the place of its next posting, so that appending touches the term and that
+ * place, and no other cache line.
  */
 #ifndef SP_INDEX_TERMS_H
 #define SP_INDEX_TERMS_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,8 +49,11 @@ struct sp_term {
     uint32_t count;
     uint32_t first;  /* up to SP_TERMS_INLINE postings: the first; beyond: the first block */
     uint32_t last;   /* the second posting; the last block */
-    uint32_t unused; /* the size is a multiple of 8 */
+    uint32_t next;   /* word where the next posting goes, if there is room */
+    uint32_t room;   /* postings that still fit the last block */
+    uint32_t number; /* its own */
 };
+static_assert(sizeof(struct sp_term) == 32, "two terms fill a cache line");
 
 struct sp_terms {
     uint64_t factor; /* odd */
@@ -69,8 +73,8 @@ void sp_terms_init(struct sp_terms *terms, uint64_t factor);
 void sp_terms_fini(struct sp_terms *terms);
 size_t sp_terms_bytes(const struct sp_terms *terms);
 
-/* The number of the term of this hash, or SP_TERMS_NONE. O(1). */
-uint32_t sp_terms_find(const struct sp_terms *terms, uint64_t hash);
+/* The term of this hash, or NULL. It does not move. O(1). */
+struct sp_term *sp_terms_find(const struct sp_terms *terms, uint64_t hash);
 
 /* Brings towards the cache what sp_terms_find of this hash touches first. */
 void sp_terms_prefetch(const struct sp_terms *terms, uint64_t hash);
@@ -79,16 +83,28 @@ void sp_terms_prefetch(const struct sp_terms *terms, uint64_t hash);
 SP_WARN_UNUSED sp_status sp_terms_reserve(struct sp_terms *terms, uint64_t hash);
 
 /* Adds a term that was reserved for and is not there; its number is the count before. */
-uint32_t sp_terms_new(struct sp_terms *terms, uint64_t hash);
+struct sp_term *sp_terms_new(struct sp_terms *terms, uint64_t hash);
 
 static inline struct sp_term *sp_terms_at(const struct sp_terms *terms, uint32_t term) {
     struct sp_term *chunk = terms->chunks.at[term / SP_TERMS_CHUNK];
     return &chunk[term % SP_TERMS_CHUNK];
 }
 
+/* sp_terms_append where the term's last block has no room. */
+void sp_terms_append_block(struct sp_words *words, struct sp_term *term, uint32_t ordinal);
+
 /* Appends a posting, greater than all of the term's before. The words are reserved. O(1). */
-void sp_terms_append(struct sp_terms *terms, struct sp_words *words, uint32_t term,
-                     uint32_t ordinal);
+static inline void sp_terms_append(struct sp_words *words, struct sp_term *term, uint32_t ordinal) {
+    if (SP_UNLIKELY(term->room == 0)) {
+        sp_terms_append_block(words, term, ordinal);
+        return;
+    }
+    uint32_t *chunk = words->chunks.at[term->next / SP_WORDS_CHUNK];
+    chunk[term->next % SP_WORDS_CHUNK] = ordinal;
+    term->next++;
+    term->room--;
+    term->count++;
+}
 
 /* See sp_tail_fill. *block is where the last run came from, 0 at first. */
 void sp_terms_fill(const struct sp_terms *terms, const struct sp_words *words, uint32_t term,
