@@ -148,6 +148,7 @@ struct local_log {
     uint64_t durable_position;
     struct write_op writes[WRITES_MAX];
     uint32_t writes_in_flight;
+    _Atomic bool write_failed; /* whoever writes: set once, and then nothing is written any more */
 
     /* Recent blocks: a ring, oldest at tail_start. Guarded. */
     struct tail_entry *tail;

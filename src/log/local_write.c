@@ -8,6 +8,7 @@
  * What can go wrong: a failed write ends the log. The bytes may or may not be on the disk, and a second
  * try could report success for pages the kernel has dropped; only a new recovery can tell.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "log/local_int.h"
@@ -72,10 +73,22 @@ void local_write_done(struct sp_job *job) {
     pthread_mutex_unlock(&log->mutex);
 }
 
+/*
+ * Behind a write that failed none is done, although more may have been handed over: a segment header that
+ * came after a block that did not would say that the block is there.
+ */
 static void write_work(struct sp_job *job) {
     struct write_op *op = (struct write_op *)job;
-    op->status = op->log->fs->ops->write_durable(op->file, op->blob->data, op->len, op->offset,
-                                                 &op->error);
+    struct local_log *log = op->log;
+    if (atomic_load_explicit(&log->write_failed, memory_order_relaxed)) {
+        op->status = sp_error_set(&op->error, SP_CANCELLED, "an earlier write has failed");
+        return;
+    }
+    op->status = log->fs->ops->write_durable(op->file, op->blob->data, op->len, op->offset,
+                                             &op->error);
+    if (op->status != SP_OK) {
+        atomic_store_explicit(&log->write_failed, true, memory_order_relaxed);
+    }
 }
 
 static struct write_op *take_op(struct local_log *log) {
