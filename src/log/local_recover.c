@@ -314,21 +314,26 @@ static void tidy(struct local_log *log) {
     (void)log->fs->ops->list(log->fs, SP_SNAPSHOT_FOLDER, remove_unfinished, &snapshots, NULL);
 }
 
-/* Makes the log ready for appending: a spare, and, behind a torn write, a new segment. */
+/*
+ * Makes the log ready for appending: a spare, and, behind a torn write, a new segment. On a full device it
+ * is not: what is there can be read all the same, and `ready` says what is missing.
+ */
 static sp_status make_ready(struct local_log *log, const struct wal_listing *listing, bool torn,
                             struct sp_error *error) {
     tidy(log);
     adopt_spares(log, listing);
     choose_spare_bytes(log);
-    bool need_segment = local_active(log) == NULL || torn;
-    if (!need_segment) {
+    if (torn) {
+        local_active(log)->full = true;
+    }
+    if (local_active(log) != NULL) {
         return SP_OK;
     }
     sp_status status = log->spare_count > 0 ? SP_OK : local_spare_make(log, error);
     if (status == SP_OK) {
         status = local_rotate(log, error);
     }
-    return status;
+    return status == SP_NO_SPACE ? SP_OK : status;
 }
 
 sp_status local_recover(struct sp_log *base, sp_log_recover_fn *each, void *context,

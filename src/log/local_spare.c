@@ -154,13 +154,15 @@ void local_spare_upkeep(struct local_log *log) {
 }
 
 sp_status local_spare_make(struct local_log *log, struct sp_error *error) {
-    sp_require(!log->spare_job.busy && log->spare_count < SPARES_MAX);
-    fill_spare_job(log, &log->spare_job);
-    sp_status status = make_file(log->fs, &log->spare_job, error);
-    if (status == SP_OK) {
-        add_spare(log, &log->spare_job);
+    struct background_job *job = &log->spare_job;
+    sp_require(!job->busy && log->spare_count < SPARES_MAX);
+    fill_spare_job(log, job);
+    spare_work(&job->job);
+    spare_done(&job->job);
+    if (job->status != SP_OK && error != NULL) {
+        *error = job->error;
     }
-    return status;
+    return job->status;
 }
 
 /* The header of the segment that follows the head. */
