@@ -363,9 +363,9 @@ static void misplaced_pieces_are_noticed(void **state) {
 }
 
 /*
- * A section that was written when version 1 was made, of the same 600 events: programs of today must
- * read it. One that differs may be written, as buckets may be chosen otherwise; one that is not read
- * any more needs a new version.
+ * A section that was written when version 1 was made, of the same 600 events: programs of today
+ * must read it. One that differs may be written, as buckets may be chosen otherwise; one that is
+ * not read any more needs a new version.
  */
 static void the_first_version_is_read(void **state) {
     (void)state;
