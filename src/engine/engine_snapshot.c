@@ -5,7 +5,11 @@
  */
 #include "engine/engine_int.h"
 
-enum { SNAPSHOT_EVENTS = 1 << 20, SNAPSHOT_BYTES_MAX = 0x7fffffff };
+enum {
+    SNAPSHOT_EVENTS = 1 << 20,
+    SNAPSHOT_EVENTS_RETAINING = 1 << 14, /* what no snapshot covers cannot be dropped */
+    SNAPSHOT_BYTES_MAX = 0x7fffffff,
+};
 
 static void snapshot_work(struct sp_job *base) {
     struct snapshot_job *job = (struct snapshot_job *)base;
@@ -34,8 +38,10 @@ void engine_snapshot_upkeep(struct sp_engine *engine) {
     if (job->busy) {
         return;
     }
-    uint64_t every = engine->options.snapshot_events != 0 ? engine->options.snapshot_events
-                                                          : SNAPSHOT_EVENTS;
+    const struct sp_engine_options *options = &engine->options;
+    bool retaining = options->retain_bytes_max != 0 || options->retain_age_us != 0;
+    uint64_t every = retaining ? SNAPSHOT_EVENTS_RETAINING : SNAPSHOT_EVENTS;
+    every = options->snapshot_events != 0 ? options->snapshot_events : every;
     /* With many streams a snapshot is large: it shall stay small beside what it saves replaying. */
     every = every > engine->core.streams.count ? every : engine->core.streams.count;
     if (job->snapshot == NULL && engine->core.position - engine->snapshot_position >= every) {

@@ -369,20 +369,65 @@ static void pass(struct sp_cursor *cursor, uint64_t position) {
     }
 }
 
-/* Damage costs the chunk it is in: goes on with the one behind. */
-static void pass_damage(struct sp_cursor *cursor, uint64_t position) {
-    struct sp_log_chunk chunk;
-    if (cursor->plan == PLAN_LIST || cursor->reverse) {
-        return;
-    }
-    if (cursor->reader->ops->next(cursor->reader, &chunk, NULL) == SP_OK &&
-        chunk.first_position > position) {
-        cursor->from = chunk.first_position;
-    }
-    while (cursor->candidate_at < cursor->candidate_count &&
-           cursor->candidates[cursor->candidate_at] < cursor->from) {
+/* Nothing up to the position (in reverse: down to it) is looked at any more. */
+static void pass_to(struct sp_cursor *cursor, uint64_t position) {
+    pass(cursor, position);
+    while (cursor->candidate_at < cursor->candidate_count) {
+        uint64_t candidate = cursor->candidates[cursor->candidate_at];
+        if (candidate >= cursor->from && candidate <= cursor->until) {
+            break;
+        }
         cursor->candidate_at++;
     }
+}
+
+/* Damage costs the chunk it is in, and is told once: goes on behind it. */
+static void pass_damage(struct sp_cursor *cursor, uint64_t position) {
+    const struct sp_log_chunk *chunk = &cursor->chunk;
+    bool known = !cursor->chunk_valid && position >= chunk->first_position &&
+                 position - chunk->first_position < chunk->event_count;
+    if (!known) {
+        pass_to(cursor, position);
+    } else {
+        pass_to(cursor, cursor->reverse ? chunk->first_position
+                                        : chunk->first_position + chunk->event_count - 1);
+    }
+}
+
+/* What was to be read next has been dropped meanwhile: says so once, and goes on with what is kept. */
+static sp_status pass_dropped(struct sp_cursor *cursor, uint64_t position, struct sp_error *error) {
+    uint64_t first;
+    uint64_t last;
+    engine_enter(cursor->engine);
+    cursor->engine->log->ops->bounds(cursor->engine->log, &first, &last);
+    engine_leave(cursor->engine);
+    if (position >= first) {
+        pass_to(cursor, position);
+        return sp_error_set(error, SP_CORRUPT, "event %llu is missing",
+                            (unsigned long long)position);
+    }
+    pass_to(cursor, cursor->reverse ? 1 : first - 1);
+    return sp_error_set(error, SP_NOT_FOUND, "events before %llu were dropped, %llu was to be next",
+                        (unsigned long long)first, (unsigned long long)position);
+}
+
+/* The event at the position cannot be had. The next call goes on behind what is lost. */
+static sp_status fail_at(struct sp_cursor *cursor, uint64_t position, sp_status status,
+                         struct sp_error *error) {
+    bool from_index = cursor->plan == PLAN_KEY || cursor->plan == PLAN_TYPES;
+    if (status == SP_NO_MEMORY) { /* the next call tries it again */
+        cursor->candidate_at -= from_index ? 1 : 0;
+        cursor->list_at -= cursor->plan == PLAN_LIST ? 1 : 0;
+        return status;
+    }
+    if (cursor->plan == PLAN_LIST) {
+        return status;
+    }
+    if (status == SP_NOT_FOUND) {
+        return pass_dropped(cursor, position, error);
+    }
+    pass_damage(cursor, position);
+    return status;
 }
 
 sp_status sp_cursor_next(struct sp_cursor *cursor, const struct sp_event **ret_event,
@@ -401,12 +446,11 @@ sp_status sp_cursor_next(struct sp_cursor *cursor, const struct sp_event **ret_e
             return status;
         }
         status = cursor_fetch(cursor, position, error);
+        if (status != SP_OK) {
+            return fail_at(cursor, position, status, error);
+        }
         if (cursor->plan != PLAN_LIST) {
             pass(cursor, position);
-        }
-        if (status != SP_OK) {
-            pass_damage(cursor, position);
-            return status;
         }
         if (matches(cursor)) {
             cursor->remaining--;

@@ -38,6 +38,9 @@ static sp_status first_not_before(struct sp_cursor *cursor, const struct sp_mome
     position = position < first ? first : position;
     while (first != 0 && position <= last) {
         sp_status status = cursor_fetch(cursor, position, error);
+        if (status == SP_CORRUPT) {
+            break; /* its time is unknown: a query from here on begins by saying so */
+        }
         if (status != SP_OK) {
             return status;
         }

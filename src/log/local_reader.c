@@ -16,6 +16,7 @@ struct local_reader {
     uint64_t next_block;     /* raw: of the chunk after the last one */
     uint32_t next_frame;     /* sealed: likewise */
     struct sp_log_chunk last; /* what was yielded last */
+    struct sp_log_chunk failed; /* where the last chunk could not be read: its place, no body */
     struct sp_blob *blob;     /* what it is borrowed from, if from memory */
     struct sp_sealed_scratch *scratch;
     /* A window of a raw segment's file. */
@@ -190,6 +191,9 @@ static sp_status yield_block(struct local_reader *reader, uint64_t block, struct
     pthread_mutex_unlock(&log->mutex);
     release_chunk(reader);
     reader->next_block = block + 1;
+    reader->failed = (struct sp_log_chunk){
+        .first_position = entry.first_position,
+        .event_count = (uint32_t)(next_position - entry.first_position)};
     return blob != NULL
                ? yield_from_memory(reader, blob, error)
                : yield_from_file(reader, block, &entry, next_position, end_offset, error);
@@ -206,14 +210,15 @@ static sp_status yield_frame(struct local_reader *reader, uint32_t frame, struct
     }
     sp_status status = reader->scratch == NULL ? sp_error_set(error, SP_NO_MEMORY, "reader")
                                                : sp_log_sealed_frame(sealed, frame, &row, error);
+    reader->failed = (struct sp_log_chunk){.event_count = 0};
     if (status == SP_OK) {
+        reader->failed.first_position = reader->segment->first_position + row.first_ordinal;
+        reader->failed.event_count = row.event_count;
         status = sp_log_sealed_read(sealed, frame, reader->scratch, &rows, error);
     }
     if (status == SP_OK) {
-        reader->last = (struct sp_log_chunk){
-            .body = rows,
-            .first_position = reader->segment->first_position + row.first_ordinal,
-            .event_count = row.event_count};
+        reader->last = reader->failed;
+        reader->last.body = rows;
     }
     return status;
 }
@@ -248,6 +253,7 @@ static sp_status reader_seek(struct sp_log_reader *base, uint64_t position,
     struct local_log *log = reader->log;
     sp_status status = SP_OK;
     uint64_t block = 0;
+    reader->failed.event_count = 0;
     pthread_mutex_lock(&log->mutex);
     if (position == 0 || position > log->durable_position) {
         status = SP_END;
@@ -269,11 +275,12 @@ static sp_status reader_seek(struct sp_log_reader *base, uint64_t position,
         status = yield_block(reader, block, error);
     }
     if (status == SP_OK && !chunk_holds(&reader->last, position)) {
+        reader->failed.event_count = 0;
         status = sp_error_set(error, SP_CORRUPT, "event %llu is not where it should be",
                               (unsigned long long)position);
     }
-    if (status == SP_OK) {
-        *ret_chunk = reader->last;
+    if (status != SP_END && status != SP_NOT_FOUND) {
+        *ret_chunk = status == SP_OK ? reader->last : reader->failed;
     }
     return status;
 }
@@ -328,9 +335,7 @@ static sp_status reader_next(struct sp_log_reader *base, struct sp_log_chunk *re
     }
     status = reader->segment->sealed != NULL ? yield_frame(reader, reader->next_frame, error)
                                              : yield_block(reader, reader->next_block, error);
-    if (status == SP_OK) {
-        *ret_chunk = reader->last;
-    }
+    *ret_chunk = status == SP_OK ? reader->last : reader->failed;
     return status;
 }
 

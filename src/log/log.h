@@ -151,7 +151,9 @@ struct sp_log {
 struct sp_log_reader_ops {
     /*
      * Yields the chunk that holds the event at `position`: SP_OK; SP_END beyond the last durable event;
-     * SP_NOT_FOUND before the first one kept; SP_CORRUPT where it is damaged, and only it.
+     * SP_NOT_FOUND before the first one kept; SP_CORRUPT where it is damaged, and only it. Where a
+     * chunk cannot be read, *ret_chunk tells its place without a body; event_count is 0 where that is
+     * unknown, too.
      */
     sp_status (*seek)(struct sp_log_reader *reader, uint64_t position,
                       struct sp_log_chunk *ret_chunk, struct sp_error *error);
