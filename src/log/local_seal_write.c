@@ -210,6 +210,7 @@ static sp_status train(struct writer *w, struct sp_error *error) {
     samples->every = events / SAMPLES_MAX + 1;
     sp_status status = each_record(w, take_sample, samples, error);
     if (status == SP_OK) {
+        sp_buf_fini(&log->dictionary);
         sp_buf_init(&log->dictionary, DICTIONARY_BYTES);
         uint8_t *to = sp_buf_reserve(&log->dictionary, wanted);
         size_t made = to != NULL ? ZDICT_trainFromBuffer(to, wanted, samples->bytes.data,
