@@ -107,13 +107,13 @@ static sp_status follow_block(struct background_job *job, uint64_t block,
                               struct segment **segment) {
     struct local_log *log = job->log;
     struct sp_log_chunk chunk;
-    struct segment *before = *segment;
+    struct segment *before = *segment; /* gone, perhaps, once the tree has passed its last block */
     sp_status status =
         local_reader_block(log->tree_reader, block, &chunk, segment, &job->error);
     if (status != SP_OK) {
         return status;
     }
-    if (before != NULL && before != *segment) {
+    if (before != NULL && block == (*segment)->first_block && log->tree_block < block - 1) {
         publish(log, block - 1, before);
     }
     if (block == (*segment)->first_block) {
