@@ -94,7 +94,8 @@ static sp_status take_lock(struct local_log *log, struct sp_log_opened *opened,
         return status;
     }
     char text[16];
-    int len = snprintf(text, sizeof(text), "%u\n", sp_process_id());
+    /* Always as long: what a simulated disk does must not depend on who simulates it. */
+    int len = snprintf(text, sizeof(text), "%-10u\n", sp_process_id());
     status = fs->ops->truncate(log->lock, 0, error);
     return status == SP_OK ? fs->ops->write(log->lock, text, (size_t)len, 0, error) : status;
 }
