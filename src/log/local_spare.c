@@ -204,9 +204,6 @@ sp_status local_rotate(struct local_log *log, struct sp_error *error) {
     memcpy(segment->salt_key, header.salt_key, SP_HASH_BYTES);
     sp_status status = segment_open_files(segment, error);
     if (status == SP_OK) {
-        status = local_write_header(log, segment, &header, error);
-    }
-    if (status == SP_OK) {
         status = local_list_add(log, segment);
     }
     if (status != SP_OK) {
@@ -220,5 +217,6 @@ sp_status local_rotate(struct local_log *log, struct sp_error *error) {
     }
     log->spare_count--;
     log->spares[0] = log->spares[log->spare_count];
-    return SP_OK;
+    /* Last: its file must stay open until the write is done. Where it fails the log ends. */
+    return local_write_header(log, segment, &header, error);
 }
