@@ -21,8 +21,8 @@ struct sim_block {
 };
 
 /*
- * Writes the body of a random block at `to`, no longer than `size_max`, which is at least 4 KiB. The
- * first event in it gets `first_position`. `wall_us` is the time, which may have fallen.
+ * Writes the body of a random block at `to`, no longer than `size_max`, which is at least 4 KiB.
+ * The first event in it gets `first_position`. `wall_us` is the time, which may have fallen.
  */
 void sim_workload_block(struct sim_workload *workload, uint64_t first_position, uint64_t wall_us,
                         uint8_t *to, size_t size_max, struct sim_block *ret_block);

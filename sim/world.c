@@ -1,6 +1,6 @@
 /*
- * Happy path of a story: some lives with faults, damage if the story is about that, and one last life
- * without any fault, in which everything is held against the oracle.
+ * Happy path of a story: some lives with faults, damage if the story is about that, and one last
+ * life without any fault, in which everything is held against the oracle.
  */
 #include "sim/world.h"
 

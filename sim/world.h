@@ -80,13 +80,13 @@ struct sim_system_ops {
     /* Makes the system's side of the story; nothing is opened yet. */
     struct sim_system *(*make)(struct sim_world *world);
     void (*destroy)(struct sim_system *system);
-    /* Opens on world->fs, and holds what it finds against the oracle. Nothing is open on failure. */
+    /* Opens on world->fs, holds what it finds against the oracle. Nothing is open on failure. */
     sp_status (*open)(struct sim_system *system, struct sp_error *error);
     /* Compares everything with the oracle; no fault is armed meanwhile. */
     void (*check)(struct sim_system *system);
-    /* One random piece of work. False: the system has failed, as it should, and wants to be closed. */
+    /* One random piece of work. False: the system has failed, as it should; close it. */
     bool (*step)(struct sim_system *system);
-    /* With time, and without faults, everything comes to rest: nothing waits, nothing is left over. */
+    /* With time, and without faults, all comes to rest: nothing waits, nothing is left over. */
     void (*rest)(struct sim_system *system);
     /* Closes: in order, or with its disk already dead. */
     void (*close)(struct sim_system *system, bool in_order);

@@ -1,5 +1,6 @@
 /*
- * The faults of each kind of story: which are armed when, and the damage done at its end. loop-thread
+ * The faults of each kind of story: which are armed when, and the damage done at its end.
+ * loop-thread
  */
 #ifndef SIM_WORLD_FAULT_H
 #define SIM_WORLD_FAULT_H
