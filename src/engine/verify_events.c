@@ -35,6 +35,10 @@ static struct verify_slot *table_find(const struct verify_table *table, uint64_t
     return &table->slots[at];
 }
 
+static void table_prefetch(const struct verify_table *table, uint64_t key) {
+    __builtin_prefetch(&table->slots[(size_t)(key >> 8) & table->mask], 1);
+}
+
 static sp_status table_grow(struct verify_table *table) {
     struct verify_table larger;
     sp_status status = table_init(&larger, (table->mask + 1) * 2);
@@ -54,7 +58,6 @@ static sp_status table_grow(struct verify_table *table) {
 
 /* The slot of a key, which is entered where it is new; its value is then 0. NULL: no memory. */
 static struct verify_slot *table_enter(struct verify_table *table, uint64_t key) {
-    key = key != 0 ? key : 1;
     struct verify_slot *slot = table_find(table, key);
     if (slot->key == 0) {
         if (table->count * 2 > table->mask && table_grow(table) != SP_OK) {
@@ -89,9 +92,9 @@ static void say(struct verify_events *events, uint64_t position,
     events->say(events->context, position, position, place->file, place->offset, text);
 }
 
-static sp_status check_version(struct verify_events *events, const struct sp_event *event,
-                               uint64_t stream_hash, const struct sp_verify_place *place) {
-    struct verify_slot *slot = table_enter(&events->streams, stream_hash);
+static sp_status check_version(struct verify_events *events, const struct verify_ahead *event,
+                               const struct sp_verify_place *place) {
+    struct verify_slot *slot = table_enter(&events->streams, event->stream);
     if (slot == NULL) {
         return SP_NO_MEMORY;
     }
@@ -100,12 +103,10 @@ static sp_status check_version(struct verify_events *events, const struct sp_eve
                    (events->trimmed && slot->value == 0);
     if (!follows) {
         char text[TEXT_BYTES];
-        sp_str stream = event->attr[SP_ATTR_STREAM];
-        stream.len = stream.len > 64 ? 64 : stream.len;
         (void)snprintf(text, sizeof(text),
-                       "event %llu has version %llu of stream %.*s, whose version was %llu",
+                       "event %llu has version %llu of its stream, whose version was %llu",
                        (unsigned long long)event->position, (unsigned long long)event->version,
-                       SP_STR_ARG(stream), (unsigned long long)slot->value);
+                       (unsigned long long)slot->value);
         say(events, event->position, place, text);
     }
     slot->value = event->version;
@@ -124,15 +125,11 @@ static void check_entry_id(struct verify_events *events, const struct sp_event *
     events->entry_seq = event->entry_seq;
 }
 
-static sp_status check_id(struct verify_events *events, const struct sp_event *event,
-                          const struct sp_index_keys *keys, const struct sp_verify_place *place) {
-    /* The pair of source and id; of a UUID the index has no such key, so the two are mixed here. */
-    uint64_t hash =
-        keys->has_source_id ? keys->source_id : (keys->source * 0x9e3779b97f4a7c15u) ^ keys->id;
-    hash = hash != 0 ? hash : 1;
+static sp_status check_id(struct verify_events *events, const struct verify_ahead *event,
+                          const struct sp_verify_place *place) {
     struct verify_table *older = &events->ids[1 - events->younger];
-    uint64_t earlier = table_find(older, hash)->value;
-    struct verify_slot *slot = table_enter(&events->ids[events->younger], hash);
+    uint64_t earlier = table_find(older, event->source_id)->value;
+    struct verify_slot *slot = table_enter(&events->ids[events->younger], event->source_id);
     if (slot == NULL) {
         return SP_NO_MEMORY;
     }
@@ -151,6 +148,34 @@ static sp_status check_id(struct verify_events *events, const struct sp_event *e
         emptied->count = 0;
     }
     return SP_OK;
+}
+
+/* Takes the event that has waited longest to the tables. */
+static sp_status check_oldest(struct verify_events *events, const char *file) {
+    const struct verify_ahead *event = &events->ahead[events->ahead_begin++ % VERIFY_AHEAD];
+    events->ahead_count--;
+    struct sp_verify_place place = {.file = file, .offset = event->offset};
+    sp_status status = check_version(events, event, &place);
+    return status == SP_OK ? check_id(events, event, &place) : status;
+}
+
+/*
+ * Brings an event's places in the tables towards the cache; a few events later they are looked at.
+ */
+static void look_ahead(struct verify_events *events, const struct sp_event *event,
+                       const struct sp_index_keys *keys, uint64_t offset) {
+    /* The pair of source and id; of a UUID the index has no such key, so the two are mixed here. */
+    uint64_t pair =
+        keys->has_source_id ? keys->source_id : (keys->source * 0x9e3779b97f4a7c15u) ^ keys->id;
+    struct verify_ahead ahead = {.position = event->position,
+                                 .version = event->version,
+                                 .stream = keys->stream != 0 ? keys->stream : 1,
+                                 .source_id = pair != 0 ? pair : 1,
+                                 .offset = offset};
+    table_prefetch(&events->streams, ahead.stream);
+    table_prefetch(&events->ids[0], ahead.source_id);
+    table_prefetch(&events->ids[1], ahead.source_id);
+    events->ahead[(events->ahead_begin + events->ahead_count++) % VERIFY_AHEAD] = ahead;
 }
 
 static sp_status take_sample(struct verify_events *events, const struct sp_index_keys *keys,
@@ -193,8 +218,9 @@ sp_status verify_events_add(struct verify_events *events, const struct sp_record
     }
     struct sp_index_keys keys = sp_index_keys_of(&event);
     check_entry_id(events, &event, place);
-    sp_status status = check_version(events, &event, keys.stream, place);
-    status = status == SP_OK ? check_id(events, &event, &keys, place) : status;
+    sp_status status =
+        events->ahead_count == VERIFY_AHEAD ? check_oldest(events, place->file) : SP_OK;
+    look_ahead(events, &event, &keys, place->offset);
     status = status == SP_OK ? take_sample(events, &keys, event.position) : status;
     events->began = true;
     return status;
@@ -339,7 +365,10 @@ static sp_status check_index(struct verify_events *events,
 sp_status verify_events_segment(struct verify_events *events,
                                 const struct sp_verify_segment *segment) {
     sp_status status = SP_OK;
-    if (segment->sealed && segment->index.len > 0) {
+    while (events->ahead_count > 0 && status == SP_OK) {
+        status = check_oldest(events, segment->file);
+    }
+    if (status == SP_OK && segment->sealed && segment->index.len > 0) {
         status = check_index(events, segment);
     }
     events->sample_count = 0;

@@ -28,6 +28,17 @@ struct verify_sample {
     uint64_t position;
 };
 
+/* An event whose turn at the tables has not come: they are asked for ahead. */
+struct verify_ahead {
+    uint64_t position;
+    uint64_t version;
+    uint64_t stream; /* hashes, not 0 */
+    uint64_t source_id;
+    uint64_t offset;
+};
+
+enum { VERIFY_AHEAD = 8 };
+
 /* Says that events first to last are not as they should be. */
 typedef void verify_events_say_fn(void *context, uint64_t first, uint64_t last, const char *file,
                                   uint64_t offset, const char *text);
@@ -39,7 +50,10 @@ struct verify_events {
     uint64_t segment_events; /* seen of the segment under way */
     uint64_t entry_ms;
     uint32_t entry_seq;
-    bool began;   /* at least one event was seen */
+    bool began;                              /* at least one event was seen */
+    struct verify_ahead ahead[VERIFY_AHEAD]; /* ring */
+    unsigned ahead_count;
+    uint64_t ahead_begin;
     bool trimmed; /* earlier events are gone: streams may begin with any version */
     bool partly;  /* events in between are missing: versions may go on with any higher one */
     struct verify_table streams; /* to the last version */

@@ -578,6 +578,19 @@ static bool begin(struct walk *walk, uint64_t end_before) {
     return true;
 }
 
+static void hand_over_segment(struct verifier *v, const struct verify_raw *raw) {
+    if (v->stop == SP_OK && v->options->segment != NULL) {
+        struct sp_verify_segment segment = {
+            .id = raw->file.header.epoch,
+            .file = v->file,
+            .first_position = raw->file.header.first_position,
+            .last_position = v->state.chain.next_position - 1,
+        };
+        sp_status status = v->options->segment(v->options->context, &segment, v->error);
+        v->stop = v->stop == SP_OK ? status : v->stop;
+    }
+}
+
 void verify_raw(struct verifier *v, const struct verify_raw *raw, const struct verify_raw *next) {
     struct walk walk = {.v = v, .raw = raw, .next = next, .offset = SP_RAW_HEADER_BYTES};
     char path[RAW_PATH_BYTES];
@@ -603,6 +616,7 @@ void verify_raw(struct verifier *v, const struct verify_raw *raw, const struct v
         verify_tree_place(v, raw->file.header.first_position);
         walk_blocks(&walk);
         verify_hash_drain(v);
+        hand_over_segment(v, raw);
         v->raw_end = walk.offset;
         v->state.result.bytes += raw->file.bytes;
         v->state.result.segments_raw++;

@@ -37,7 +37,7 @@ static void test_whole_log(void **state) {
     assert_int_equal(v->next_position, 74);
     assert_int_equal(v->result.segments_sealed, 2);
     assert_int_equal(v->result.segments_raw, 1);
-    assert_int_equal(v->segments, 2);
+    assert_int_equal(v->segments, 3);
     assert_true(v->index_bytes > 0);
     assert_true(v->result.tree_whole);
     assert_false(v->result.live);
