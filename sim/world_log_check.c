@@ -11,7 +11,7 @@ enum {
     SEEKS = 6,
     SNAPSHOT_BYTES_MAX = 1 << 16,
     ROUNDS_TO_REST = 40,
-    SPARES_AT_REST = 2,
+    SPARES_AT_REST = 3, /* two, and one that the Merkle worker's reader has not left yet */
 };
 
 static uint64_t last_durable(const struct log_system *sys) {
