@@ -100,6 +100,7 @@ sp_status engine_hook_encode(void *context, uint64_t segment_id, struct sp_buf *
 /* On failure the index keeps the tail, which is right as well, only larger. */
 void engine_hook_sealed(void *context, uint64_t segment_id, struct sp_log_sealed *sealed) {
     struct sp_engine *engine = context;
+    engine->sealed_since_snapshot = true;
     struct sp_section_reader reader = section_reader(sealed);
     if (sp_index_seal(engine->index, segment_id, &reader, NULL) != SP_OK) {
         section_release(reader.context);

@@ -130,6 +130,7 @@ struct sp_engine {
     struct fold_job fold;
     bool fold_failed; /* no more folds: lookups read the files instead */
     uint64_t snapshot_position; /* of the newest one taken */
+    bool sealed_since_snapshot;
     uint64_t replayed_events;
 };
 

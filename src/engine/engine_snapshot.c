@@ -5,11 +5,7 @@
  */
 #include "engine/engine_int.h"
 
-enum {
-    SNAPSHOT_EVENTS = 1 << 20,
-    SNAPSHOT_EVENTS_RETAINING = 1 << 14, /* what no snapshot covers cannot be dropped */
-    SNAPSHOT_BYTES_MAX = 0x7fffffff,
-};
+enum { SNAPSHOT_EVENTS = 1 << 20, SNAPSHOT_BYTES_MAX = 0x7fffffff };
 
 static void snapshot_work(struct sp_job *base) {
     struct snapshot_job *job = (struct snapshot_job *)base;
@@ -33,20 +29,28 @@ static void snapshot_done(struct sp_job *base) {
     job->busy = false;
 }
 
+/*
+ * Often enough that opening replays little, and after each sealing: damage in a sealed file then costs no more
+ * than the frame it is in, and retention may drop the file. With many streams a snapshot is large: it shall
+ * stay small beside what it saves replaying.
+ */
+static bool is_due(const struct sp_engine *engine) {
+    uint64_t since = engine->core.position - engine->snapshot_position;
+    uint64_t every = engine->options.snapshot_events != 0 ? engine->options.snapshot_events
+                                                          : SNAPSHOT_EVENTS;
+    return since > 0 && since >= engine->core.streams.count &&
+           (since >= every || engine->sealed_since_snapshot);
+}
+
 void engine_snapshot_upkeep(struct sp_engine *engine) {
     struct snapshot_job *job = &engine->snapshot;
     if (job->busy) {
         return;
     }
-    const struct sp_engine_options *options = &engine->options;
-    bool retaining = options->retain_bytes_max != 0 || options->retain_age_us != 0;
-    uint64_t every = retaining ? SNAPSHOT_EVENTS_RETAINING : SNAPSHOT_EVENTS;
-    every = options->snapshot_events != 0 ? options->snapshot_events : every;
-    /* With many streams a snapshot is large: it shall stay small beside what it saves replaying. */
-    every = every > engine->core.streams.count ? every : engine->core.streams.count;
-    if (job->snapshot == NULL && engine->core.position - engine->snapshot_position >= every) {
+    if (job->snapshot == NULL && is_due(engine)) {
         job->snapshot = sp_core_snapshot_new(&engine->core);
         engine->snapshot_position = engine->core.position; /* without memory: later again */
+        engine->sealed_since_snapshot = false;
     }
     if (job->snapshot == NULL ||
         engine->progress.durable_position < sp_core_snapshot_position(job->snapshot)) {

@@ -147,12 +147,18 @@ static sp_status recover_segment(struct recovery *recovery, const struct wal_fil
     return status;
 }
 
-/* What a live writer has in flight is none of a reader's business. */
+/*
+ * What a live writer has in flight is none of a reader's business. What is durable is told by the blocks
+ * behind it, and of the last ones, when the writer rests, by its checkpoint or a snapshot.
+ */
 static void hide_undurable(struct local_log *log, uint64_t durable_upto) {
     if (!log->live_writer || durable_upto >= log->head_block) {
         return;
     }
-    while (log->head_block > durable_upto && log->segment_count > 0) {
+    uint64_t vouched = log->expected.present ? log->expected.size : 0;
+    vouched = vouched > log->snapshot_position ? vouched : log->snapshot_position;
+    while (log->head_block > durable_upto && log->head_position > vouched &&
+           log->segment_count > 0) {
         struct segment *last = log->segments[log->segment_count - 1];
         if (last->sealed != NULL || last->next_block == last->first_block) {
             break;
