@@ -1,7 +1,7 @@
 /*
  * host_driven: the store inside an event loop of the host's own. Nothing here blocks but poll():
- * appends are submitted, the store's descriptor says when to give it a turn, and callbacks tell what
- * became durable. A pipe stands for whatever else the loop serves.
+ * appends are submitted, the store's descriptor says when to give it a turn, and callbacks tell
+ * what became durable. A pipe stands for whatever else the loop serves.
  */
 #include <poll.h>
 #include <spoor.h>
