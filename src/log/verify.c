@@ -173,6 +173,24 @@ static sp_status load_manifest(struct verifier *v, struct sp_error *error) {
     return status;
 }
 
+/* A manifest is written whole: there is one text for one content. */
+static void check_manifest(struct verifier *v) {
+    struct sp_buf found;
+    struct sp_buf expected;
+    sp_buf_init(&found, SIZE_MAX / 2);
+    sp_buf_init(&expected, SIZE_MAX / 2);
+    sp_manifest_encode(&v->manifest, &expected);
+    if (v->manifest_whole && !v->state.result.live &&
+        sp_fs_read_all(v->fs, SP_MANIFEST_PATH, &found, NULL) == SP_OK &&
+        !sp_str_eq(sp_buf_str(&found), sp_buf_str(&expected))) {
+        verify_say_file(v, SP_VERIFY_ALTERATION, 0, 0, SP_MANIFEST_PATH, 0,
+                        "bytes of it that nobody uses are not zero");
+    }
+    v->state.result.bytes += expected.len;
+    sp_buf_fini(&found);
+    sp_buf_fini(&expected);
+}
+
 static void load_checkpoint(struct verifier *v) {
     struct sp_error error;
     sp_status status = sp_checkpoint_load(v->fs, v->manifest.uuid, &v->checkpoint, &error);
@@ -375,6 +393,7 @@ static void finish(struct verifier *v) {
 /* ---- the whole ---- */
 
 static void verify_folder(struct verifier *v, struct verify_raw_list *raws) {
+    check_manifest(v);
     if (!v->manifest_whole || !v->state.result.live) {
         judge_strays(v, raws);
     }

@@ -172,6 +172,7 @@ void verify_sealed(struct verifier *v, const struct sp_manifest_segment *row);
 /* A raw segment's file, as far as its header can be had. */
 struct verify_raw {
     struct wal_file file;
+    bool header_odd;  /* the file has another size than its header says; the file's is taken */
     bool header_lost; /* `file.header` was put together from the first block; no salt key */
 };
 

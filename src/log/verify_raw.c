@@ -74,6 +74,7 @@ static bool read_raw(struct verifier *v, uint32_t number, struct verify_raw *raw
     bool known = raw->file.header.epoch != 0;
     if (known) {
         raw->file.header.segment_bytes = raw->file.bytes / SP_BLOCK_ALIGN * SP_BLOCK_ALIGN;
+        raw->header_odd = true;
     } else if (status == SP_CORRUPT) {
         known = rebuild_header(v, raw);
     }
@@ -578,6 +579,19 @@ static bool begin(struct walk *walk, uint64_t end_before) {
     return true;
 }
 
+/* The header again, with what its check covers and nobody reads. */
+static void check_header(struct walk *walk) {
+    uint8_t expected[SP_RAW_HEADER_BYTES];
+    sp_str bytes;
+    sp_raw_header_encode(&walk->raw->file.header, expected);
+    sp_status status = sp_scan_bytes(&walk->window, 0, sizeof(expected), &bytes, NULL);
+    if (!walk->raw->header_lost && !walk->raw->header_odd &&
+        (status != SP_OK || memcmp(bytes.ptr, expected, sizeof(expected)) != 0)) {
+        verify_say(walk->v, SP_VERIFY_ALTERATION, 0, 0, 0,
+                   "bytes of the segment header that nobody uses are not zero");
+    }
+}
+
 static void hand_over_segment(struct verifier *v, const struct verify_raw *raw) {
     if (v->stop == SP_OK && v->options->segment != NULL) {
         struct sp_verify_segment segment = {
@@ -614,6 +628,7 @@ void verify_raw(struct verifier *v, const struct verify_raw *raw, const struct v
         memcpy(v->salt_key, raw->file.header.salt_key, SP_HASH_BYTES);
         v->salt_known = !raw->header_lost;
         verify_tree_place(v, raw->file.header.first_position);
+        check_header(&walk);
         walk_blocks(&walk);
         verify_hash_drain(v);
         hand_over_segment(v, raw);
