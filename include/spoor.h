@@ -322,8 +322,10 @@ SPOOR_API spoor_status spoor_subscribe(spoor *store, const spoor_query *query,
 /*
  * The next event, valid until the next call with this cursor. SPOOR_END after the last one of a read. A
  * subscription waits up to timeout_ms (0: not at all, negative: without limit) and then says
- * SPOOR_TIMEOUT; reads ignore timeout_ms. SPOOR_CORRUPT where an event is damaged: the text names the
- * positions, and the next call goes on behind them.
+ * SPOOR_TIMEOUT; reads ignore timeout_ms. Without SPOOR_OWN_THREAD it drives the store while it waits, and
+ * says SPOOR_TIMEOUT at once where nothing is under way, as nothing can come then. SPOOR_CORRUPT where an
+ * event is damaged: the text names the positions, and the next call goes on behind them. SPOOR_NOT_FOUND
+ * where retention has dropped what was to be next; the next call goes on with what is kept.
  */
 SPOOR_API spoor_status spoor_next(spoor_cursor *cursor, int timeout_ms, const spoor_event **ret_event,
                                   spoor_error *error);

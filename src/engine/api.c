@@ -100,15 +100,21 @@ static void wake(void *context) {
     }
 }
 
+void api_announce(spoor *store, uint64_t before) {
+    bool news = sp_engine_durable_position(store->engine) != before ||
+                sp_engine_state(store->engine, NULL) != SP_OK;
+    if (store->own_thread && news) {
+        pthread_cond_broadcast(&store->news);
+    }
+}
+
 void api_kick(spoor *store) {
     if (!store->own_thread) {
         return;
     }
     uint64_t before = sp_engine_durable_position(store->engine);
     (void)sp_engine_poll(store->engine);
-    if (sp_engine_durable_position(store->engine) != before) {
-        pthread_cond_broadcast(&store->news);
-    }
+    api_announce(store, before);
 }
 
 static void wait_for_ring(spoor *store, int timeout_ms) {

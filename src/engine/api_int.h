@@ -34,6 +34,9 @@ struct spoor {
 void api_lock(spoor *store);
 void api_unlock(spoor *store);
 
+/* Wakes subscriptions where more is durable than before, or the store has failed. The lock is held. */
+void api_announce(spoor *store, uint64_t before);
+
 /* Moves on what was submitted or has finished, here and now. The lock is held. */
 void api_kick(spoor *store);
 

@@ -227,10 +227,12 @@ static bool stream_out(const struct sp_stream *stream, spoor_stream *to) {
  * appends meanwhile.
  */
 static void settle(spoor *store) {
+    uint64_t before = sp_engine_durable_position(store->engine);
     while (sp_engine_outstanding(store->engine) > 0 &&
            sp_engine_state(store->engine, NULL) == SP_OK) {
         (void)sp_engine_turn(store->engine, -1);
     }
+    api_announce(store, before);
 }
 
 spoor_status spoor_streams(spoor *store, uint64_t skip, spoor_stream_fn *each, void *context,
