@@ -134,6 +134,9 @@ static sp_status run(struct verification *v, struct sp_fs *fs, spoor_verified *r
     status = status == SP_OK ? sp_verify_log(&options, &result, error)
                              : sp_error_set(error, status, "verification");
     verify_events_fini(&v->events);
+    if (status == SP_CANCELLED) {
+        return sp_error_set(error, SP_CANCELLED, "the caller ended the verification");
+    }
     if (status != SP_OK) {
         return status;
     }
