@@ -2,6 +2,7 @@
 """spoor info: it says what is there, makes a store only when told to, and works beside a writer."""
 import json
 import subprocess
+import time
 
 import harness
 from harness import SPOOR, SOURCE, spoor
@@ -41,13 +42,12 @@ def it_works_beside_a_writer(folder):
     writer = subprocess.Popen([SPOOR, "import", "-", "--data", data], stdin=subprocess.PIPE,
                               stderr=subprocess.DEVNULL)
     try:
-        refused = spoor("publish", "a.b", "--source", "s", data=data, code=None)
-        for _ in range(100):  # until the writer has the folder
-            if refused.returncode != 0:
-                break
-            refused = spoor("publish", "a.b", "--source", "s", data=data, code=None)
-        assert str(writer.pid) in refused.stderr, refused.stderr
-        assert info(data, "--create")["events"] >= 15
+        end = time.monotonic() + 30
+        while (data / "LOCK").read_text(encoding="ascii").strip() != str(writer.pid):
+            assert time.monotonic() < end, "the writer never took the folder"
+            time.sleep(0.01)
+        assert str(writer.pid) in spoor("publish", "a.b", data=data, code=1).stderr
+        assert info(data, "--create")["events"] == 15
     finally:
         writer.stdin.close()
         writer.wait(timeout=60)
