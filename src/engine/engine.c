@@ -98,6 +98,7 @@ static void upkeep(struct sp_engine *engine) {
     }
     engine->log->ops->upkeep(engine->log);
     engine_snapshot_upkeep(engine);
+    engine_side_upkeep(engine);
     engine_fold_upkeep(engine);
     while (engine->options.inline_jobs && sp_worker_run(engine->worker)) {
     }
@@ -171,7 +172,6 @@ static sp_status allocate(struct sp_engine *engine, struct sp_error *error) {
     sp_core_init(&engine->core);
     struct sp_worker_options worker = {.name = "spoor-index",
                                        .inline_jobs = options->inline_jobs,
-                                       .background = true,
                                        .wake = options->wake,
                                        .wake_context = options->wake_context};
     engine->worker = options->read_only ? NULL : sp_worker_new(&worker, error);
@@ -228,8 +228,10 @@ static sp_status start(struct sp_engine *engine, struct sp_log *log,
     status = status == SP_OK ? engine_recover(engine, error) : status;
     if (status == SP_OK && engine->local) {
         sp_log_local_cut(engine->log, &opened->log);
+        status = engine->options.read_only ? SP_OK : engine_side_prepare(engine, error);
     }
     opened->replayed_events = engine->replayed_events;
+    opened->side_index_refused = engine->side_refused;
     return status;
 }
 
@@ -262,7 +264,18 @@ sp_status sp_engine_open_log(const struct sp_engine_options *options, struct sp_
 
 sp_status sp_engine_open(const struct sp_engine_options *options, struct sp_engine **ret_engine,
                          struct sp_engine_opened *ret_opened, struct sp_error *error) {
-    return sp_engine_open_log(options, NULL, ret_engine, ret_opened, error);
+    struct sp_engine_opened opened;
+    sp_status status = sp_engine_open_log(options, NULL, ret_engine, &opened, error);
+    if (status == SP_CORRUPT && opened.side_index_refused) { /* only an index was wrong: do without */
+        struct sp_engine_options without = *options;
+        without.no_side_indexes = true;
+        sp_error_clear(error);
+        status = sp_engine_open_log(&without, NULL, ret_engine, &opened, error);
+    }
+    if (ret_opened != NULL) {
+        *ret_opened = opened;
+    }
+    return status;
 }
 
 static void dispose(struct sp_engine *engine) {

@@ -43,6 +43,7 @@ struct sp_engine_options {
     uint64_t tail_bytes_max;
     uint64_t retain_bytes_max;
     uint64_t retain_age_us;
+    bool no_side_indexes;     /* index everything anew that is not sealed: set when one was wrong */
     uint64_t snapshot_events; /* take a snapshot after so many events; 0: a default */
     void (*wake)(void *context); /* called on a worker's thread when a turn has something to do */
     void *wake_context;
@@ -52,6 +53,7 @@ struct sp_engine_options {
 struct sp_engine_opened {
     struct sp_log_opened log;
     uint64_t replayed_events; /* that no snapshot covered */
+    bool side_index_refused;  /* an index beside the log did not fit it: it was not used */
 };
 
 SP_WARN_UNUSED sp_status sp_engine_open(const struct sp_engine_options *options,

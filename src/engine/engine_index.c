@@ -45,22 +45,90 @@ static sp_status pin_tail(struct sp_engine *engine, uint64_t segment_id) {
     return SP_OK;
 }
 
-/* The pinned tail of a segment, taken off the list; NULL where there is none. any-thread */
-static struct sp_tail *unpin_tail(struct sp_engine *engine, uint64_t segment_id, bool take) {
+/* Notes a segment whose index is in a side file already. */
+static void pin_side(struct sp_engine *engine, uint64_t segment_id) {
+    pthread_mutex_lock(&engine->pins_mutex);
+    if (engine->pin_count < PINS_MAX) {
+        engine->pins[engine->pin_count++] = (struct pin){.segment_id = segment_id, .tail = NULL};
+    }
+    pthread_mutex_unlock(&engine->pins_mutex);
+}
+
+/* The pin of a segment, or NULL. The mutex is held. */
+static struct pin *find_pin_locked(struct sp_engine *engine, uint64_t segment_id) {
+    for (uint32_t i = 0; i < engine->pin_count; i++) {
+        if (engine->pins[i].segment_id == segment_id) {
+            return &engine->pins[i];
+        }
+    }
+    return NULL;
+}
+
+bool engine_pin_is_waiting(struct sp_engine *engine, uint64_t segment_id) {
+    pthread_mutex_lock(&engine->pins_mutex);
+    bool waiting = find_pin_locked(engine, segment_id) != NULL;
+    pthread_mutex_unlock(&engine->pins_mutex);
+    return waiting;
+}
+
+void engine_pin_set_side(struct sp_engine *engine, uint64_t segment_id) {
     struct sp_tail *tail = NULL;
     pthread_mutex_lock(&engine->pins_mutex);
-    for (uint32_t i = 0; i < engine->pin_count && tail == NULL; i++) {
-        if (engine->pins[i].segment_id == segment_id) {
-            tail = engine->pins[i].tail;
-            if (take) {
-                engine->pins[i] = engine->pins[--engine->pin_count];
-            } else {
-                sp_tail_ref(tail);
-            }
+    struct pin *pin = find_pin_locked(engine, segment_id);
+    if (pin != NULL) {
+        tail = pin->tail;
+        pin->tail = NULL;
+    }
+    pthread_mutex_unlock(&engine->pins_mutex);
+    sp_tail_unref(tail);
+}
+
+struct sp_tail *engine_pin_next_tail(struct sp_engine *engine, uint64_t *ret_segment_id) {
+    const struct pin *oldest = NULL;
+    struct sp_tail *tail = NULL;
+    pthread_mutex_lock(&engine->pins_mutex);
+    for (uint32_t i = 0; i < engine->pin_count; i++) {
+        const struct pin *pin = &engine->pins[i];
+        if (pin->tail != NULL && (oldest == NULL || pin->segment_id < oldest->segment_id)) {
+            oldest = pin;
         }
+    }
+    if (oldest != NULL) {
+        *ret_segment_id = oldest->segment_id;
+        tail = sp_tail_ref(oldest->tail);
     }
     pthread_mutex_unlock(&engine->pins_mutex);
     return tail;
+}
+
+/* A reference to the pinned tail of a segment; NULL where it has none, or a side index. any-thread */
+static struct sp_tail *borrow_tail(struct sp_engine *engine, uint64_t segment_id) {
+    struct sp_tail *tail = NULL;
+    pthread_mutex_lock(&engine->pins_mutex);
+    const struct pin *pin = find_pin_locked(engine, segment_id);
+    if (pin != NULL && pin->tail != NULL) {
+        tail = sp_tail_ref(pin->tail);
+    }
+    pthread_mutex_unlock(&engine->pins_mutex);
+    return tail;
+}
+
+/* Takes the segment off the list, as it is sealed; its side index is of no more use. */
+static void unpin(struct sp_engine *engine, uint64_t segment_id) {
+    struct sp_tail *tail = NULL;
+    bool side = false;
+    pthread_mutex_lock(&engine->pins_mutex);
+    struct pin *pin = find_pin_locked(engine, segment_id);
+    if (pin != NULL) {
+        tail = pin->tail;
+        side = tail == NULL;
+        *pin = engine->pins[--engine->pin_count];
+    }
+    pthread_mutex_unlock(&engine->pins_mutex);
+    sp_tail_unref(tail);
+    if (side) {
+        engine_side_remove(engine, segment_id);
+    }
 }
 
 void engine_drop_pins(struct sp_engine *engine) {
@@ -69,35 +137,84 @@ void engine_drop_pins(struct sp_engine *engine) {
     }
 }
 
-sp_status engine_index_add(struct sp_engine *engine, uint64_t segment_id, uint64_t position,
-                           const struct sp_index_keys *keys, sp_str type, uint64_t recorded_us) {
-    if (!engine->index_begun || segment_id != engine->index_segment) {
-        sp_status status =
-            engine->index_begun ? pin_tail(engine, engine->index_segment) : SP_OK;
-        status = status == SP_OK ? sp_index_tail_begin(engine->index, segment_id, position) : status;
-        if (status != SP_OK) {
-            return status;
-        }
+/* Ends the part of the index that grew so far; the next event begins another segment. */
+static sp_status end_segment(struct sp_engine *engine, uint64_t next_position) {
+    if (engine->side_last != 0) { /* it came from a side index, which must end where its segment does */
+        bool fits = engine->side_last + 1 == next_position;
+        engine->side_last = 0;
+        engine->side_refused = engine->side_refused || !fits;
+        return fits ? SP_OK : SP_CORRUPT;
+    }
+    return engine->index_begun ? pin_tail(engine, engine->index_segment) : SP_OK;
+}
+
+sp_status engine_index_settle(struct sp_engine *engine) {
+    return engine->side_last != 0 ? end_segment(engine, engine->core.position + 1) : SP_OK;
+}
+
+/* While recovering: a segment that has a side index need not be indexed anew. */
+static bool begin_from_side(struct sp_engine *engine, uint64_t segment_id, uint64_t position) {
+    uint64_t last;
+    /* Sections come before tails: behind a segment that has none, side indexes are of no use. */
+    bool usable = engine->recovering && !engine->index_begun && !engine->options.no_side_indexes;
+    if (!usable || !engine_side_adopt(engine, segment_id, position, &last)) {
+        return false;
+    }
+    engine->side_segment = segment_id;
+    engine->side_last = last;
+    pin_side(engine, segment_id);
+    return true;
+}
+
+/* Goes over to the segment of the next event, where it is another than before. */
+static sp_status enter_segment(struct sp_engine *engine, uint64_t segment_id, uint64_t position) {
+    sp_status status = end_segment(engine, position);
+    if (status != SP_OK || begin_from_side(engine, segment_id, position)) {
+        return status;
+    }
+    status = sp_index_tail_begin(engine->index, segment_id, position);
+    if (status == SP_OK) {
         engine->index_segment = segment_id;
         engine->index_begun = true;
     }
-    return sp_index_add(engine->index, position, keys, type, recorded_us);
+    return status;
+}
+
+sp_status engine_index_enter(struct sp_engine *engine, uint64_t segment_id, uint64_t position,
+                             bool *ret_covered) {
+    uint64_t at = engine->side_last != 0 ? engine->side_segment : engine->index_segment;
+    bool within = segment_id == at && (engine->side_last != 0 || engine->index_begun);
+    sp_status status = within ? SP_OK : enter_segment(engine, segment_id, position);
+    *ret_covered = engine->side_last != 0;
+    if (status == SP_OK && engine->side_last != 0 && position > engine->side_last) {
+        engine->side_refused = true;
+        status = SP_CORRUPT;
+    }
+    return status;
+}
+
+sp_status engine_index_add(struct sp_engine *engine, uint64_t segment_id, uint64_t position,
+                           const struct sp_index_keys *keys, sp_str type, uint64_t recorded_us) {
+    bool covered;
+    sp_status status = engine_index_enter(engine, segment_id, position, &covered);
+    return status != SP_OK || covered
+               ? status
+               : sp_index_add(engine->index, position, keys, type, recorded_us);
 }
 
 sp_status engine_hook_encode(void *context, uint64_t segment_id, struct sp_buf *section,
                              struct sp_error *error) {
     struct sp_engine *engine = context;
-    struct sp_tail *tail = unpin_tail(engine, segment_id, false);
+    struct sp_tail *tail = borrow_tail(engine, segment_id);
     if (tail == NULL) {
-        return sp_error_set(error, SP_NOT_FOUND, "segment %llu has no finished index",
-                            (unsigned long long)segment_id);
+        return engine_side_load(engine, segment_id, section, error);
     }
     sp_status status = sp_section_encode(tail, section, error);
     sp_tail_unref(tail);
     return status;
 }
 
-/* On failure the index keeps the tail, which is right as well, only larger. */
+/* On failure the index keeps what it has, which is right as well. */
 void engine_hook_sealed(void *context, uint64_t segment_id, struct sp_log_sealed *sealed) {
     struct sp_engine *engine = context;
     engine->sealed_since_snapshot = true;
@@ -106,7 +223,7 @@ void engine_hook_sealed(void *context, uint64_t segment_id, struct sp_log_sealed
         section_release(reader.context);
         return;
     }
-    sp_tail_unref(unpin_tail(engine, segment_id, true));
+    unpin(engine, segment_id);
 }
 
 void engine_hook_trimmed(void *context, uint64_t first_position) {

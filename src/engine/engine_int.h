@@ -63,10 +63,13 @@ struct pending {
     } results;
 };
 
-/* A finished tail that waits to be sealed; the seal worker encodes it. */
+/*
+ * A full segment that waits to be sealed, with its finished index: the tail, which the seal worker encodes, or
+ * a side index that took its place.
+ */
 struct pin {
     uint64_t segment_id;
-    struct sp_tail *tail;
+    struct sp_tail *tail; /* NULL where there is a side index */
 };
 
 /* Background work of the engine's own worker: one snapshot, one fold of index filters at a time. */
@@ -74,6 +77,15 @@ struct snapshot_job {
     struct sp_job job;
     struct sp_engine *engine;
     struct sp_core_snapshot *snapshot;
+    bool busy;
+};
+
+struct side_job {
+    struct sp_job job;
+    struct sp_engine *engine;
+    uint64_t segment_id;
+    struct sp_tail *tail; /* a reference of its own */
+    sp_status status;
     bool busy;
 };
 
@@ -103,6 +115,7 @@ struct sp_engine {
     uint32_t flight_count;
     uint64_t index_segment; /* id of the newest tail's segment */
     bool index_begun;
+    bool recovering;
 
     struct pending *pending; /* ring */
     uint32_t pending_capacity;
@@ -127,6 +140,11 @@ struct sp_engine {
 
     struct sp_worker *worker;
     struct snapshot_job snapshot;
+    struct side_job side;
+    bool side_failed;           /* no more side indexes are written: opening will take longer */
+    uint64_t side_segment;      /* while recovering: whose events a side index covers, */
+    uint64_t side_last;         /* and the last of them */
+    bool side_refused;          /* while recovering: one did not fit its segment */
     struct fold_job fold;
     bool fold_failed; /* no more folds: lookups read the files instead */
     uint64_t snapshot_position; /* of the newest one taken */
@@ -142,6 +160,12 @@ SP_WARN_UNUSED sp_status engine_recover(struct sp_engine *engine, struct sp_erro
 SP_WARN_UNUSED sp_status engine_index_add(struct sp_engine *engine, uint64_t segment_id,
                                           uint64_t position, const struct sp_index_keys *keys,
                                           sp_str type, uint64_t recorded_us);
+/*
+ * Goes over to a segment; *ret_covered says that its index is there already. SP_CORRUPT where that index does
+ * not fit the segment: side_refused is then set, and opening starts over without.
+ */
+SP_WARN_UNUSED sp_status engine_index_enter(struct sp_engine *engine, uint64_t segment_id,
+                                            uint64_t position, bool *ret_covered);
 SP_WARN_UNUSED sp_status engine_index_open_sealed(struct sp_engine *engine,
                                                   const struct sp_log_segment_info *info,
                                                   struct sp_error *error);
@@ -151,6 +175,25 @@ void engine_hook_sealed(void *context, uint64_t segment_id, struct sp_log_sealed
 void engine_hook_trimmed(void *context, uint64_t first_position);
 void engine_fold_upkeep(struct sp_engine *engine);
 void engine_drop_pins(struct sp_engine *engine);
+
+/* The pins' list is shared with the seal worker. */
+bool engine_pin_is_waiting(struct sp_engine *engine, uint64_t segment_id);
+void engine_pin_set_side(struct sp_engine *engine, uint64_t segment_id);
+/* A reference to the oldest tail that has no side index yet; NULL where there is none. */
+struct sp_tail *engine_pin_next_tail(struct sp_engine *engine, uint64_t *ret_segment_id);
+/* At the end of recovery: SP_CORRUPT where a side index covers more than its segment has. */
+SP_WARN_UNUSED sp_status engine_index_settle(struct sp_engine *engine);
+
+/* ---- engine_side.c: indexes of segments that wait to be sealed ---- */
+void engine_side_upkeep(struct sp_engine *engine);
+void engine_side_remove(struct sp_engine *engine, uint64_t segment_id);
+SP_WARN_UNUSED sp_status engine_side_load(struct sp_engine *engine, uint64_t segment_id,
+                                          struct sp_buf *to, struct sp_error *error);
+/* Puts a segment's side index into the index, if there is one that begins there. */
+bool engine_side_adopt(struct sp_engine *engine, uint64_t segment_id, uint64_t first_position,
+                       uint64_t *ret_last_position);
+/* After recovery: makes the folder, removes side indexes that no waiting segment has. */
+SP_WARN_UNUSED sp_status engine_side_prepare(struct sp_engine *engine, struct sp_error *error);
 
 /* ---- engine_snapshot.c ---- */
 void engine_snapshot_upkeep(struct sp_engine *engine);

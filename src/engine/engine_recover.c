@@ -55,21 +55,33 @@ static sp_status decode(const struct sp_record *record, char scratch[SP_RECORD_S
                                           (unsigned long long)record->position);
 }
 
-/* One record of the part that is not sealed: into the index always, into the core where it is new to it. */
+static sp_status index_event(struct sp_engine *engine, const struct sp_event *event) {
+    struct sp_index_keys keys = sp_index_keys_of(event);
+    return sp_index_add(engine->index, event->position, &keys, event->attr[SP_ATTR_TYPE],
+                        event->recorded_us);
+}
+
+/* One record of the part that is not sealed: into index and core, where they do not have it yet. */
 static sp_status take_record(struct sp_engine *engine, uint64_t segment_id,
                              const struct sp_record *record, struct sp_error *error) {
-    char scratch[SP_RECORD_SCRATCH_BYTES];
-    struct sp_event event;
     if (record->kind != SP_RECORD_EVENT) {
         return SP_OK;
     }
-    sp_status status = decode(record, scratch, &event, error);
-    if (status != SP_OK) {
-        return status;
+    bool indexed = false;
+    sp_status status = engine_index_enter(engine, segment_id, record->position, &indexed);
+    bool known = indexed && record->position <= engine->core.position;
+    if (status == SP_OK && known) {
+        return SP_OK;
     }
-    struct sp_index_keys keys = sp_index_keys_of(&event);
-    status = engine_index_add(engine, segment_id, event.position, &keys, event.attr[SP_ATTR_TYPE],
-                              event.recorded_us);
+    char scratch[SP_RECORD_SCRATCH_BYTES];
+    struct sp_event event;
+    if (status == SP_OK) {
+        status = decode(record, scratch, &event, error);
+        if (status != SP_OK) {
+            return status;
+        }
+        status = indexed ? SP_OK : index_event(engine, &event);
+    }
     if (status != SP_OK) {
         return sp_error_set(error, status, "index: %s", sp_status_text(status));
     }
@@ -162,7 +174,10 @@ sp_status engine_recover(struct sp_engine *engine, struct sp_error *error) {
     if (status == SP_OK && walk.last_position > engine->core.position) {
         status = replay_sealed(engine, walk.last_position, error);
     }
+    engine->recovering = true;
     status = status == SP_OK ? log->ops->recover(log, take_chunk, engine, error) : status;
+    status = status == SP_OK ? engine_index_settle(engine) : status;
+    engine->recovering = false;
     if (status != SP_OK) {
         return status;
     }

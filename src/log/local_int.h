@@ -166,7 +166,8 @@ struct local_log {
 
     struct sp_worker *sync_worker;
     struct sp_worker *prepare_worker; /* spares, manifest, checkpoint */
-    struct sp_worker *seal_worker;
+    struct sp_worker *seal_worker;     /* at the lowest priority */
+    struct sp_worker *catch_up_worker; /* seals when too many segments wait */
     struct sp_worker *tree_worker;
     struct background_job spare_job;
     struct background_job manifest_job;

@@ -247,6 +247,7 @@ static sp_status start_workers(struct local_log *log, struct sp_error *error) {
         {"spoor-sync", false, &log->sync_worker},
         {"spoor-prepare", false, &log->prepare_worker},
         {"spoor-seal", true, &log->seal_worker},
+        {"spoor-catch-up", false, &log->catch_up_worker},
         {"spoor-tree", false, &log->tree_worker},
     };
     for (size_t i = 0; i < sizeof(workers) / sizeof(workers[0]); i++) {
@@ -264,8 +265,9 @@ static sp_status start_workers(struct local_log *log, struct sp_error *error) {
 }
 
 static void run_inline(struct local_log *log) {
-    struct sp_worker *const workers[] = {log->prepare_worker, log->tree_worker, log->seal_worker};
-    for (size_t i = 0; log->options.inline_jobs && i < 3; i++) {
+    struct sp_worker *const workers[] = {log->prepare_worker, log->tree_worker, log->seal_worker,
+                                         log->catch_up_worker};
+    for (size_t i = 0; log->options.inline_jobs && i < 4; i++) {
         while (sp_worker_run(workers[i])) {
             sp_worker_poll(workers[i]);
         }
@@ -350,6 +352,7 @@ static void local_close(struct sp_log *base) {
     }
     sp_worker_free(log->sync_worker);
     sp_worker_free(log->seal_worker);
+    sp_worker_free(log->catch_up_worker);
     sp_worker_free(log->tree_worker);
     sp_worker_free(log->prepare_worker);
     if (log->tree_reader != NULL) {

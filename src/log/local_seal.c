@@ -8,7 +8,8 @@
 
 #include "log/local_int.h"
 
-enum { SEAL_RETRY_US = 5000000, RETENTION_PERIOD_US = 1000000 };
+enum { SEAL_BACKLOG_MAX = 6, /* segments that wait before sealing leaves the background */
+       SEAL_RETRY_US = 5000000, RETENTION_PERIOD_US = 1000000 };
 
 static void seal_work(struct sp_job *base) {
     struct background_job *job = (struct background_job *)base;
@@ -71,6 +72,18 @@ static struct segment *next_to_seal_locked(struct local_log *log) {
     return NULL;
 }
 
+static uint32_t waiting_segments(const struct local_log *log) {
+    uint32_t count = 0;
+    for (size_t i = log->segment_count; i > 0 && log->segments[i - 1]->sealed == NULL; i--) {
+        count += log->segments[i - 1]->full ? 1 : 0;
+    }
+    return count;
+}
+
+/*
+ * Sealing takes what the others leave of the processors. Where that is too little for long, it takes its
+ * share like everybody: appends slow down a little, and the folder stops growing by raw segments.
+ */
 void local_seal_upkeep(struct local_log *log) {
     if (!log->options.seal || log->options.hooks.encode == NULL || log->seal_job.busy ||
         log->sealing != NULL || log->state != SP_OK || local_now_us(log) < log->seal_retry_us) {
@@ -90,7 +103,8 @@ void local_seal_upkeep(struct local_log *log) {
     log->seal_job.segment = segment;
     log->seal_job.job.work = seal_work;
     log->seal_job.job.done = seal_done;
-    sp_worker_submit(log->seal_worker, &log->seal_job.job);
+    bool behind = waiting_segments(log) > SEAL_BACKLOG_MAX;
+    sp_worker_submit(behind ? log->catch_up_worker : log->seal_worker, &log->seal_job.job);
 }
 
 static struct sp_manifest_segment manifest_row(const struct sp_log_sealed *sealed) {

@@ -260,6 +260,7 @@ void local_poll(struct sp_log *base, struct sp_log_progress *ret_progress) {
         sp_worker_poll(log->sync_worker);
         sp_worker_poll(log->prepare_worker);
         sp_worker_poll(log->seal_worker);
+        sp_worker_poll(log->catch_up_worker);
         sp_worker_poll(log->tree_worker);
     }
     *ret_progress = (struct sp_log_progress){
