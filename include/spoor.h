@@ -181,7 +181,10 @@ SPOOR_API void spoor_options_init(spoor_options *options);
 SPOOR_API spoor_status spoor_open(const char *folder, const spoor_options *options, spoor **ret_store,
                                   spoor_error *error);
 
-/* Finishes what is in flight (callbacks run), leaves the folder in order, frees. NULL is fine. */
+/*
+ * Finishes what is in flight, leaves the folder in order, frees. Callbacks run; what they submit is refused
+ * with SPOOR_CANCELLED. NULL is fine.
+ */
 SPOOR_API void spoor_close(spoor *store);
 
 typedef struct spoor_info {

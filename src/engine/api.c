@@ -175,11 +175,16 @@ static void init_locks(spoor *store) {
 
 /* ---- opening -------------------------------------------------------------------------------------- */
 
-static sp_status check_options(const spoor_options *options, struct sp_error *error) {
+/* The size is looked at before anything else: an older program's struct is shorter. */
+static sp_status check_options_size(const spoor_options *options, struct sp_error *error) {
     if (options->size < sizeof(options->size) || options->size > sizeof(*options)) {
         return sp_error_set(error, SP_INVALID, "options of %zu bytes: call spoor_options_init",
                             options->size);
     }
+    return SP_OK;
+}
+
+static sp_status check_options(const spoor_options *options, struct sp_error *error) {
     if (options->event_bytes_max > EVENT_BYTES_MOST) {
         return sp_error_set(error, SP_INVALID, "event_bytes_max %u, at most %d",
                             options->event_bytes_max, EVENT_BYTES_MOST);
@@ -318,11 +323,15 @@ spoor_status spoor_open(const char *folder, const spoor_options *options, spoor 
         return api_error(sp_error_set(&error, SP_INVALID, "spoor_open: a NULL argument"), &error,
                          ret_error);
     }
-    sp_status status = options != NULL ? check_options(options, &error) : SP_OK;
+    sp_status status = options != NULL ? check_options_size(options, &error) : SP_OK;
     if (status != SP_OK) {
         return api_error(status, &error, ret_error);
     }
     spoor_options full = complete(options);
+    status = check_options(&full, &error);
+    if (status != SP_OK) {
+        return api_error(status, &error, ret_error);
+    }
     spoor *store = calloc(1, sizeof(*store));
     if (store == NULL) {
         return api_error(sp_error_set(&error, SP_NO_MEMORY, "store"), &error, ret_error);

@@ -300,6 +300,7 @@ void sp_engine_close(struct sp_engine *engine) {
     if (engine == NULL) {
         return;
     }
+    engine->closing = true;
     while (engine->pending_count > 0 && engine->state == SP_OK) {
         (void)sp_engine_turn(engine, -1);
     }

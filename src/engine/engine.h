@@ -111,8 +111,9 @@ struct sp_engine_append {
 /*
  * Takes an append, all or nothing. SP_OK: `done` will be called from a turn (or from close). Otherwise nothing
  * was stored and `done` is not called: SP_INVALID, SP_LIMIT, SP_CONFLICT (the error names the stream and its
- * version), SP_DENIED, SP_NO_SPACE, SP_FAILED, or SP_BUSY: too much is outstanding, turn and try again. An
- * append of nothing but duplicates is answered like any other, once the originals are durable.
+ * version), SP_DENIED, SP_NO_SPACE, SP_FAILED, SP_CANCELLED (from a callback, while the engine is closed), or
+ * SP_BUSY: too much is outstanding, turn and try again. An append of nothing but duplicates is answered like
+ * any other, once the originals are durable.
  */
 SP_WARN_UNUSED sp_status sp_engine_submit(struct sp_engine *engine,
                                           const struct sp_engine_append *append,

@@ -79,6 +79,9 @@ static sp_status admit(struct sp_engine *engine, const struct sp_engine_append *
         (void)sp_engine_state(engine, error);
         return sp_error_prefix(error, SP_FAILED, "the store has failed");
     }
+    if (engine->closing) {
+        return sp_error_set(error, SP_CANCELLED, "the store is being closed");
+    }
     if (engine->options.read_only) {
         return sp_error_set(error, SP_DENIED, "the store is open read-only");
     }

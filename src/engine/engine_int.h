@@ -107,6 +107,7 @@ struct sp_engine {
     uint32_t blocks_in_flight_max;
     sp_status state;
     struct sp_error failure;
+    bool closing; /* what was taken is finished, and nothing more is taken */
     pthread_mutex_t *guard; /* held by whoever uses the engine, where threads share it; else NULL */
 
     struct sp_log_progress progress;
