@@ -342,6 +342,21 @@ static sp_status make_ready(struct local_log *log, const struct wal_listing *lis
     return status == SP_NO_SPACE ? SP_OK : status;
 }
 
+/*
+ * Names that are found may still be on their way, if the process before was killed, or its sync of the
+ * folder failed. What is built on them (a spare to be filled, a manifest that lets raw files go, a
+ * snapshot to trim behind) must not outlive them.
+ */
+static sp_status settle_names(struct local_log *log, struct sp_error *error) {
+    static const char *const folders[] = {".", SP_WAL_FOLDER, SP_SEALED_FOLDER,
+                                          SP_SNAPSHOT_FOLDER};
+    sp_status status = SP_OK;
+    for (size_t i = 0; i < 4 && status == SP_OK && !log->options.read_only; i++) {
+        status = log->fs->ops->sync_dir(log->fs, folders[i], error);
+    }
+    return status;
+}
+
 sp_status local_recover(struct sp_log *base, sp_log_recover_fn *each, void *context,
                         struct sp_error *error) {
     struct local_log *log = local_of(base);
@@ -350,7 +365,8 @@ sp_status local_recover(struct sp_log *base, sp_log_recover_fn *each, void *cont
     struct wal_listing listing;
     uint64_t sealed_epoch =
         log->segment_count > 0 ? log->segments[log->segment_count - 1]->id : 0;
-    sp_status status = wal_list(log->fs, log->uuid, sealed_epoch, &listing, error);
+    sp_status status = settle_names(log, error);
+    status = status == SP_OK ? wal_list(log->fs, log->uuid, sealed_epoch, &listing, error) : status;
     if (status != SP_OK) {
         return status;
     }
