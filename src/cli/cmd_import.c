@@ -21,6 +21,8 @@
 enum {
     OUTSTANDING_MAX = 8192,
     TURN_PERIOD = 256,    /* events between two turns of the store */
+    BUSY_MS = 2,          /* between two turns while no input comes and appends are under way */
+    IDLE_MS = 100,        /* while none are: the store looks after itself */
     BAD_LINES_SHOWN = 20, /* with --skip-bad; the others are counted */
 };
 
@@ -85,6 +87,13 @@ static void drain(struct import *import) {
     while (outstanding(import) > 0 && turn(import, true)) {
         /* The callbacks count. */
     }
+}
+
+/* No input comes for now: what is there must not wait for more. */
+static int work_meanwhile(void *context) {
+    struct import *import = context;
+    (void)turn(import, false);
+    return outstanding(import) > 0 ? BUSY_MS : IDLE_MS;
 }
 
 static const char *base_name(const char *path) {
@@ -160,13 +169,12 @@ static bool is_bad_line(spoor_status status) {
     return status == SPOOR_INVALID || status == SPOOR_LIMIT || status == SPOOR_UNSUPPORTED;
 }
 
-/* Says what is wrong with a line; false where the import ends there. */
-static bool pass_bad_line(struct import *import, const char *text, uint64_t offset) {
+/* Says what is wrong with a line, at which byte of it; false where the import ends there. */
+static bool pass_bad_line(struct import *import, const char *text) {
     import->bad++;
     sp_progress_clear(&import->progress);
     if (!import->skips_bad || (import->bad <= BAD_LINES_SHOWN && !import->cli->is_quiet)) {
-        sp_cli_complain("%s: line %" PRIu64 ", byte %" PRIu64 ": %s", import->path,
-                        import->lines.number, offset + 1, text);
+        sp_cli_complain("%s: line %" PRIu64 ": %s", import->path, import->lines.number, text);
     }
     return import->skips_bad;
 }
@@ -205,7 +213,7 @@ static int import_lines(struct import *import) {
             return status == SP_END ? SP_EXIT_OK : SP_EXIT_INTERRUPTED;
         }
         if (status == SP_LIMIT) {
-            if (!pass_bad_line(import, problem.text, 0)) {
+            if (!pass_bad_line(import, problem.text)) {
                 return SP_EXIT_FAILURE;
             }
             continue;
@@ -218,7 +226,7 @@ static int import_lines(struct import *import) {
         spoor_error error = {.status = SPOOR_OK};
         spoor_status done = is_blank(line) ? SPOOR_OK : import_line(import, line, &error);
         if (is_bad_line(done) && !has_failed(import)) {
-            if (!pass_bad_line(import, error.text, error.offset)) {
+            if (!pass_bad_line(import, error.text)) {
                 return SP_EXIT_FAILURE;
             }
         } else if (done != SPOOR_OK) {
@@ -284,6 +292,8 @@ int sp_cmd_import(struct sp_cli *cli) {
     }
     int code = sp_cli_open(cli, SPOOR_CREATE, &import.store);
     if (code == SP_EXIT_OK) {
+        import.lines.idle = work_meanwhile;
+        import.lines.idle_context = &import;
         sp_progress_init(&import.progress, cli->is_quiet);
         code = run_import(&import);
         spoor_close(import.store);

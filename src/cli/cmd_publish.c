@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/assert.h"
+#include "base/json.h"
 #include "base/time.h"
 #include "cli/cli.h"
 #include "cli/text.h"
@@ -111,6 +111,18 @@ static int publish(struct sp_cli *cli, const spoor_event *event, uint64_t expect
     return code;
 }
 
+/* Says what is wrong with data that nobody said to be anything else than JSON. */
+static int check_data(const struct sp_cli *cli, const spoor_event *event) {
+    struct sp_error problem;
+    sp_error_clear(&problem);
+    if (event->datacontenttype.ptr != NULL || event->data.ptr == NULL ||
+        sp_json_check(sp_text_str(event->data), &problem) == SP_OK) {
+        return SP_EXIT_OK;
+    }
+    sp_cli_complain("the data is not JSON: %s", problem.text);
+    return sp_cli_usage(cli, "--content-type says what else it is");
+}
+
 int sp_cmd_publish(struct sp_cli *cli) {
     const struct sp_args *args = &cli->args;
     uint64_t expected = 0;
@@ -136,6 +148,9 @@ int sp_cmd_publish(struct sp_cli *cli) {
         event.data = (spoor_str){.ptr = (const char *)data.data, .len = data.len};
     } else if (args->operand_count > 1) {
         event.data = spoor_text(args->operands[1]);
+    }
+    if (code == SP_EXIT_OK) {
+        code = check_data(cli, &event);
     }
     if (code == SP_EXIT_OK) {
         code = publish(cli, &event, expected);

@@ -37,18 +37,20 @@ bool sp_interrupt_came(struct sp_interrupt *interrupt) {
     return interrupt->came;
 }
 
-bool sp_interrupt_wait(struct sp_interrupt *interrupt, int fd) {
+enum sp_interrupt_wait sp_interrupt_wait(struct sp_interrupt *interrupt, int fd, int timeout_ms) {
     struct pollfd fds[2] = {
         {.fd = fd, .events = POLLIN},
-        {.fd = interrupt->came ? -1 : interrupt->fd, .events = POLLIN},
+        {.fd = interrupt->fd, .events = POLLIN},
     };
-    while (!sp_interrupt_came(interrupt)) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR) {
-            return true; /* let read say what is wrong */
-        }
-        if (fds[0].revents != 0) {
-            return true;
-        }
+    if (sp_interrupt_came(interrupt)) {
+        return SP_INTERRUPT_CAME;
     }
-    return false;
+    int count = poll(fds, 2, timeout_ms);
+    if (count < 0 && errno != EINTR) {
+        return SP_INTERRUPT_READY; /* let read say what is wrong */
+    }
+    if (sp_interrupt_came(interrupt)) {
+        return SP_INTERRUPT_CAME;
+    }
+    return count > 0 && fds[0].revents != 0 ? SP_INTERRUPT_READY : SP_INTERRUPT_TIMEOUT;
 }

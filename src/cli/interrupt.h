@@ -23,7 +23,13 @@ void sp_interrupt_close(struct sp_interrupt *interrupt);
 /* True from the first signal on. Costs a system call. */
 bool sp_interrupt_came(struct sp_interrupt *interrupt);
 
-/* Waits until `fd` can be read, or a signal came: true for the former. */
-bool sp_interrupt_wait(struct sp_interrupt *interrupt, int fd);
+enum sp_interrupt_wait {
+    SP_INTERRUPT_READY,   /* the descriptor can be read */
+    SP_INTERRUPT_TIMEOUT, /* not within the time */
+    SP_INTERRUPT_CAME,    /* a signal came, now or before */
+};
+
+/* Waits until `fd` can be read, a signal came, or timeout_ms went by (negative: no limit). */
+enum sp_interrupt_wait sp_interrupt_wait(struct sp_interrupt *interrupt, int fd, int timeout_ms);
 
 #endif

@@ -59,10 +59,26 @@ void sp_lines_close(struct sp_lines *lines) {
     *lines = (struct sp_lines){.fd = -1};
 }
 
+/* Waits for input, and does meanwhile what else there is to do. False where a signal came. */
+static bool await_input(struct sp_lines *lines) {
+    int timeout_ms = 0;
+    for (;;) {
+        switch (sp_interrupt_wait(lines->interrupt, lines->fd, timeout_ms)) {
+        case SP_INTERRUPT_READY:
+            return true;
+        case SP_INTERRUPT_CAME:
+            return false;
+        case SP_INTERRUPT_TIMEOUT:
+            timeout_ms = lines->idle != NULL ? lines->idle(lines->idle_context) : -1;
+            break;
+        }
+    }
+}
+
 /* Reads some bytes of the file. *ret_len 0 at its end. */
 static sp_status read_some(struct sp_lines *lines, uint8_t *to, size_t len, size_t *ret_len,
                            struct sp_error *error) {
-    if (lines->interrupt != NULL && !sp_interrupt_wait(lines->interrupt, lines->fd)) {
+    if (lines->interrupt != NULL && !await_input(lines)) {
         return SP_CANCELLED;
     }
     for (;;) {

@@ -17,11 +17,16 @@
 
 struct sp_lines_zstd;
 
+/* What there is to do while no input comes. Returns after how many milliseconds to call again. */
+typedef int sp_lines_idle_fn(void *context);
+
 struct sp_lines {
     int fd;
     struct sp_interrupt *interrupt; /* ends the reading; may be NULL */
-    struct sp_lines_zstd *zstd;     /* NULL: plain */
-    struct sp_buf buf;              /* text read and not yet given, from `start` on */
+    sp_lines_idle_fn *idle;         /* called before and while waiting for input; may be NULL */
+    void *idle_context;
+    struct sp_lines_zstd *zstd; /* NULL: plain */
+    struct sp_buf buf;          /* text read and not yet given, from `start` on */
     size_t start;
     size_t searched;      /* bytes from `start` that hold no newline */
     bool began;           /* the kind of file is known */

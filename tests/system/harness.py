@@ -16,6 +16,7 @@ import struct
 import subprocess
 import tempfile
 import termios
+import time
 import traceback
 
 SPOOR = os.environ["SPOOR"]
@@ -99,6 +100,22 @@ def make_events(path, count, seed=1, size=300):
             ids.append(ident)
             file.write(json.dumps(event, separators=(",", ":")) + "\n")
     return ids
+
+
+def seal(data):
+    """Keeps a writer open until the background has sealed every full segment."""
+    pipe = data.parent / (data.name + ".pipe")
+    os.mkfifo(pipe)
+    with subprocess.Popen([SPOOR, "import", "--quiet", pipe, "--data", data]) as process:
+        with open(pipe, "w", encoding="utf-8"):
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                raw = [file for file in (data / "wal").glob("*.seg") if file.stat().st_blocks > 0]
+                if len(raw) <= 2 and list((data / "seg").glob("*")):
+                    break
+                time.sleep(0.05)
+    pipe.unlink()
+    assert process.returncode == 0
 
 
 def lasting_folder():

@@ -226,7 +226,10 @@ def an_interrupted_import_says_where_it_stands(folder):
             for number in range(1000):
                 pipe.write('{"id":"%d","type":"t","source":"s"}\n' % number)
             pipe.flush()
-            time.sleep(0.5)
+            deadline = time.monotonic() + 20
+            while not (data / "MANIFEST").exists() or len(events(data)) < 1000:
+                assert time.monotonic() < deadline, "what came is stored before more comes"
+                time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=30)
     assert process.returncode == 130, (process.returncode, err)
