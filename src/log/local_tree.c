@@ -280,7 +280,7 @@ static void checkpoint_done(struct sp_job *base) {
 
 void local_checkpoint_upkeep(struct local_log *log, bool now) {
     struct background_job *job = &log->checkpoint_job;
-    if (job->busy || log->state != SP_OK || log->expected.present) {
+    if (job->busy || log->state != SP_OK) {
         return;
     }
     uint64_t time_us = local_now_us(log);
@@ -290,7 +290,8 @@ void local_checkpoint_upkeep(struct local_log *log, bool now) {
     pthread_mutex_lock(&log->mutex);
     struct sp_log_tree tree = log->published;
     pthread_mutex_unlock(&log->mutex);
-    if (tree.size <= log->checkpoint_size) {
+    /* Nothing is vouched for before the tree has been compared with the last checkpoint. */
+    if (tree.size <= log->checkpoint_size || tree.size < log->expected.size) {
         return;
     }
     log->checkpoint_us = time_us;
