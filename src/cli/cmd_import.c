@@ -82,7 +82,9 @@ static bool turn(struct import *import, bool wait) {
     return fine;
 }
 
-/* Waits for all that was submitted; after a failure too, as events before it may be on their way. */
+/*
+ * Waits for all that was submitted; after a failure too, as events before it may be on their way.
+ */
 static void drain(struct import *import) {
     while (outstanding(import) > 0 && turn(import, true)) {
         /* The callbacks count. */
