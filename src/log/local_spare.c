@@ -141,8 +141,11 @@ static void drop_surplus(struct local_log *log) {
 
 void local_spare_upkeep(struct local_log *log) {
     drop_surplus(log);
+    pthread_mutex_lock(&log->mutex); /* readers, of any thread, let files fall free */
+    bool free_file = log->recycle.len > 0;
+    pthread_mutex_unlock(&log->mutex);
     /* One spare is kept; a second only when a file falls free anyway. */
-    bool wanted = log->spare_count == 0 || (log->spare_count < SPARES_MAX && log->recycle.len > 0);
+    bool wanted = log->spare_count == 0 || (log->spare_count < SPARES_MAX && free_file);
     if (!wanted || log->spare_job.busy || local_now_us(log) < log->spare_retry_us) {
         return;
     }
