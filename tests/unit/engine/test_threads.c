@@ -152,7 +152,7 @@ static void test_callbacks_that_submit_more(void **state) {
     enum { TOTAL = 2000 };
     pthread_t threads[THREADS];
     struct relay relay = {.left = TOTAL};
-    relay.store = help_open_small(SPOOR_CREATE | SPOOR_OWN_THREAD, SMALL);
+    relay.store = help_open(SPOOR_CREATE | SPOOR_OWN_THREAD);
     for (int i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, start_relays, &relay), 0);
     }
@@ -175,7 +175,7 @@ static void test_driven_by_a_host(void **state) {
     enum { TOTAL = 300 };
     struct relay relay = {.left = TOTAL};
     spoor_error error;
-    relay.store = help_open_small(SPOOR_CREATE, SMALL);
+    relay.store = help_open(SPOOR_CREATE);
     int fd = spoor_fd(relay.store);
     assert_true(fd >= 0);
     assert_int_equal(spoor_fd(relay.store), fd);
