@@ -1,6 +1,9 @@
 #include "log/frame.h"
 
 #include "base/wire.h"
+#include "log/frame_ids.h"
+
+enum { FLAGS_IDS_APART = 0x80 }; /* in the flags column: see frame_ids.h */
 
 void sp_frame_reset(struct sp_frame *frame, uint64_t first_position) {
     frame->first_position = first_position;
@@ -40,7 +43,8 @@ static uint32_t expected_seq(uint64_t recorded_us, uint64_t before_us, uint32_t 
     return recorded_us / 1000 == before_us / 1000 ? before_seq + 1 : 0;
 }
 
-static void encode_numbers(const struct sp_frame *frame, struct sp_buf *to) {
+static void encode_numbers(const struct sp_frame *frame, const struct sp_frame_ids *ids,
+                           struct sp_buf *to) {
     uint32_t n = frame->record_count;
     for (uint32_t i = 0; i < n; i++) {
         const struct sp_record *record = &frame->records[i];
@@ -50,7 +54,8 @@ static void encode_numbers(const struct sp_frame *frame, struct sp_buf *to) {
         }
     }
     for (uint32_t i = 0; i < n; i++) {
-        sp_buf_add_byte(to, frame->records[i].flags);
+        unsigned apart = ids->apart[i] ? FLAGS_IDS_APART : 0;
+        sp_buf_add_byte(to, (uint8_t)(frame->records[i].flags | apart));
     }
     uint64_t before_us = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -79,11 +84,11 @@ static void encode_numbers(const struct sp_frame *frame, struct sp_buf *to) {
 }
 
 void sp_frame_encode(const struct sp_frame *frame, struct sp_buf *to) {
+    struct sp_frame_ids ids;
+    sp_frame_ids_find(frame->records, frame->record_count, &ids);
     add_varint(to, frame->record_count);
-    encode_numbers(frame, to);
-    for (uint32_t i = 0; i < frame->record_count; i++) {
-        sp_buf_add_str(to, frame->records[i].header);
-    }
+    encode_numbers(frame, &ids, to);
+    sp_frame_ids_put(frame->records, frame->record_count, &ids, to);
     for (uint32_t i = 0; i < frame->record_count; i++) {
         sp_buf_add_str(to, frame->records[i].data);
     }
@@ -100,6 +105,7 @@ struct columns {
     uint64_t versions[SP_FRAME_RECORDS_MAX];
     uint32_t header_sizes[SP_FRAME_RECORDS_MAX];
     uint32_t data_sizes[SP_FRAME_RECORDS_MAX];
+    struct sp_frame_ids_taken ids;
 };
 
 static uint32_t take_number(struct sp_wire *wire, uint32_t max) {
@@ -128,7 +134,9 @@ static bool decode_numbers(struct sp_wire *wire, struct columns *columns) {
                                    : (uint16_t)take_number(wire, UINT16_MAX);
     }
     for (uint32_t i = 0; i < count; i++) {
-        columns->flags[i] = sp_wire_u8(wire);
+        uint8_t flags = sp_wire_u8(wire);
+        columns->flags[i] = (uint8_t)(flags & ~FLAGS_IDS_APART);
+        columns->ids.apart[i] = (flags & FLAGS_IDS_APART) != 0;
     }
     uint64_t before_us = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -155,31 +163,29 @@ static bool decode_numbers(struct sp_wire *wire, struct columns *columns) {
     return !wire->bad;
 }
 
-/* Writes one record as a row; returns its size. */
-static size_t put_row(const struct columns *columns, uint32_t i, sp_str header, sp_str data,
-                      uint8_t *to) {
-    size_t used = SP_RECORD_FIXED_BYTES + header.len + data.len;
-    size_t size = (used + SP_RECORD_ALIGN - 1) / SP_RECORD_ALIGN * SP_RECORD_ALIGN;
+/* Writes one record as a row of `size` bytes. False where its header makes no sense. */
+static bool put_row(struct columns *columns, uint32_t i, sp_str data, size_t size, uint8_t *to) {
+    uint32_t header_size = columns->header_sizes[i];
     sp_put_u32(to, (uint32_t)size);
     sp_put_u32(to + 4, 0);
     to[8] = columns->kinds[i];
     to[9] = columns->flags[i];
     sp_put_u16(to + 10, columns->controls[i]);
-    sp_put_u32(to + 12, (uint32_t)header.len);
+    sp_put_u32(to + 12, header_size);
     sp_put_u32(to + 16, (uint32_t)data.len);
     sp_put_u32(to + 20, columns->seqs[i]);
     sp_put_u64(to + 24, columns->times[i]);
     sp_put_u64(to + 32, columns->versions[i]);
-    if (header.len > 0) {
-        memcpy(to + SP_RECORD_FIXED_BYTES, header.ptr, header.len);
-    }
+    uint8_t *at = to + SP_RECORD_FIXED_BYTES;
+    bool sense = sp_frame_ids_join(&columns->ids, i, header_size, at);
+    at += header_size;
     if (data.len > 0) {
-        memcpy(to + SP_RECORD_FIXED_BYTES + header.len, data.ptr, data.len);
+        memcpy(at, data.ptr, data.len);
     }
-    for (size_t at = used; at < size; at++) {
-        to[at] = 0;
+    for (at += data.len; at < to + size; at++) {
+        *at = 0;
     }
-    return size;
+    return sense;
 }
 
 static uint64_t sum(const uint32_t *values, uint32_t count) {
@@ -196,24 +202,20 @@ sp_status sp_frame_decode(sp_str bytes, uint8_t *to, size_t raw_bytes) {
     if (!decode_numbers(&wire, &columns)) {
         return SP_CORRUPT;
     }
-    uint64_t headers_bytes = sum(columns.header_sizes, columns.count);
-    uint64_t data_bytes = sum(columns.data_sizes, columns.count);
-    if (headers_bytes + data_bytes != sp_wire_left(&wire)) {
+    sp_frame_ids_take(&wire, columns.header_sizes, columns.count, &columns.ids);
+    if (wire.bad || sum(columns.data_sizes, columns.count) != sp_wire_left(&wire)) {
         return SP_CORRUPT;
     }
-    struct sp_wire headers = sp_wire_of(wire.at, (size_t)headers_bytes);
-    struct sp_wire data = sp_wire_of(wire.at + headers_bytes, (size_t)data_bytes);
     size_t at = 0;
     for (uint32_t i = 0; i < columns.count; i++) {
         size_t row = (SP_RECORD_FIXED_BYTES + (size_t)columns.header_sizes[i] +
                       columns.data_sizes[i] + SP_RECORD_ALIGN - 1) /
                      SP_RECORD_ALIGN * SP_RECORD_ALIGN;
-        if (row > raw_bytes - at) {
+        sp_str data = sp_wire_bytes(&wire, columns.data_sizes[i]);
+        if (row > raw_bytes - at || !put_row(&columns, i, data, row, to + at)) {
             return SP_CORRUPT;
         }
-        sp_str header = sp_wire_bytes(&headers, columns.header_sizes[i]);
-        sp_str payload = sp_wire_bytes(&data, columns.data_sizes[i]);
-        at += put_row(&columns, i, header, payload, to + at);
+        at += row;
     }
     return at == raw_bytes ? SP_OK : SP_CORRUPT;
 }

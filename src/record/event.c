@@ -14,6 +14,7 @@ enum header_packing {
     PACK_CAUSATION_UUID = 4,
     PACK_STREAM_IS_SOURCE = 8,
     PACK_CORRELATION_IS_ID = 16,
+    PACK_UUIDS = PACK_ID_UUID | PACK_CORRELATION_UUID | PACK_CAUSATION_UUID,
     PACK_ALL = 31,
 };
 
@@ -163,6 +164,37 @@ sp_str sp_record_type(const struct sp_record *record) {
     struct sp_wire wire = sp_wire_of(record->header.ptr, record->header.len);
     (void)sp_wire_bytes(&wire, HEADER_FIXED_BYTES);
     return sp_wire_lstr(&wire);
+}
+
+uint32_t sp_record_packed_count(const char *header) {
+    return (uint32_t)__builtin_popcount((uint8_t)header[2] & PACK_UUIDS);
+}
+
+bool sp_record_packed_ids(sp_str header, bool apart, uint32_t ret_offsets[SP_PACKED_COUNT]) {
+    static const uint8_t slots[SP_ATTR_COUNT] = {[SP_ATTR_ID] = SP_PACKED_ID,
+                                                 [SP_ATTR_CORRELATION] = SP_PACKED_CORRELATION,
+                                                 [SP_ATTR_CAUSATION] = SP_PACKED_CAUSATION};
+    struct sp_wire wire = sp_wire_of(header.ptr, header.len);
+    uint16_t present = sp_wire_u16(&wire);
+    uint8_t packing = sp_wire_u8(&wire);
+    (void)sp_wire_u8(&wire);
+    for (int i = 0; i < SP_PACKED_COUNT; i++) {
+        ret_offsets[i] = SP_PACKED_NONE;
+    }
+    for (int i = 0; i <= SP_ATTR_CAUSATION && !wire.bad; i++) {
+        bool elided = (i == SP_ATTR_STREAM && (packing & PACK_STREAM_IS_SOURCE) != 0) ||
+                      (i == SP_ATTR_CORRELATION && (packing & PACK_CORRELATION_IS_ID) != 0);
+        if ((present & 1u << i) == 0) {
+            wire.bad |= (packing & uuid_packing[i]) != 0;
+        } else if ((packing & uuid_packing[i]) != 0) {
+            wire.bad |= elided;
+            ret_offsets[slots[i]] = (uint32_t)(header.len - sp_wire_left(&wire));
+            (void)sp_wire_bytes(&wire, apart ? 0 : SP_PACKED_BYTES);
+        } else if (!elided) {
+            (void)sp_wire_lstr(&wire);
+        }
+    }
+    return !wire.bad;
 }
 
 /* Reads one attribute that is present; uuids are expanded into `scratch`, which moves on. */

@@ -122,6 +122,27 @@ SP_WARN_UNUSED sp_status sp_record_read(sp_str bytes, uint64_t position, struct 
  */
 sp_str sp_record_type(const struct sp_record *record);
 
+/* Ids that a header may hold packed, 16 bytes each: in this order. */
+enum sp_packed_id {
+    SP_PACKED_ID = 0,
+    SP_PACKED_CORRELATION,
+    SP_PACKED_CAUSATION,
+    SP_PACKED_COUNT,
+};
+
+enum { SP_PACKED_BYTES = 16 };
+
+static const uint32_t SP_PACKED_NONE = UINT32_MAX;
+
+/*
+ * Where the packed ids stand in a header; SP_PACKED_NONE for those that it has not. With `apart` the header is
+ * one that they were taken out of, and the answer is where they belong. False where it makes no sense.
+ */
+bool sp_record_packed_ids(sp_str header, bool apart, uint32_t ret_offsets[SP_PACKED_COUNT]);
+
+/* How many packed ids a header has, by its first four bytes. */
+uint32_t sp_record_packed_count(const char *header);
+
 /* True where the record's own checksum tag is right. */
 bool sp_record_tag_valid(const struct sp_record *record);
 
