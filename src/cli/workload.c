@@ -15,7 +15,8 @@ enum {
     AGENT_COUNT = 200,
     TOOL_COUNT = 24,
     WORD_COUNT = 8192,
-    WORD_COMMON_COUNT = 256, /* every second word is one of them */
+    WORD_MAGNITUDES = 13,    /* 2 to this power is WORD_COUNT */
+    WORD_COMMON_COUNT = 256, /* the most frequent, and short */
     WORD_SIZE = 16,          /* copied whole; the length says how much counts */
     NAME_SIZE = 48,
     SLACK = 64, /* room behind the data for copies of whole words */
@@ -79,14 +80,23 @@ static char *add_hex(char *at, uint32_t value) {
     return at;
 }
 
+/*
+ * A word by Zipf's law, as in natural text: the n-th most frequent word comes about 1/n as often as the
+ * first. Four of the sixteen random bits choose the order of magnitude, the others the word within it.
+ */
+static uint32_t word_index(uint32_t random) {
+    uint32_t magnitude = (random & 15) * WORD_MAGNITUDES / 16;
+    uint32_t within = (1u << magnitude) - 1;
+    return within + ((random >> 4) & within);
+}
+
 /* Adds so many bytes of words; writes up to WORD_SIZE bytes beyond them. */
 static char *add_words(struct sp_workload *workload, char *at, size_t bytes) {
     char *end = at + bytes;
     while (at < end) {
         uint64_t random = sp_prng_next(&workload->prng);
         for (unsigned i = 0; i < 4 && at < end; i++, random >>= 16) {
-            uint32_t mask = (random & 1) != 0 ? WORD_COMMON_COUNT - 1 : WORD_COUNT - 1;
-            const struct word *word = &workload->words[(random >> 1) & mask];
+            const struct word *word = &workload->words[word_index((uint32_t)random & 0xffff)];
             memcpy(at, word->text, WORD_SIZE);
             at += word->len;
         }
