@@ -45,7 +45,7 @@ static bool compare_with_chain(struct walk *walk) {
     struct sp_scan_chain *chain = &v->state.chain;
     const struct sp_sealed_footer *footer = walk->footer;
     if (footer->first_position == 0 || footer->last_position + 1 < footer->first_position ||
-        footer->last_position - footer->first_position >= UINT32_MAX) {
+        footer->last_position + 1 - footer->first_position > UINT32_MAX) {
         say_whole(walk, SP_VERIFY_ALTERATION, "the footer's positions make no sense");
         return false;
     }

@@ -45,6 +45,37 @@ static void test_whole_log(void **state) {
     memory_fs_free(fs);
 }
 
+/* Segments that hold only bookkeeping are a part of the log like any other. */
+static void test_segments_without_events(void **state) {
+    (void)state;
+    struct memory_fs *fs = memory_fs_new();
+    struct help_log help = {.wall_us = 0};
+    help_open(&help, &fs->base);
+    for (unsigned i = 0; i < 100; i++) {
+        help_append(&help, i < 30 || i == 50 || i > 90 ? 2 : 0, 2, 40);
+    }
+    help_close(&help);
+    struct verified *v = calloc(1, sizeof(*v));
+    verify(fs, v);
+    assert_clean(v);
+    assert_int_equal(v->result.event_count, 80);
+    assert_true(v->result.segments_sealed > 4);
+    memory_fs_free(fs);
+    fs = memory_fs_new();
+    help = (struct help_log){.wall_us = 0};
+    help_open(&help, &fs->base);
+    for (unsigned i = 0; i < 50; i++) {
+        help_append(&help, 0, 3, 0);
+    }
+    help_close(&help);
+    verify(fs, v);
+    assert_clean(v);
+    assert_int_equal(v->result.event_count, 0);
+    assert_int_equal(v->records, 150);
+    free(v);
+    memory_fs_free(fs);
+}
+
 /* With a thread of its own it says the same, over more than one batch. */
 static void test_second_thread(void **state) {
     (void)state;
@@ -366,7 +397,8 @@ static void test_cut_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_log),        cmocka_unit_test(test_second_thread),
+        cmocka_unit_test(test_whole_log),        cmocka_unit_test(test_segments_without_events),
+        cmocka_unit_test(test_second_thread),
         cmocka_unit_test(test_empty_folders),    cmocka_unit_test(test_crashed_folder),
         cmocka_unit_test(test_live_writer),      cmocka_unit_test(test_trimmed_log),
         cmocka_unit_test(test_callback_ends_it), cmocka_unit_test(test_torn_tail_is_a_notice),
