@@ -129,6 +129,9 @@ ATTRIBUTES = ("type", "source", "stream", "id", "correlation", "causation", "tim
               "schemaversion", "contenttype", "metadata")
 
 
+UUIDS = {"id": 1, "correlation": 2, "causation": 4}  # bits of the packing
+
+
 def read_header(header):
     """The attributes of an event and its extensions, and the header as it would be written."""
     at = Bytes(header)
@@ -138,7 +141,7 @@ def read_header(header):
     for bit, name in enumerate(ATTRIBUTES):
         if not presence >> bit & 1:
             continue
-        uuid = {"id": 1, "correlation": 2, "causation": 4}.get(name, 0)
+        uuid = UUIDS.get(name, 0)
         if name == "stream" and packing & 8:
             event[name] = event["source"]
         elif name == "correlation" and packing & 16:
@@ -194,6 +197,66 @@ class Log:
         return leaf
 
 
+def uuid_places(header):
+    """Where the UUIDs go that a header lacks: (attribute, offset), in order."""
+    at = Bytes(header)
+    presence, packing, _ = struct.unpack("<HBB", at.take(4))
+    places = []
+    for bit, name in enumerate(ATTRIBUTES[:6]):
+        if not presence >> bit & 1 or (name == "stream" and packing & 8):
+            continue
+        if name == "correlation" and packing & 16:
+            continue
+        if packing & UUIDS.get(name, 0):
+            places.append((name, at.at))
+        else:
+            at.text()
+    return places
+
+
+def subtract(a, b):
+    return b"".join(((int.from_bytes(a[i:i + 8], "big") - int.from_bytes(b[i:i + 8], "big"))
+                     % 2**64).to_bytes(8, "big") for i in (0, 8))
+
+
+def read_headers(at, apart, lengths):
+    """The headers of a frame, with their UUIDs."""
+    headers, places = [], []
+    for i, length in enumerate(lengths):
+        missing = 0
+        if apart[i]:
+            missing = 16 * bin(at.data[at.at + 2] & 7).count("1")
+            assert missing > 0
+        headers.append(at.take(length - missing))
+        places.append(uuid_places(headers[-1]) if apart[i] else [])
+    counts = {name: sum(name == place[0] for each in places for place in each) for name in UUIDS}
+
+    def planes(count):
+        data = at.take(16 * count)
+        return iter([data[i::count] for i in range(count)])
+
+    ids, causes = planes(counts["id"]), planes(counts["causation"])
+    distinct = [at.take(16) for _ in range(at.varint())]
+    fresh = iter(distinct)
+    numbers = iter([at.varint() for _ in range(counts["correlation"])])
+    before, cause = bytes(16), bytes(16)
+    for i, each in enumerate(places):
+        header, inserted = headers[i], 0
+        has_id = any(name == "id" for name, _ in each)
+        for name, offset in each:
+            if name == "id":
+                before = value = subtract(before, subtract(bytes(16), next(ids)))
+            elif name == "causation":
+                cause = value = subtract(before if has_id else cause, next(causes))
+            else:
+                number = next(numbers)
+                value = next(fresh) if number == 0 else distinct[number - 1]
+            header = header[:offset + inserted] + value + header[offset + inserted:]
+            inserted += 16
+        headers[i] = header
+    return headers
+
+
 def rows(columns):
     """The records of a frame, tags zero."""
     at = Bytes(columns)
@@ -212,8 +275,9 @@ def rows(columns):
         number = at.signed() + (number + 1 if time // 1000 == before // 1000 else 0)
         before = time
         numbers.append(number)
-    versions, headers, sizes = ([at.varint() for _ in range(count)] for _ in range(3))
-    headers = [at.take(size) for size in headers]
+    versions, lengths, sizes = ([at.varint() for _ in range(count)] for _ in range(3))
+    headers = read_headers(at, [flag >> 7 for flag in flags], lengths)
+    flags = bytes(flag & 127 for flag in flags)
     data = [at.take(size) for size in sizes]
     assert at.at == len(columns)
     for i in range(count):
