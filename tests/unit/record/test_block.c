@@ -108,8 +108,8 @@ static void test_short_bytes_hold_no_header(void **state) {
 }
 
 /*
- * A write that power cut short leaves some sectors, in any combination. As long as one with content is
- * missing the block is torn, never whole and never damaged.
+ * A write that power cut short leaves some sectors, in any combination. As long as one with
+ * content is missing the block is torn, never whole and never damaged.
  */
 static void try_subsets(uint32_t body_bytes, uint32_t zero) {
     struct sp_block_header header;

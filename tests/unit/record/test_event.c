@@ -1,4 +1,4 @@
-/* The stored form of an event: it comes back byte for byte, and damage never passes for an event. */
+/* The stored form of an event: it comes back byte for byte, and damage passes for none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* The Merkle tree against RFC 6962: its vectors, a tree built naively, and leaves hashed naively. */
+/* The Merkle tree against RFC 6962: its vectors, a tree and leaves made naively. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -201,7 +201,7 @@ static void naive_leaf(const uint8_t salt_key[SP_HASH_BYTES], const struct sp_re
     sp_sha256(leaf, sizeof(leaf), ret_hash);
 }
 
-/* Data of every length around the paddings' and the short path's limits; positions of many groups. */
+/* Data of every length around the paddings' and the short path's limits; many groups. */
 static void test_leaf_hashes(void **state) {
     (void)state;
     uint8_t salt_key[SP_HASH_BYTES];
