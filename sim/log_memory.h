@@ -5,8 +5,8 @@
  * The store is what several openers share, as they would share a table or a stream on another
  * machine; it outlives them. Appends complete later, in order, after as many polls as the
  * generator says. The compare is made when an append arrives: a second opener takes the log over,
- * and what the first one then appends fails, which it learns by SP_FENCED. What was not complete when its
- * opener was dropped may be there or not, in order, by the seed.
+ * and what the first one then appends fails, which it learns by SP_FENCED. What was not complete
+ * when its opener was dropped may be there or not, in order, by the seed.
  *
  * Invariants: blocks are dense and chained; a block is durable as a whole or not there. No
  * segments: nothing is sealed, all blocks are shown to `recover`, trimming goes by whole blocks.
