@@ -350,6 +350,29 @@ static void test_failed_append_ends_the_log(void **state) {
     rig_check_tree(rig);
 }
 
+/* The process dies with blocks in flight: each is there wholly or not at all, in order. */
+static void test_dropped_in_flight(void **state) {
+    struct rig *rig = *state;
+    if (rig->kind == ON_DISK) {
+        skip();
+    }
+    for (int i = 0; i < 10; i++) {
+        rig_fill(rig, 3, 5000);
+        rig_append(rig, 5000);
+        rig_append(rig, 5000);
+        if (rig->kind == IN_MEMORY) {
+            sim_log_memory_abandon(rig->log);
+        } else {
+            sim_disk_kill(rig->options.fs);
+            rig->log->ops->close(rig->log);
+            rig->options.fs->ops->destroy(rig->options.fs);
+        }
+        rig_start(rig);
+        rig_check_all(rig);
+    }
+    rig_check_tree(rig);
+}
+
 static sp_status refuse_block(void *context, uint64_t segment_id, const struct sp_log_chunk *chunk,
                               struct sp_error *error) {
     int *count = context;
@@ -498,6 +521,7 @@ static const struct CMUnitTest cases[] = {
     CASE(test_trimming),
     CASE(test_no_space_is_not_the_end),
     CASE(test_failed_append_ends_the_log),
+    CASE(test_dropped_in_flight),
     CASE(test_recovery_ends_with_an_error),
     CASE(test_second_opener),
     CASE(test_read_only),
