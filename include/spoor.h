@@ -317,7 +317,8 @@ SPOOR_API spoor_status spoor_read(spoor *store, const spoor_query *query, spoor_
 
 /*
  * As spoor_read, and then live: history first, then what comes, one sequence without gap or double.
- * `from` "now" starts with what comes; `until` and `reverse` are refused.
+ * `from` "now" starts with what comes; `until` and `reverse` are refused. SPOOR_UNSUPPORTED on a store that
+ * is open read-only: it sees what was there when it was opened.
  */
 SPOOR_API spoor_status spoor_subscribe(spoor *store, const spoor_query *query,
                                        spoor_cursor **ret_cursor, spoor_error *error);

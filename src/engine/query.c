@@ -101,6 +101,11 @@ static sp_status keep_range(struct sp_cursor *cursor, const struct sp_query *que
     if (query->follow && (query->reverse || query->until.ptr != NULL)) {
         return sp_error_set(error, SP_INVALID, "a subscription has no until and no reverse");
     }
+    if (query->follow && engine->options.read_only) {
+        return sp_error_set(error, SP_UNSUPPORTED,
+                            "a store that is open read-only sees nothing new: subscribe where it is "
+                            "written");
+    }
     if (query->from_version != 0 && query->stream.ptr == NULL) {
         return sp_error_set(error, SP_INVALID, "a version to start from needs a stream");
     }
