@@ -99,31 +99,32 @@ def show_targets(lines):
 
 def show_appends(lines):
     table = Table("Appends, acknowledged once durable", "outstanding", "ids", "streams", "events",
-                  "events/s", "p50 us", "p99 us", "device syncs/s", "B/event sealed", "RSS MiB")
+                  "events/s", "CPU us/event", "p50 us", "p99 us", "device syncs/s", "B/event sealed",
+                  "RSS MiB")
     for line in lines:
         if line["bench"] == "append":
             table.row(line["outstanding"], line["ids"], short(line["streams"]), short(line["events"]),
-                      short(line["events_per_s"]), short(line["p50_us"]), short(line["p99_us"]),
-                      short(line["device_syncs_per_s"]), short(line.get("bytes_per_sealed_event")),
+                      short(line["events_per_s"]), short(line["cpu_seconds"] / line["events"] * 1e6),
+                      short(line["p50_us"]), short(line["p99_us"]), short(line["device_syncs_per_s"]), short(line.get("bytes_per_sealed_event")),
                       short(line["rss_mib"]))
         elif line["bench"] == "sqlite_append":
             table.row(f"SQLite, batches of {line['batch']}", "uuid4", "-", short(line["events"]),
-                      short(line["events_per_s"]), "-", "-", "-", "-", "-")
+                      short(line["events_per_s"]), "-", "-", "-", "-", "-", "-")
 
 
 def show_reads(lines):
-    table = Table("Reading everything", "what", "events", "events/s")
+    table = Table("Reading everything", "what", "events", "events/s", "events/CPU s")
     for line in lines:
         if line["bench"] == "replay":
             table.row(f"{line['segments']} segments, {line['cache']}", short(line["events"]),
-                      short(line["events_per_s"]))
+                      short(line["events_per_s"]), short(line["events"] / line["cpu_seconds"]))
         elif line["bench"] == "sqlite_replay":
-            table.row("SQLite, warm", short(line["events"]), short(line["events_per_s"]))
-    table = Table("Lookups", "what", "lookups/s", "p50 us", "p99 us")
+            table.row("SQLite, warm", short(line["events"]), short(line["events_per_s"]), "-")
+    table = Table("Lookups", "what", "lookups/s", "CPU us", "p50 us", "p99 us")
     for line in lines:
         if line["bench"] == "query":
             table.row(line["lookup"].replace("_", " "), short(line["lookups_per_s"]),
-                      short(line["p50_us"]), short(line["p99_us"]))
+                      short(line["cpu_us_per_lookup"]), short(line["p50_us"]), short(line["p99_us"]))
 
 
 def main():

@@ -364,10 +364,27 @@ bool sp_bench_append(spoor *store, struct sp_workload *workload, uint64_t count,
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
-uint64_t sp_bench_now_ns(void) {
+static uint64_t read_clock_ns(clockid_t clock) {
     struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t sp_bench_now_ns(void) {
+    return read_clock_ns(CLOCK_MONOTONIC);
+}
+
+struct sp_bench_watch sp_bench_start(void) {
+    return (struct sp_bench_watch){
+        .started_ns = sp_bench_now_ns(),
+        .started_cpu_ns = read_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
+    };
+}
+
+void sp_bench_stop(struct sp_bench_watch *watch) {
+    uint64_t cpu_ns = read_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - watch->started_cpu_ns;
+    watch->seconds += sp_bench_seconds_since(watch->started_ns);
+    watch->cpu_seconds += (double)cpu_ns / 1e9;
 }
 
 double sp_bench_seconds_since(uint64_t before_ns) {
@@ -439,6 +456,15 @@ void sp_bench_add_number(struct sp_bench *bench, const char *name, double value)
 
 void sp_bench_add_text(struct sp_bench *bench, const char *name, const char *value) {
     sp_out_json_text(&bench->cli->out, name, sp_str_from(value));
+}
+
+void sp_bench_add_rate(struct sp_bench *bench, uint64_t events,
+                       const struct sp_bench_watch *watch) {
+    sp_bench_add_u64(bench, "events", events);
+    sp_bench_add_number(bench, "seconds", watch->seconds);
+    sp_bench_add_number(bench, "events_per_s", (double)events / watch->seconds);
+    sp_bench_add_number(bench, "cpu_seconds", watch->cpu_seconds);
+    sp_bench_add_u64(bench, "size", bench->workload.event_bytes);
 }
 
 void sp_bench_add_histogram(struct sp_bench *bench, const struct sp_histogram *histogram) {

@@ -71,6 +71,17 @@ uint64_t sp_bench_now_ns(void);
 /* Seconds since sp_bench_now_ns gave `before_ns`. */
 double sp_bench_seconds_since(uint64_t before_ns);
 
+/* What a measurement took: time, and processor time of all threads of the process. */
+struct sp_bench_watch {
+    uint64_t started_ns;
+    uint64_t started_cpu_ns;
+    double seconds;
+    double cpu_seconds; /* tells on a busy machine, where the other does not */
+};
+struct sp_bench_watch sp_bench_start(void);
+/* Adds what went by since the start to seconds and cpu_seconds. */
+void sp_bench_stop(struct sp_bench_watch *watch);
+
 /* Memory of this process in use now, and at most so far, in bytes. */
 struct sp_bench_memory {
     uint64_t resident_bytes;
@@ -93,6 +104,8 @@ void sp_bench_begin(struct sp_bench *bench, const char *name);
 void sp_bench_add_u64(struct sp_bench *bench, const char *name, uint64_t value);
 void sp_bench_add_number(struct sp_bench *bench, const char *name, double value);
 void sp_bench_add_text(struct sp_bench *bench, const char *name, const char *value);
+/* `events`, `seconds`, `events_per_s`, `cpu_seconds`, `size`. */
+void sp_bench_add_rate(struct sp_bench *bench, uint64_t events, const struct sp_bench_watch *watch);
 /* `p50_us`, `p99_us`, `max_us`. */
 void sp_bench_add_histogram(struct sp_bench *bench, const struct sp_histogram *histogram);
 /* `rss_mib`, `rss_max_mib`. */

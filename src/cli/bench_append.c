@@ -60,12 +60,9 @@ static void add_device(struct sp_bench *bench, struct device_rates *rates) {
 }
 
 static void begin_append_line(struct sp_bench *bench, const char *name, uint64_t events,
-                              double seconds) {
+                              const struct sp_bench_watch *watch) {
     sp_bench_begin(bench, name);
-    sp_bench_add_u64(bench, "events", events);
-    sp_bench_add_number(bench, "seconds", seconds);
-    sp_bench_add_number(bench, "events_per_s", (double)events / seconds);
-    sp_bench_add_u64(bench, "size", bench->workload.event_bytes);
+    sp_bench_add_rate(bench, events, watch);
     sp_bench_add_text(bench, "ids", bench->workload.makes_ids ? "uuid4" : "store");
 }
 
@@ -75,23 +72,24 @@ static void begin_append_line(struct sp_bench *bench, const char *name, uint64_t
  */
 static bool run_slices(struct sp_bench *bench, spoor *store, uint64_t events, uint32_t outstanding,
                        struct sp_histogram *histogram, struct device_rates *rates,
-                       double *ret_seconds) {
+                       struct sp_bench_watch *ret_watch) {
     struct sp_workload *workload = sp_workload_new(&bench->workload);
     sp_require(workload != NULL);
     unsigned slices = outstanding == 1 ? SLICES_MAX : 1;
-    double seconds = 0;
+    struct sp_bench_watch total = {.seconds = 0};
     bool fine = true;
     (void)probe(bench, rates);
     for (unsigned i = 0; i < slices && fine; i++) {
         uint64_t share = events * (i + 1) / slices - events * i / slices;
-        uint64_t before_ns = sp_bench_now_ns();
+        struct sp_bench_watch watch = sp_bench_start();
         fine = sp_bench_append(store, workload, share, outstanding, histogram, NULL, NULL);
-        double took = sp_bench_seconds_since(before_ns);
-        seconds += took;
-        rates->ratios[rates->ratio_count++] = (double)share / took / probe(bench, rates);
+        sp_bench_stop(&watch);
+        total.seconds += watch.seconds;
+        total.cpu_seconds += watch.cpu_seconds;
+        rates->ratios[rates->ratio_count++] = (double)share / watch.seconds / probe(bench, rates);
     }
     sp_workload_free(workload);
-    *ret_seconds = seconds;
+    *ret_watch = total;
     return fine;
 }
 
@@ -100,17 +98,17 @@ static int measure_append(struct sp_bench *bench, uint32_t outstanding) {
     uint64_t events = sp_args_u64(&bench->cli->args, SP_FLAG_EVENTS, default_events(outstanding));
     struct sp_histogram *histogram = calloc(1, sizeof(*histogram));
     struct device_rates rates = {.count = 0};
-    double seconds = 0;
+    struct sp_bench_watch watch = {.seconds = 0};
     sp_require(histogram != NULL);
     spoor *store = sp_bench_open(bench, "append", SPOOR_CREATE);
     if (store == NULL ||
-        !run_slices(bench, store, events, outstanding, histogram, &rates, &seconds)) {
+        !run_slices(bench, store, events, outstanding, histogram, &rates, &watch)) {
         return SP_EXIT_FAILURE;
     }
     struct sp_bench_memory memory = sp_bench_memory();
     double seal_seconds = sp_bench_await_sealed(store);
     spoor_info info = sp_bench_info(store);
-    begin_append_line(bench, "append", events, seconds);
+    begin_append_line(bench, "append", events, &watch);
     sp_bench_add_u64(bench, "outstanding", outstanding);
     sp_bench_add_histogram(bench, histogram);
     add_device(bench, &rates);
@@ -157,6 +155,7 @@ struct contender {
     struct sp_workload *workload;
     double fill_seconds;
     double rates[STREAM_ROUNDS];
+    struct sp_bench_watch watch; /* over all rounds */
 };
 
 static bool fill(struct sp_bench *bench, struct contender *contender, uint32_t outstanding) {
@@ -185,12 +184,15 @@ static bool run_rounds(struct contender *contenders, size_t count, uint64_t even
         for (size_t i = 0; i < count; i++) {
             struct contender *contender = &contenders[i];
             (void)sp_bench_await_sealed(contender->store);
-            uint64_t before_ns = sp_bench_now_ns();
+            struct sp_bench_watch watch = sp_bench_start();
             if (!sp_bench_append(contender->store, contender->workload, events, outstanding, NULL,
                                  NULL, NULL)) {
                 return false;
             }
-            contender->rates[round] = (double)events / sp_bench_seconds_since(before_ns);
+            sp_bench_stop(&watch);
+            contender->rates[round] = (double)events / watch.seconds;
+            contender->watch.seconds += watch.seconds;
+            contender->watch.cpu_seconds += watch.cpu_seconds;
         }
     }
     return true;
@@ -222,7 +224,8 @@ static int bench_streams(struct sp_bench *bench) {
     for (size_t i = 0; i < count; i++) {
         double rate = median(contenders[i].rates, STREAM_ROUNDS);
         spoor_info info = sp_bench_info(contenders[i].store);
-        begin_append_line(bench, "streams", events, (double)events / rate);
+        begin_append_line(bench, "streams", events * STREAM_ROUNDS, &contenders[i].watch);
+        sp_bench_add_number(bench, "events_per_s_median", rate);
         sp_bench_add_u64(bench, "outstanding", outstanding[0]);
         sp_bench_add_number(bench, "ratio_to_first", rate / first);
         sp_bench_add_number(bench, "fill_seconds", contenders[i].fill_seconds);

@@ -119,9 +119,9 @@ static bool write_and_kill(struct sp_bench *bench, struct shared *shared, uint64
 static int open_and_measure(struct sp_bench *bench, const struct shared *shared,
                             const char *cache) {
     struct sp_bench_memory before = sp_bench_memory();
-    uint64_t before_ns = sp_bench_now_ns();
+    struct sp_bench_watch watch = sp_bench_start();
     spoor *store = sp_bench_open(bench, "log", 0);
-    double seconds = sp_bench_seconds_since(before_ns);
+    sp_bench_stop(&watch);
     if (store == NULL) {
         return SP_EXIT_FAILURE;
     }
@@ -130,7 +130,8 @@ static int open_and_measure(struct sp_bench *bench, const struct shared *shared,
     uint64_t acknowledged = atomic_load(&shared->acknowledged);
     sp_bench_begin(bench, "open");
     sp_bench_add_text(bench, "cache", cache);
-    sp_bench_add_number(bench, "seconds", seconds);
+    sp_bench_add_number(bench, "seconds", watch.seconds);
+    sp_bench_add_number(bench, "cpu_seconds", watch.cpu_seconds);
     sp_bench_add_number(bench, "rss_before_mib", (double)before.resident_bytes / 1048576.0);
     sp_bench_add_number(bench, "rss_mib", (double)memory.resident_bytes / 1048576.0);
     sp_bench_add_number(bench, "rss_max_mib", (double)memory.resident_bytes_max / 1048576.0);

@@ -55,7 +55,7 @@ static bool build(struct sp_bench *bench, uint64_t events, struct layout *ret_la
 
 /* What one pass saw; the sum keeps the compiler from passing over the bytes. */
 struct pass {
-    double seconds;
+    struct sp_bench_watch watch;
     uint64_t events;
     uint64_t bytes;
     uint64_t sum;
@@ -69,8 +69,7 @@ static bool read_range(spoor *store, uint64_t first, uint64_t last, struct pass 
     spoor_query query = {.size = sizeof(query), .from = from, .until = until};
     spoor_cursor *cursor = NULL;
     spoor_error error = {.status = SPOOR_OK};
-    struct pass pass = {.seconds = 0};
-    uint64_t before_ns = sp_bench_now_ns();
+    struct pass pass = {.watch = sp_bench_start()};
     spoor_status status = spoor_read(store, &query, &cursor, &error);
     while (status == SPOOR_OK) {
         const spoor_event *event = NULL;
@@ -81,7 +80,7 @@ static bool read_range(spoor *store, uint64_t first, uint64_t last, struct pass 
             pass.sum += event->position + (uint8_t)event->data.ptr[event->data.len / 2];
         }
     }
-    pass.seconds = sp_bench_seconds_since(before_ns);
+    sp_bench_stop(&pass.watch);
     spoor_cursor_close(cursor);
     if (status != SPOOR_END || pass.events != last - first + 1) {
         sp_cli_complain("read %" PRIu64 " events of %" PRIu64 ": %s", pass.events, last - first + 1,
@@ -97,11 +96,9 @@ static void show_pass(struct sp_bench *bench, const char *segments, const char *
     sp_bench_begin(bench, "replay");
     sp_bench_add_text(bench, "segments", segments);
     sp_bench_add_text(bench, "cache", cache);
-    sp_bench_add_u64(bench, "events", pass->events);
-    sp_bench_add_number(bench, "seconds", pass->seconds);
-    sp_bench_add_number(bench, "events_per_s", (double)pass->events / pass->seconds);
-    sp_bench_add_u64(bench, "size", bench->workload.event_bytes);
-    sp_bench_add_number(bench, "data_mib_per_s", (double)pass->bytes / pass->seconds / 1048576.0);
+    sp_bench_add_rate(bench, pass->events, &pass->watch);
+    sp_bench_add_number(bench, "data_mib_per_s",
+                        (double)pass->bytes / pass->watch.seconds / 1048576.0);
     sp_bench_add_u64(bench, "sum", pass->sum);
     sp_bench_end(bench);
 }
@@ -119,10 +116,10 @@ static bool measure_range(struct sp_bench *bench, const char *segments, uint64_t
     if (fine) {
         show_pass(bench, segments, "cold", &pass);
     }
-    struct pass best = {.seconds = 0};
+    struct pass best = {.events = 0};
     for (unsigned i = 0; i < WARM_PASSES && fine; i++) {
         fine = read_range(store, first, last, &pass);
-        best = i == 0 || pass.seconds < best.seconds ? pass : best;
+        best = i == 0 || pass.watch.seconds < best.watch.seconds ? pass : best;
     }
     if (fine) {
         show_pass(bench, segments, "warm", &best);
@@ -255,19 +252,20 @@ static void measure_lookup(struct sp_bench *bench, spoor *store, enum lookup loo
         (void)look_up(store, lookup, &samples[i]);
     }
     uint64_t events = 0;
-    uint64_t started_ns = sp_bench_now_ns();
+    struct sp_bench_watch watch = sp_bench_start();
     for (size_t i = 0; i < count; i++) {
         uint64_t before_ns = sp_bench_now_ns();
         events += look_up(store, lookup, &samples[i]);
         sp_histogram_add(histogram, sp_bench_now_ns() - before_ns);
     }
-    double seconds = sp_bench_seconds_since(started_ns);
+    sp_bench_stop(&watch);
     sp_bench_begin(bench, "query");
     sp_bench_add_text(bench, "lookup", NAMES[lookup]);
     sp_bench_add_u64(bench, "lookups", count);
     sp_bench_add_u64(bench, "events", events);
-    sp_bench_add_number(bench, "seconds", seconds);
-    sp_bench_add_number(bench, "lookups_per_s", (double)count / seconds);
+    sp_bench_add_number(bench, "seconds", watch.seconds);
+    sp_bench_add_number(bench, "lookups_per_s", (double)count / watch.seconds);
+    sp_bench_add_number(bench, "cpu_us_per_lookup", watch.cpu_seconds * 1e6 / (double)count);
     sp_bench_add_histogram(bench, histogram);
     sp_bench_end(bench);
     free(histogram);
