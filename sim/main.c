@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "sim/world.h"
+#include "sim/world_engine.h"
 #include "sim/world_log.h"
 
 enum { PROBLEMS_SHOWN = 10 };
@@ -18,6 +19,8 @@ struct settings {
     uint64_t seeds; /* how many; 0: as many as the time allows */
     double seconds; /* 0: no limit */
     int story;      /* -1: all */
+    const char *world;
+    const struct sim_system_ops *system;
     bool verbose;
     bool tap;
 };
@@ -69,8 +72,8 @@ static void say_wrong(const struct settings *settings, struct tally *tally, uint
     if (tally->problems++ < PROBLEMS_SHOWN) {
         (void)printf("%sseed %llu (%s): %s\n", settings->tap ? "# " : "", (unsigned long long)seed,
                      sim_story_name(story), what);
-        (void)printf("%s  to tell it again: spoor-sim --seed %llu --verbose\n",
-                     settings->tap ? "# " : "", (unsigned long long)seed);
+        (void)printf("%s  to tell it again: spoor-sim --world %s --seed %llu --verbose\n",
+                     settings->tap ? "# " : "", settings->world, (unsigned long long)seed);
         (void)fflush(stdout);
     }
 }
@@ -80,8 +83,8 @@ static void tell(const struct settings *settings, struct tally *tally, uint64_t 
     struct sim_outcome second;
     told_high = (sig_atomic_t)(uint32_t)(seed >> 32);
     told_low = (sig_atomic_t)(uint32_t)seed;
-    sim_world_run(seed, &sim_log_system, settings->verbose, &first);
-    sim_world_run(seed, &sim_log_system, false, &second);
+    sim_world_run(seed, settings->system, settings->verbose, &first);
+    sim_world_run(seed, settings->system, false, &second);
     tally->told[sim_story_of(seed)]++;
     tally->disk_ops += first.disk_ops;
     if (first.wrong) {
@@ -127,8 +130,9 @@ static void print_tap(const struct tally *tally) {
 static void print_usage(void) {
     (void)printf(
         "usage: spoor-sim [--seed N] [--seeds N] [--minutes M] [--seconds S]\n"
-        "                 [--story NAME] [--tap] [--verbose]\n\n"
-        "Tells stories of the log on a disk that crashes, fails and lies, each twice.\n"
+        "                 [--world log|engine] [--story NAME] [--tap] [--verbose]\n\n"
+        "Tells stories of the log, or of the engine on top of it, on a disk that crashes, fails and\n"
+        "lies, each twice.\n"
         "--seed alone tells one; --seeds, --minutes or --seconds say how many. Stories:\n");
     for (int i = 0; i < SIM_STORY_COUNT; i++) {
         (void)printf("  %-12s %s\n", sim_story_name((enum sim_story)i),
@@ -168,6 +172,12 @@ static int take_option(struct settings *settings, const char *name, const char *
         settings->seconds = strtod(value, NULL);
     } else if (strcmp(name, "--story") == 0 && find_story(value) >= 0) {
         settings->story = find_story(value);
+    } else if (strcmp(name, "--world") == 0 && strcmp(value, "log") == 0) {
+        settings->system = &sim_log_system;
+        settings->world = "log";
+    } else if (strcmp(name, "--world") == 0 && strcmp(value, "engine") == 0) {
+        settings->system = &sim_engine_system;
+        settings->world = "engine";
     } else {
         return 0;
     }
@@ -175,7 +185,8 @@ static int take_option(struct settings *settings, const char *name, const char *
 }
 
 int main(int argc, char **argv) {
-    struct settings settings = {.seed = 1, .story = -1};
+    struct settings settings = {
+        .seed = 1, .story = -1, .world = "log", .system = &sim_log_system};
     for (int i = 1; i < argc;) {
         int taken = take_option(&settings, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
         if (taken == 0) {

@@ -193,7 +193,8 @@ sp_status cursor_plan_locked(struct sp_cursor *cursor, struct sp_error *error) {
     struct expansion expansion = {.cursor = cursor};
     sp_buf_init(&expansion.hashes, (size_t)SP_INDEX_TYPES_MAX * sizeof(uint64_t));
     sp_status status = SP_OK;
-    if (range > SCAN_SHORT_EVENTS) {
+    uint64_t short_events = cursor->engine->options.scan_short_events;
+    if (range > (short_events != 0 ? short_events : SCAN_SHORT_EVENTS)) {
         status = consider_key(cursor, SP_INDEX_STREAM, cursor->stream, &best);
         status = status == SP_OK ? consider_key(cursor, SP_INDEX_CORRELATION, cursor->correlation,
                                                 &best)

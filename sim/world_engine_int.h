@@ -1,0 +1,64 @@
+/*
+ * What sim/world_engine*.c share. loop-thread; for these only
+ */
+#ifndef SIM_WORLD_ENGINE_INT_H
+#define SIM_WORLD_ENGINE_INT_H
+
+#include "engine/engine.h"
+#include "engine/query.h"
+#include "sim/model_engine.h"
+#include "sim/world.h"
+#include "sim/world_engine.h"
+
+enum { SIM_REMEMBERED = 32 };
+
+struct engine_system;
+
+/* An append that the engine took and has not answered yet. */
+struct engine_ticket {
+    struct engine_system *sys;
+    struct engine_ticket *next;
+    struct engine_ticket **link; /* what points here */
+    uint32_t count;
+    struct sim_prediction prediction;
+};
+
+struct engine_system {
+    struct sim_system base;
+    struct sim_world *world;
+    struct sp_engine_options options;
+    struct sp_engine *engine; /* NULL while closed */
+    struct sim_engine_model model;
+    struct engine_ticket *tickets;
+    bool dying;    /* the disk is dead, or will be in a moment */
+    bool dropping; /* the log may forget its oldest events: retention, or a trim */
+    struct sim_append_spec remembered[SIM_REMEMBERED]; /* to be tried again */
+    uint32_t remembered_count;
+    uint64_t hash_at_end;  /* of the core when the engine was closed last */
+    uint64_t count_at_end; /* events it had then */
+    uint8_t *data;         /* of one append's events */
+};
+
+/* The first event kept; 1 where there is none. */
+uint64_t engine_first(struct engine_system *sys);
+/* The last durable event. Readers see it even before its append is answered. */
+uint64_t engine_last(struct engine_system *sys);
+
+/* True where the engine lives; a failure without a cause is said to be wrong. */
+bool engine_alive(struct engine_system *sys);
+
+/* ---- sim/world_engine_check.c ---- */
+
+/* Reads everything, and compares it, the core and the tree with the model. */
+void engine_check_all(struct engine_system *sys);
+
+/* Asks something at random, and compares the answer. */
+void engine_check_query(struct engine_system *sys);
+void engine_check_find(struct engine_system *sys);
+void engine_check_runs(struct engine_system *sys);
+
+/* ---- sim/world_engine_step.c ---- */
+
+bool engine_step(struct engine_system *sys);
+
+#endif
