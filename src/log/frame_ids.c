@@ -163,7 +163,7 @@ static void take_header(struct sp_wire *wire, uint32_t size, uint32_t i,
         return;
     }
     uint32_t ids_bytes = sp_record_packed_count((const char *)wire->at) * SP_PACKED_BYTES;
-    uint32_t offsets[SP_PACKED_COUNT];
+    uint32_t *offsets = taken->offsets[i];
     wire->bad |= size < ids_bytes;
     taken->headers[i] = sp_wire_bytes(wire, wire->bad ? 0 : size - ids_bytes);
     wire->bad |= !sp_record_packed_ids(taken->headers[i], true, offsets);
@@ -229,15 +229,13 @@ static const uint8_t *next_correlation(struct sp_frame_ids_taken *taken) {
 
 bool sp_frame_ids_join(struct sp_frame_ids_taken *taken, uint32_t i, uint32_t size, uint8_t *to) {
     sp_str header = taken->headers[i];
-    uint32_t offsets[SP_PACKED_COUNT];
+    const uint32_t *offsets = taken->offsets[i];
     if (!taken->apart[i]) {
         if (header.len > 0) {
             memcpy(to, header.ptr, header.len);
         }
         return header.len == size;
     }
-    bool sense = sp_record_packed_ids(header, true, offsets);
-    sp_ensure(sense); /* it was taken so */
     uint32_t from = 0;
     uint8_t *at = to;
     for (int k = 0; k < SP_PACKED_COUNT; k++) {

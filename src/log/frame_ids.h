@@ -30,6 +30,7 @@ void sp_frame_ids_put(const struct sp_record *records, uint32_t count,
 struct sp_frame_ids_taken {
     bool apart[SP_FRAME_RECORDS_MAX]; /* in: from the flags column */
     sp_str headers[SP_FRAME_RECORDS_MAX];
+    uint32_t offsets[SP_FRAME_RECORDS_MAX][SP_PACKED_COUNT]; /* where the ids belong */
     const uint8_t *id_planes;
     const uint8_t *cause_planes;
     uint32_t id_count;
