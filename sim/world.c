@@ -151,10 +151,10 @@ static void judge_refusal(struct sim_world *world, sp_status status, const struc
     }
 }
 
-static void work(struct sim_world *world, struct sim_system *system) {
+static void work(struct sim_world *world, struct sim_system *system, bool last) {
     uint32_t steps = sim_pick(world, sim_chance(world, 80) ? STEPS_MAX : STEPS_LONG_MAX);
     while (steps-- > 0 && !world->wrong && !sim_disk_is_down(world->disk)) {
-        sim_befall(world);
+        sim_befall(world, system, last);
         if (!system->ops->step(system)) {
             return;
         }
@@ -178,7 +178,7 @@ static void live(struct sim_world *world, struct sim_system *system, bool last) 
         system->ops->check(system);
         sim_arm(world, last);
     }
-    work(world, system);
+    work(world, system, last);
     die(world, system, true);
 }
 

@@ -165,12 +165,14 @@ static void engine_close(struct sim_system *base, bool in_order) {
     struct engine_system *sys = engine_of(base);
     struct sim_world *world = sys->world;
     sys->dying = !in_order;
+    sys->closing = true;
     bool fine = in_order && engine_alive(sys) && !sim_excused(world);
     sys->hash_at_end = sp_core_hash(sp_engine_core(sys->engine));
     sys->count_at_end = sys->model.count;
     sp_engine_close(sys->engine);
     sys->engine = NULL;
     sys->dying = false;
+    sys->closing = false;
     if (sys->tickets != NULL) {
         sim_wrong(world, "closed, and an append was never answered");
     }

@@ -30,6 +30,7 @@ struct engine_system {
     struct sp_engine *engine; /* NULL while closed */
     struct sim_engine_model model;
     struct engine_ticket *tickets;
+    bool closing;
     bool dying;    /* the disk is dead, or will be in a moment */
     bool dropping; /* the log may forget its oldest events: retention, or a trim */
     struct sim_append_spec remembered[SIM_REMEMBERED]; /* to be tried again */

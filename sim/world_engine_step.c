@@ -7,6 +7,8 @@
 
 enum { DATA_BYTES_MAX = 9 << 10, PAUSE_US = 3000000, STEP_BACK_US = 2000000000 };
 
+static void append(struct engine_system *sys);
+
 /* ---- answers ---- */
 
 /* One event is where it was predicted to be; what only the engine knows is noted or compared. */
@@ -63,6 +65,9 @@ static void on_done(void *context, sp_engine_extra_fn *extra, sp_status status,
         ticket->next->link = ticket->link;
     }
     free(ticket);
+    if (status == SP_OK && !sys->closing && !sys->world->wrong && sim_chance(sys->world, 10)) {
+        append(sys); /* a callback may submit more */
+    }
 }
 
 /* ---- appends ---- */
@@ -185,7 +190,11 @@ static void submit(struct engine_system *sys, const struct sim_append_spec *spec
     sp_status status = hand_over(sys, spec, ticket, &error);
     sim_note(world, "append %u events, id %d: %s, from %llu on", spec->count, spec->events[0].id,
              sp_status_name(status), (unsigned long long)prediction.positions[0]);
-    if (status == SP_OK && prediction.status == SP_OK) {
+    if (status == SP_OK) { /* the engine has the ticket now */
+        if (prediction.status != SP_OK) {
+            sim_wrong(world, "an append was taken, not refused: %s",
+                      sp_status_name(prediction.status));
+        }
         return;
     }
     *ticket->link = ticket->next;

@@ -164,15 +164,20 @@ void sim_disarm(struct sim_world *world) {
     world->full = false;
 }
 
-void sim_befall(struct sim_world *world) {
-    bool steps = world->story == SIM_STORY_SLOW || world->story == SIM_STORY_MIXED;
-    if (!steps || !sim_chance(world, 5)) {
-        return;
-    }
+static void step_clock(struct sim_world *world) {
     uint64_t now_us = world->clock.wall_us;
     uint64_t by_us = (uint64_t)sim_pick(world, 1000000) * 3600;
     sim_clock_set_wall_us(&world->clock, sim_chance(world, 50) ? now_us + by_us : now_us - by_us);
     sim_note(world, "the wall clock steps");
+}
+
+void sim_befall(struct sim_world *world, struct sim_system *system, bool last) {
+    bool steps = world->story == SIM_STORY_SLOW || world->story == SIM_STORY_MIXED;
+    if (steps && sim_chance(world, 5)) {
+        step_clock(world);
+    } else if (world->story == SIM_STORY_FLIP && last && !world->damaged && sim_chance(world, 2)) {
+        sim_do_damage(world, system);
+    }
 }
 
 /* ---- damage between two lives ---- */
@@ -351,7 +356,7 @@ static damage_fn *damage_of(enum sim_story story) {
 
 void sim_do_damage(struct sim_world *world, struct sim_system *system) {
     damage_fn *fn = damage_of(world->story);
-    if (fn == NULL) {
+    if (fn == NULL || world->damaged) {
         return;
     }
     struct files *files = calloc(1, sizeof(*files));

@@ -13,8 +13,8 @@ void sim_arm(struct sim_world *world, bool last);
 /* Takes everything back: no fault is armed, the device has no limit. */
 void sim_disarm(struct sim_world *world);
 
-/* What may happen between two steps: the wall clock steps. */
-void sim_befall(struct sim_world *world);
+/* What may happen between two steps: the wall clock steps, a bit flips beneath the open system. */
+void sim_befall(struct sim_world *world, struct sim_system *system, bool last);
 
 /* Does the damage that the story is about, if it is about any, between two lives. */
 void sim_do_damage(struct sim_world *world, struct sim_system *system);

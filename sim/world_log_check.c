@@ -383,7 +383,7 @@ static uint64_t first_lost(const struct log_system *sys, const struct sim_damage
 }
 
 void log_note_damage(struct log_system *sys, const struct sim_damage *damage) {
-    sys->must_have = sys->model.durable_block;
+    sys->must_have = UINT64_MAX; /* everything acknowledged */
     struct sp_raw_header segment;
     bool loses = damage->erases && damage->kind != SIM_STORY_CUT &&
                  newest_segment(sys, damage->path, &segment);
