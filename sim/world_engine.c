@@ -51,6 +51,7 @@ static void choose_options(struct engine_system *sys) {
         options->retain_age_us = 1 + sim_pick(world, 5000000);
     }
     sys->dropping = options->retain_bytes_max != 0 || options->retain_age_us != 0;
+    sys->large_percent = sim_chance(world, 70) ? 10 : 70;
     options->create = true;
     options->inline_jobs = true;
     options->entropy = seeded_entropy;
@@ -166,6 +167,7 @@ static void engine_close(struct sim_system *base, bool in_order) {
     struct sim_world *world = sys->world;
     sys->dying = !in_order;
     sys->closing = true;
+    engine_unfollow(sys);
     bool fine = in_order && engine_alive(sys) && !sim_excused(world);
     sys->hash_at_end = sp_core_hash(sp_engine_core(sys->engine));
     sys->count_at_end = sys->model.count;

@@ -64,8 +64,7 @@ static bool check_event(struct engine_system *sys, const struct sp_event *event)
     return true;
 }
 
-/* An error while reading needs a reason. True where it has one. */
-static bool judge(struct engine_system *sys, const char *what, sp_status status,
+bool engine_judge(struct engine_system *sys, const char *what, sp_status status,
                   const struct sp_error *error) {
     sim_note(sys->world, "%s: %s", what, sp_status_name(status));
     if (!sim_excused(sys->world)) {
@@ -83,7 +82,7 @@ static bool check_leaf(struct engine_system *sys, struct sp_cursor *cursor, uint
     struct sp_error error = {.status = SP_OK};
     sp_status status = sp_cursor_hash(cursor, leaf, &error);
     if (status != SP_OK) {
-        return judge(sys, "hash", status, &error);
+        return engine_judge(sys, "hash", status, &error);
     }
     if (model->leaf_known && memcmp(leaf, model->leaf, sizeof(leaf)) != 0) {
         sim_wrong(sys->world, "event %llu has another hash now", (unsigned long long)position);
@@ -116,7 +115,7 @@ static void check_root(struct engine_system *sys) {
     struct sp_error error = {.status = SP_OK};
     sp_status status = log->ops->tree(log, true, &tree, &error);
     if (status != SP_OK) {
-        (void)judge(sys, "tree", status, &error);
+        (void)engine_judge(sys, "tree", status, &error);
         return;
     }
     if (tree.size > sys->model.count) {
@@ -157,7 +156,7 @@ void engine_check_all(struct engine_system *sys) {
     while (status == SP_OK && !world->wrong &&
            (status = sp_cursor_next(cursor, &event, &error)) != SP_END) {
         if (status != SP_OK) {
-            if (!judge(sys, "read", status, &error)) {
+            if (!engine_judge(sys, "read", status, &error)) {
                 break;
             }
             expected = 0; /* goes on behind what cannot be read */
@@ -187,11 +186,10 @@ void engine_check_all(struct engine_system *sys) {
 
 /* ---- questions ---- */
 
-static struct sim_question choose_question(struct engine_system *sys, bool reverse) {
+static struct sim_question choose_question(struct engine_system *sys) {
     struct sim_world *world = sys->world;
     uint64_t first = engine_first(sys);
     uint64_t durable = engine_last(sys);
-    (void)reverse;
     struct sim_question question = {
         .stream = sim_chance(world, 30) ? (int)sim_pick(world, SIM_STREAMS) : -1,
         .source = sim_chance(world, 30) ? (int)sim_pick(world, SIM_SOURCES) : -1,
@@ -207,13 +205,6 @@ static struct sim_question choose_question(struct engine_system *sys, bool rever
     return question;
 }
 
-struct question_texts {
-    char of[4][SIM_TEXT_SIZE];
-    char from[24];
-    char until[24];
-    sp_str types[1];
-};
-
 static sp_str number_text(uint64_t number, char text[24]) {
     size_t at = 24;
     do {
@@ -223,8 +214,9 @@ static sp_str number_text(uint64_t number, char text[24]) {
     return sp_str_of(text + at, 24 - at);
 }
 
-static struct sp_query query_of(struct engine_system *sys, const struct sim_question *question,
-                                struct question_texts *texts) {
+struct sp_query sim_query_of(const struct sim_engine_model *model,
+                             const struct sim_question *question,
+                             struct sim_question_texts *texts) {
     struct sp_query query = {.from = number_text(question->from, texts->from),
                              .until = number_text(question->until, texts->until)};
     const struct sim_run_name run = {.kind = SIM_RUN_GIVEN, .number = (uint64_t)question->run};
@@ -240,7 +232,7 @@ static struct sp_query query_of(struct engine_system *sys, const struct sim_ques
         query.type_count = 1;
     }
     if (question->run >= 0) {
-        query.correlation = sim_run_text(&sys->model, run, texts->of[3]);
+        query.correlation = sim_run_text(model, run, texts->of[3]);
     }
     return query;
 }
@@ -260,9 +252,9 @@ static uint64_t next_match(struct engine_system *sys, const struct sim_question 
 void engine_check_query(struct engine_system *sys) {
     struct sim_world *world = sys->world;
     bool reverse = sim_chance(world, 40);
-    struct sim_question question = choose_question(sys, reverse);
-    struct question_texts texts;
-    struct sp_query query = query_of(sys, &question, &texts);
+    struct sim_question question = choose_question(sys);
+    struct sim_question_texts texts;
+    struct sp_query query = sim_query_of(&sys->model, &question, &texts);
     struct sp_cursor *cursor = NULL;
     struct sp_error error = {.status = SP_OK};
     const struct sp_event *event = NULL;
@@ -285,7 +277,7 @@ void engine_check_query(struct engine_system *sys) {
     if (status == SP_END && expected != 0) {
         sim_wrong(world, "a query did not give event %llu", (unsigned long long)expected);
     } else if (status != SP_END && status != SP_OK) {
-        (void)judge(sys, "query", status, &error);
+        (void)engine_judge(sys, "query", status, &error);
     }
 }
 
@@ -320,7 +312,7 @@ void engine_check_find(struct engine_system *sys) {
     sp_cursor_close(cursor);
     sim_note(world, "find id %d: %s", id, sp_status_name(status));
     if (status != SP_OK && status != SP_END && status != SP_NOT_FOUND) {
-        (void)judge(sys, "find", status, &error);
+        (void)engine_judge(sys, "find", status, &error);
     }
 }
 
@@ -369,7 +361,7 @@ void engine_check_runs(struct engine_system *sys) {
     sim_note(sys->world, "%llu runs of %llu events: %s", (unsigned long long)count.runs,
              (unsigned long long)count.events, sp_status_name(status));
     if (status != SP_OK) {
-        (void)judge(sys, "runs", status, &error);
+        (void)engine_judge(sys, "runs", status, &error);
     } else if (count.events != durable + 1 - first) {
         sim_wrong(sys->world, "runs of %llu events of %llu", (unsigned long long)count.events,
                   (unsigned long long)(durable + 1 - first));

@@ -35,9 +35,12 @@ struct engine_system {
     bool dropping; /* the log may forget its oldest events: retention, or a trim */
     struct sim_append_spec remembered[SIM_REMEMBERED]; /* to be tried again */
     uint32_t remembered_count;
-    uint64_t hash_at_end;  /* of the core when the engine was closed last */
-    uint64_t count_at_end; /* events it had then */
-    uint8_t *data;         /* of one append's events */
+    uint32_t large_percent; /* of the events */
+    struct sp_cursor *follower;
+    struct sim_question followed; /* its `from` moves on */
+    uint64_t hash_at_end;         /* of the core when the engine was closed last */
+    uint64_t count_at_end;        /* events it had then */
+    uint8_t *data;                /* of one append's events */
 };
 
 /* The first event kept; 1 where there is none. */
@@ -57,6 +60,27 @@ void engine_check_all(struct engine_system *sys);
 void engine_check_query(struct engine_system *sys);
 void engine_check_find(struct engine_system *sys);
 void engine_check_runs(struct engine_system *sys);
+
+/* An error while reading needs a reason. True where it has one. */
+bool engine_judge(struct engine_system *sys, const char *what, sp_status status,
+                  const struct sp_error *error);
+
+/* The texts that a question's query borrows. */
+struct sim_question_texts {
+    char of[4][SIM_TEXT_SIZE];
+    char from[24];
+    char until[24];
+    sp_str types[1];
+};
+
+struct sp_query sim_query_of(const struct sim_engine_model *model,
+                             const struct sim_question *question, struct sim_question_texts *texts);
+
+/* ---- sim/world_engine_follow.c ---- */
+
+/* Reads on in the subscription, or begins one. */
+void engine_follow(struct engine_system *sys);
+void engine_unfollow(struct engine_system *sys);
 
 /* ---- sim/world_engine_step.c ---- */
 

@@ -84,7 +84,7 @@ static void choose_event(struct engine_system *sys, struct sim_event_spec *spec)
             sim_chance(world, 40) ? (int)sim_pick(world, sim_chance(world, 60) ? 40 : SIM_IDS) : -1,
         .run = sim_chance(world, 40) ? (int)sim_pick(world, SIM_RUNS) : -1,
         .data_seed = sp_prng_next(&world->prng),
-        .data_bytes = sim_pick(world, sim_chance(world, 85) ? 300 : DATA_BYTES_MAX),
+        .data_bytes = sim_pick(world, sim_chance(world, sys->large_percent) ? DATA_BYTES_MAX : 300),
     };
 }
 
@@ -286,6 +286,9 @@ bool engine_step(struct engine_system *sys) {
         try_again(sys);
     } else if (what < 76) {
         turn(sys, sim_chance(world, 30) ? -1 : 0);
+        if (sys->follower != NULL) {
+            engine_follow(sys);
+        }
     } else if (what < 80) {
         finish_all(sys);
     } else if (what < 86) {
@@ -298,6 +301,8 @@ bool engine_step(struct engine_system *sys) {
         trim(sys);
     } else if (what < 95) {
         engine_check_all(sys);
+    } else if (what < 98) {
+        engine_follow(sys);
     } else {
         let_time_pass(sys);
     }
