@@ -243,9 +243,8 @@ static bool chunk_holds(const struct sp_log_chunk *chunk, uint64_t position) {
            position - chunk->first_position < chunk->event_count;
 }
 
-static sp_status reader_seek(struct sp_log_reader *base, uint64_t position,
-                             struct sp_log_chunk *ret_chunk, struct sp_error *error) {
-    struct local_reader *reader = reader_of(base);
+static sp_status seek_once(struct local_reader *reader, uint64_t position,
+                           struct sp_log_chunk *ret_chunk, struct sp_error *error) {
     if (chunk_holds(&reader->last, position)) {
         *ret_chunk = reader->last;
         return SP_OK;
@@ -281,6 +280,63 @@ static sp_status reader_seek(struct sp_log_reader *base, uint64_t position,
     }
     if (status != SP_END && status != SP_NOT_FOUND) {
         *ret_chunk = status == SP_OK ? reader->last : reader->failed;
+    }
+    return status;
+}
+
+/* Puts the sealed file in the place of the reader's raw segment. False where memory is out. */
+static bool put_sealed(struct local_reader *reader, struct sp_log_sealed *file) {
+    struct local_log *log = reader->log;
+    struct segment *sealed = segment_of_sealed(log, file);
+    if (sealed == NULL) {
+        return false;
+    }
+    pthread_mutex_lock(&log->mutex);
+    bool put = false;
+    for (size_t i = 0; i < log->segment_count && !put; i++) {
+        if (log->segments[i] == reader->segment) {
+            log->segments[i] = sealed;
+            put = true;
+        }
+    }
+    segment_unref_locked(put ? reader->segment : sealed);
+    pthread_mutex_unlock(&log->mutex);
+    return true;
+}
+
+/*
+ * A writer may have sealed a raw file since this reader of another process found it, and taken the file for
+ * another segment: what it held is in the sealed file then. True where it is worth another look.
+ */
+static bool look_for_sealed(struct local_reader *reader, uint64_t position) {
+    struct local_log *log = reader->log;
+    if (!log->options.read_only || reader->segment == NULL || reader->segment->sealed != NULL) {
+        return false;
+    }
+    pthread_mutex_lock(&log->mutex);
+    bool changed = local_find_position_locked(log, position) != reader->segment;
+    pthread_mutex_unlock(&log->mutex);
+    if (changed) {
+        return true; /* another reader was here before */
+    }
+    struct sp_log_sealed *file = NULL;
+    if (sp_log_sealed_open(log->fs, reader->segment->id, &file, NULL) != SP_OK) {
+        return false;
+    }
+    if (!put_sealed(reader, file)) {
+        sp_log_sealed_unref(file);
+        return false;
+    }
+    return true;
+}
+
+static sp_status reader_seek(struct sp_log_reader *base, uint64_t position,
+                             struct sp_log_chunk *ret_chunk, struct sp_error *error) {
+    struct local_reader *reader = reader_of(base);
+    sp_status status = seek_once(reader, position, ret_chunk, error);
+    if (status == SP_CORRUPT && look_for_sealed(reader, position)) {
+        sp_error_clear(error);
+        status = seek_once(reader, position, ret_chunk, error);
     }
     return status;
 }
@@ -335,6 +391,12 @@ static sp_status reader_next(struct sp_log_reader *base, struct sp_log_chunk *re
     }
     status = reader->segment->sealed != NULL ? yield_frame(reader, reader->next_frame, error)
                                              : yield_block(reader, reader->next_block, error);
+    uint64_t position = reader->failed.first_position;
+    if (status == SP_CORRUPT && reader->failed.event_count > 0 &&
+        look_for_sealed(reader, position)) {
+        sp_error_clear(error);
+        return seek_once(reader, position, ret_chunk, error);
+    }
     *ret_chunk = status == SP_OK ? reader->last : reader->failed;
     return status;
 }

@@ -382,6 +382,11 @@ static void test_read_only_beside_a_writer(void **state) {
     query.source = "agent:1";
     assert_int_equal(help_count(later, &query), help_count(writer, &query));
     spoor_close(later);
+    /* What was sealed meanwhile, its raw files being used for other events, is read from there. */
+    assert_int_equal(help_count(reader, NULL), 3000);
+    query.reverse = 1;
+    query.until = "3000";
+    assert_int_equal(help_count(reader, &query), help_count(writer, &query));
     spoor_close(reader);
     (void)help_put(writer, "t", "a", NULL);
     assert_int_equal(help_last_position(writer), 6001);
