@@ -185,8 +185,7 @@ static int take_option(struct settings *settings, const char *name, const char *
 }
 
 int main(int argc, char **argv) {
-    struct settings settings = {
-        .seed = 1, .story = -1, .world = "log", .system = &sim_log_system};
+    struct settings settings = {.seed = 1, .story = -1, .world = "log", .system = &sim_log_system};
     for (int i = 1; i < argc;) {
         int taken = take_option(&settings, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
         if (taken == 0) {

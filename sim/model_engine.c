@@ -77,8 +77,8 @@ uint64_t sim_engine_model_version(const struct sim_engine_model *model, int stre
 }
 
 /*
- * Position of the event with this source and id, 0 where there is none. There may be two: one that was
- * dropped, and after a crash is there again, and one that was stored meanwhile.
+ * Position of the event with this source and id, 0 where there is none. There may be two: one that
+ * was dropped, and after a crash is there again, and one that was stored meanwhile.
  */
 static uint64_t find_same(const struct sim_engine_model *model, const struct sim_event_spec *spec,
                           uint64_t first) {

@@ -67,7 +67,10 @@ static void fold(struct sp_core *core, struct sp_stream *stream, uint64_t versio
     stream->last_position = core->position;
 }
 
-/* Gives the event its place: the next position and version, a time that never falls, a rising entry id. */
+/*
+ * Gives the event its place: the next position and version, a time that never falls, a rising
+ * entry id.
+ */
 static void assign(struct sp_core *core, const struct sp_core_candidate *candidate,
                    uint64_t now_us) {
     struct sp_event *event = candidate->event;

@@ -1,14 +1,15 @@
 /*
  * The deterministic core: state of the streams and of the log's order. pure
  *
- * No I/O, no clock, no randomness: all of it comes in as input. `sp_core_step` decides an input against the
- * state and yields what should happen, as data; what it decided is folded into the state by the same
- * `sp_core_apply` that recovery uses, so that recovery is apply alone, and replaying the log gives the same
- * `sp_core_hash`. The core is ahead of the disk: who shows its answers to anybody waits until the position
- * named in them is durable. If the disk fails, the state is wrong and is thrown away, never rolled back.
+ * No I/O, no clock, no randomness: all of it comes in as input. `sp_core_step` decides an input
+ * against the state and yields what should happen, as data; what it decided is folded into the
+ * state by the same `sp_core_apply` that recovery uses, so that recovery is apply alone, and
+ * replaying the log gives the same `sp_core_hash`. The core is ahead of the disk: who shows its
+ * answers to anybody waits until the position named in them is durable. If the disk fails, the
+ * state is wrong and is thrown away, never rolled back.
  *
- * What the core cannot know without reading (is this id there already, what was the cause's run) its owner
- * looks up beforehand and hands in as facts.
+ * What the core cannot know without reading (is this id there already, what was the cause's run)
+ * its owner looks up beforehand and hands in as facts.
  */
 #ifndef SP_CORE_CORE_H
 #define SP_CORE_CORE_H
@@ -64,10 +65,10 @@ void sp_core_init(struct sp_core *core);
 void sp_core_fini(struct sp_core *core);
 
 /*
- * Decides an append: SP_OK, with the candidates' events completed and the state moved on; SP_CONFLICT where
- * an expectation does not hold and at least one candidate is new; SP_NO_MEMORY or SP_LIMIT (streams). But
- * for SP_OK nothing has changed. A candidate whose source and id are known is left out and counts as done.
- * O(candidates).
+ * Decides an append: SP_OK, with the candidates' events completed and the state moved on;
+ * SP_CONFLICT where an expectation does not hold and at least one candidate is new; SP_NO_MEMORY
+ * or SP_LIMIT (streams). But for SP_OK nothing has changed. A candidate whose source and id are
+ * known is left out and counts as done. O(candidates).
  */
 SP_WARN_UNUSED sp_status sp_core_step(struct sp_core *core, const struct sp_core_append *append,
                                       struct sp_core_outcome *ret_outcome);
@@ -83,8 +84,8 @@ struct sp_core_applied {
 };
 
 /*
- * Folds one event of the log in. SP_CORRUPT where it does not continue the state: a position or a version
- * that does not follow, a time that falls. SP_NO_MEMORY, SP_LIMIT.
+ * Folds one event of the log in. SP_CORRUPT where it does not continue the state: a position or a
+ * version that does not follow, a time that falls. SP_NO_MEMORY, SP_LIMIT.
  */
 SP_WARN_UNUSED sp_status sp_core_apply(struct sp_core *core, const struct sp_core_applied *applied);
 
@@ -92,8 +93,9 @@ SP_WARN_UNUSED sp_status sp_core_apply(struct sp_core *core, const struct sp_cor
 uint64_t sp_core_hash(const struct sp_core *core);
 
 /*
- * A copy of the mutable part of the state, taken at once, to be encoded at leisure on another thread while
- * the core goes on: names never change. Memory: 16 bytes a stream. NULL where memory is out.
+ * A copy of the mutable part of the state, taken at once, to be encoded at leisure on another
+ * thread while the core goes on: names never change. Memory: 16 bytes a stream. NULL where memory
+ * is out.
  */
 struct sp_core_snapshot;
 struct sp_core_snapshot *sp_core_snapshot_new(const struct sp_core *core);

@@ -1,9 +1,9 @@
 /*
  * The table of streams: name to version, in the order in which streams began. pure
  *
- * One cache line a stream, the name within it where it is short, so that an append to one of ten million
- * streams waits for memory twice: for the hash slot and for the stream. Both can be asked for ahead.
- * Streams are never removed. Entries do not move.
+ * One cache line a stream, the name within it where it is short, so that an append to one of ten
+ * million streams waits for memory twice: for the hash slot and for the stream. Both can be asked
+ * for ahead. Streams are never removed. Entries do not move.
  */
 #ifndef SP_CORE_STREAMS_H
 #define SP_CORE_STREAMS_H
