@@ -264,6 +264,11 @@ sp_status local_tree(struct sp_log *base, bool all, struct sp_log_tree *ret_tree
 sp_status local_leaf(struct sp_log *base, const struct sp_record *record,
                      uint8_t ret_hash[SP_HASH_BYTES], struct sp_error *error);
 void local_checkpoint_upkeep(struct local_log *log, bool now);
+/*
+ * Whether one is on the disk, or no event is in the tree yet. No manifest names a sealed file before:
+ * a log that has one and no checkpoint was robbed of it.
+ */
+bool local_checkpoint_exists(struct local_log *log);
 
 /* ---- local_seal.c, local_seal_job.c: from raw to sealed, trimming, the manifest ---- */
 

@@ -216,6 +216,10 @@ void local_manifest_upkeep(struct local_log *log) {
     if (!waiting || job->busy || log->state != SP_OK || local_now_us(log) < log->seal_retry_us) {
         return;
     }
+    if (log->sealing != NULL && !local_checkpoint_exists(log)) {
+        local_checkpoint_upkeep(log, true);
+        return;
+    }
     sp_buf_reset(&job->content);
     local_manifest_encode(log, &job->content);
     log->manifest_dirty = false;

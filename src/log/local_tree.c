@@ -278,6 +278,13 @@ static void checkpoint_done(struct sp_job *base) {
     }
 }
 
+bool local_checkpoint_exists(struct local_log *log) {
+    pthread_mutex_lock(&log->mutex);
+    bool empty = log->published.size == 0;
+    pthread_mutex_unlock(&log->mutex);
+    return empty || log->checkpoint_size > 0 || log->expected.size > 0;
+}
+
 void local_checkpoint_upkeep(struct local_log *log, bool now) {
     struct background_job *job = &log->checkpoint_job;
     if (job->busy || log->state != SP_OK) {

@@ -309,8 +309,26 @@ static void walk_all(struct verifier *v, struct verify_raw_list *raws) {
 
 /* ---- the end, and what else lies there ---- */
 
+/* No manifest names a sealed file before there is a checkpoint; only a young log may have none. */
+static void say_no_checkpoint(struct verifier *v) {
+    struct sp_file *file = NULL;
+    sp_status status = v->fs->ops->open(v->fs, SP_CHECKPOINT_PATH, SP_FS_READ, &file, NULL);
+    if (status == SP_OK) {
+        v->fs->ops->close(file); /* damaged, and that was said */
+    } else if (v->state.chain.next_position > 1 && v->manifest.segment_count > 0) {
+        verify_say_file(v, SP_VERIFY_ALTERATION, 0, 0, SP_CHECKPOINT_PATH, 0,
+                        "it is missing: whether events were cut off the end cannot be told");
+    } else if (v->state.chain.next_position > 1) {
+        verify_say_file(v, SP_VERIFY_NOTICE, 0, 0, SP_CHECKPOINT_PATH, 0,
+                        "there is none yet: whether events were cut off the end cannot be told");
+    }
+}
+
 static void compare_with_checkpoint(struct verifier *v) {
     uint64_t last = v->state.chain.next_position - 1;
+    if (!v->checkpoint.present) {
+        say_no_checkpoint(v);
+    }
     if (v->checkpoint.present && v->checkpoint.size > last && !v->state.result.live) {
         verify_say_file(
             v, SP_VERIFY_ALTERATION, last + 1, v->checkpoint.size, SP_CHECKPOINT_PATH, 0,

@@ -183,43 +183,64 @@ static void describe(struct sp_log *log, struct sp_buf *to) {
 
 /* ---- set-up ---- */
 
-static int set_up(void **state) {
-    struct world *world = calloc(1, sizeof(*world));
-    char golden[1024];
+static void golden_path(char path[1024]) {
     const char *source = getenv("SPOOR_SOURCE");
-    const char *write = getenv("SPOOR_GOLDEN_WRITE");
-    (void)snprintf(golden, sizeof(golden), "%s/%s", source != NULL ? source : ".", GOLDEN);
+    (void)snprintf(path, 1024, "%s/%s", source != NULL ? source : ".", GOLDEN);
+}
+
+/* Puts what was written today in the place of the golden files. */
+static void write_golden(struct world *world) {
+    char path[1024];
+    struct golden_world log = {.log = NULL};
+    struct sp_buf text;
+    golden_path(path);
+    struct sp_fs *to = open_folder(path, false);
+    sp_buf_init(&text, 1 << 20);
+    (void)to->ops->mkdir(to, "seg", NULL);
+    (void)to->ops->mkdir(to, "wal", NULL);
+    (void)to->ops->mkdir(to, "snap", NULL);
+    copy_files(world->written_fs, to, false);
+    golden_open(&log, world->written_fs);
+    describe(log.log, &text);
+    log.log->ops->close(log.log);
+    write_file(to, EVENTS, sp_buf_str(&text));
+    sp_buf_fini(&text);
+    to->ops->destroy(to);
+}
+
+/* Writes the log once, for all tests. */
+static int write_all(void **state) {
+    struct world *world = calloc(1, sizeof(*world));
     world->written_fs = make_folder(world->written);
     world->events = golden_write(world->written_fs);
-    if (write != NULL) {
-        struct sp_fs *to = open_folder(golden, false);
-        struct golden_world log = {.log = NULL};
-        struct sp_buf text;
-        sp_buf_init(&text, 1 << 20);
-        (void)to->ops->mkdir(to, "seg", NULL);
-        (void)to->ops->mkdir(to, "wal", NULL);
-        (void)to->ops->mkdir(to, "snap", NULL);
-        copy_files(world->written_fs, to, false);
-        golden_open(&log, world->written_fs);
-        describe(log.log, &text);
-        log.log->ops->close(log.log);
-        write_file(to, EVENTS, sp_buf_str(&text));
-        sp_buf_fini(&text);
-        to->ops->destroy(to);
+    if (getenv("SPOOR_GOLDEN_WRITE") != NULL) {
+        write_golden(world);
     }
-    world->golden = open_folder(golden, true);
+    *state = world;
+    return 0;
+}
+
+static int remove_all(void **state) {
+    struct world *world = *state;
+    remove_folder(world->written_fs, world->written);
+    free(world);
+    return 0;
+}
+
+static int set_up(void **state) {
+    struct world *world = *state;
+    char path[1024];
+    golden_path(path);
+    world->golden = open_folder(path, true);
     world->kept_fs = make_folder(world->kept);
     copy_files(world->golden, world->kept_fs, true);
-    *state = world;
     return 0;
 }
 
 static int tear_down(void **state) {
     struct world *world = *state;
     world->golden->ops->destroy(world->golden);
-    remove_folder(world->written_fs, world->written);
     remove_folder(world->kept_fs, world->kept);
-    free(world);
     return 0;
 }
 
@@ -454,5 +475,5 @@ int main(void) {
         CASE(test_can_be_continued), CASE(test_same_bytes),
         CASE(test_same_manifest),    CASE(test_same_sealed_content),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, write_all, remove_all);
 }

@@ -397,13 +397,19 @@ static void test_cut_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_log),        cmocka_unit_test(test_segments_without_events),
+        cmocka_unit_test(test_whole_log),
+        cmocka_unit_test(test_segments_without_events),
         cmocka_unit_test(test_second_thread),
-        cmocka_unit_test(test_empty_folders),    cmocka_unit_test(test_crashed_folder),
-        cmocka_unit_test(test_live_writer),      cmocka_unit_test(test_trimmed_log),
-        cmocka_unit_test(test_callback_ends_it), cmocka_unit_test(test_torn_tail_is_a_notice),
-        cmocka_unit_test(test_flip_every_byte),  cmocka_unit_test(test_flip_raw_bytes),
-        cmocka_unit_test(test_flip_spare),       cmocka_unit_test(test_cut_files),
+        cmocka_unit_test(test_empty_folders),
+        cmocka_unit_test(test_crashed_folder),
+        cmocka_unit_test(test_live_writer),
+        cmocka_unit_test(test_trimmed_log),
+        cmocka_unit_test(test_callback_ends_it),
+        cmocka_unit_test(test_torn_tail_is_a_notice),
+        cmocka_unit_test(test_flip_every_byte),
+        cmocka_unit_test(test_flip_raw_bytes),
+        cmocka_unit_test(test_flip_spare),
+        cmocka_unit_test(test_cut_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

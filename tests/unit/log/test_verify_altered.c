@@ -466,6 +466,13 @@ static void test_checkpoint_altered(void **state) {
                      said_of(&scene->v, SP_VERIFY_ALTERATION, "checkpoint", 0));
 }
 
+static void test_checkpoint_missing(void **state) {
+    struct scene *scene = scene_of(state);
+    memory_fs_remove(scene->fs, "checkpoint");
+    assert_says(scene, "checkpoint", 0, "it is missing");
+    assert_int_equal(scene->v.result.finding_count, 1);
+}
+
 static void test_snapshot_of_the_future(void **state) {
     struct scene *scene = scene_of(state);
     struct memory_file *file = memory_fs_find(scene->fs, newest_raw(scene->fs));
@@ -504,6 +511,7 @@ int main(void) {
         CASE(test_manifest_missing),
         CASE(test_manifest_trimmed_by_hand),
         CASE(test_checkpoint_altered),
+        CASE(test_checkpoint_missing),
         CASE(test_snapshot_of_the_future),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
