@@ -269,7 +269,7 @@ def a_bad_line_is_named_and_what_came_before_is_kept(folder):
     path.write_text(good % 1 + good % 2 + bad[0] + good % 3 + bad[1] + bad[2] + good % 4, "utf-8")
     data = folder / "store"
     done = spoor("import", path, "--json", data=data, code=1)
-    assert f"{path}: line 3: byte 33: " in done.stderr, done.stderr
+    assert f"{path}: line 3: byte 34: " in done.stderr, done.stderr
     report = lines(done.stdout)[0]
     assert (report["new"], report["bad"]) == (2, 1), report
     assert [event["id"] for event in events(data)] == ["1", "2"]

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A writer killed at any moment loses nothing that it acknowledged, and is resumed without doubles."""
+import os
 import random
 import signal
 import subprocess
@@ -8,8 +9,8 @@ import time
 import harness
 from harness import SPOOR, lines, spoor
 
-EVENTS = 120_000
-KILLS = 12
+EVENTS = 90_000
+KILLS = 10
 
 
 def import_time(path, folder):
@@ -68,6 +69,31 @@ def an_import_survives_kills_at_random_moments(folder):
     assert verdict["whole"] and verdict["events"] == EVENTS
 
 
+def sealing_survives_kills_at_random_moments(folder):
+    """A writer that has nothing to do but to seal is killed while it does."""
+    path = folder / "events.jsonl"
+    ids = harness.make_events(path, EVENTS)
+    data = folder / "store"
+    dice = random.Random(5)
+    kill_after(import_time(path, folder) * 0.9, path, data)
+    there = check_prefix(data, ids)
+    for number in range(8):
+        pipe = folder / f"pipe-{number}"
+        os.mkfifo(pipe)
+        with subprocess.Popen([SPOOR, "import", "--quiet", pipe, "--data", data]) as process:
+            with open(pipe, "w", encoding="utf-8"):
+                time.sleep(dice.uniform(0.01, 0.3))
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+        assert check_prefix(data, ids) == there
+        spoor("verify", data=data)
+    harness.seal(data)
+    assert check_prefix(data, ids) == there
+    spoor("import", path, data=data)
+    assert check_prefix(data, ids) == EVENTS
+    spoor("verify", data=data)
+
+
 def recorded_runs_survive_kills(folder):
     """The real thing: many runs over one folder, killed early, then the known figures."""
     truth = harness.truth()["all"]
@@ -92,5 +118,6 @@ def what_was_acknowledged_is_there_after_a_kill(folder):
         assert each["lost"] == 0 and each["acknowledged"] > 0, each
 
 
-harness.run(an_import_survives_kills_at_random_moments, recorded_runs_survive_kills,
+harness.run(an_import_survives_kills_at_random_moments,
+            sealing_survives_kills_at_random_moments, recorded_runs_survive_kills,
             what_was_acknowledged_is_there_after_a_kill)
