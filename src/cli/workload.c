@@ -81,8 +81,9 @@ static char *add_hex(char *at, uint32_t value) {
 }
 
 /*
- * A word by Zipf's law, as in natural text: the n-th most frequent word comes about 1/n as often as the
- * first. Four of the sixteen random bits choose the order of magnitude, the others the word within it.
+ * A word by Zipf's law, as in natural text: the n-th most frequent word comes about 1/n as often as
+ * the first. Four of the sixteen random bits choose the order of magnitude, the others the word
+ * within it.
  */
 static uint32_t word_index(uint32_t random) {
     uint32_t magnitude = (random & 15) * WORD_MAGNITUDES / 16;
