@@ -44,7 +44,7 @@ int rig_tear_down(void **state);
 struct sp_fs *rig_mount(struct rig *rig, bool read_only);
 /* The local driver on rig->options.fs. */
 sp_status rig_open_local(struct rig *rig, struct sp_log **ret_log, struct sp_error *error);
-/* Opens and recovers; what is found must be at least what was durable, at most what was appended. */
+/* Opens and recovers; what is found is at least what was durable, at most what was appended. */
 void rig_start(struct rig *rig);
 void rig_stop(struct rig *rig);
 void rig_restart(struct rig *rig);
