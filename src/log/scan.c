@@ -184,9 +184,9 @@ static bool zero_page(const char *page) {
 }
 
 /*
- * What a header behind the valid part says. Writes are done one after another, so a later block vouches for
- * all before it. One that follows and lies elsewhere was written to the wrong place, or is read from it;
- * an older one elsewhere may be a copy in somebody's event.
+ * What a header behind the valid part says. Writes are done one after another, so a later block
+ * vouches for all before it. One that follows and lies elsewhere was written to the wrong place,
+ * or is read from it; an older one elsewhere may be a copy in somebody's event.
  */
 static void weigh(const struct sp_scan *scan, const struct sp_block_header *header, uint64_t at,
                   struct sp_scan_result *result) {
@@ -200,7 +200,10 @@ static void weigh(const struct sp_scan *scan, const struct sp_block_header *head
     }
 }
 
-/* Looks at every page behind the valid part: how far anything reaches, and what later headers vouch for. */
+/*
+ * Looks at every page behind the valid part: how far anything reaches, and what later headers
+ * vouch for.
+ */
 static sp_status look_ahead(const struct sp_scan *scan, struct sp_scan_window *w,
                             struct sp_scan_result *result, struct sp_error *error) {
     for (uint64_t at = result->end_offset; at < scan->segment->segment_bytes;
@@ -238,7 +241,9 @@ static sp_status diagnose(struct sp_scan_window *w, uint64_t offset,
     return status;
 }
 
-/* Torn or damaged? See sp_block_diagnose; and a later block that vouches for this one settles it. */
+/*
+ * Torn or damaged? See sp_block_diagnose; and a later block that vouches for this one settles it.
+ */
 static sp_status judge(const struct sp_scan *scan, struct sp_scan_window *w,
                        struct sp_scan_result *result, struct sp_error *error) {
     if (scan->stop_offset != 0 && result->end_offset < scan->stop_offset) {

@@ -1,5 +1,6 @@
 /*
- * Scanning a raw segment's file block by block, past the page cache: for recovery and verification. helper
+ * Scanning a raw segment's file block by block, past the page cache: for recovery and
+ * verification. helper
  */
 #ifndef SP_LOG_SCAN_H
 #define SP_LOG_SCAN_H
@@ -32,8 +33,8 @@ SP_WARN_UNUSED sp_status sp_scan_window_init(struct sp_scan_window *window, stru
 void sp_scan_window_fini(struct sp_scan_window *window);
 
 /*
- * Yields at least `want` bytes at `offset`, or what the segment has left there, borrowed until the next
- * call. SP_CORRUPT where the file is shorter than its header says.
+ * Yields at least `want` bytes at `offset`, or what the segment has left there, borrowed until the
+ * next call. SP_CORRUPT where the file is shorter than its header says.
  */
 SP_WARN_UNUSED sp_status sp_scan_bytes(struct sp_scan_window *window, uint64_t offset, size_t want,
                                        sp_str *ret_bytes, struct sp_error *error);
@@ -95,8 +96,8 @@ struct sp_scan {
 };
 
 /*
- * Scans from the first block to the end of what is valid, then looks at what follows, to the end of the
- * file. SP_OK with the result, or an error of reading, or of `each`. Reads every byte once.
+ * Scans from the first block to the end of what is valid, then looks at what follows, to the end
+ * of the file. SP_OK with the result, or an error of reading, or of `each`. Reads every byte once.
  */
 SP_WARN_UNUSED sp_status sp_scan_segment(const struct sp_scan *scan,
                                          struct sp_scan_result *ret_result, struct sp_error *error);
