@@ -23,6 +23,7 @@ enum {
     FOLDER_DEPTH_MAX = 4, /* of folders in a store */
     DEVICE_WRITES = 300,
     SEAL_WAIT_SECONDS_MAX = 300,
+    SEAL_POLL_MS = 5,
     SIZE_DEFAULT = 300,
 };
 
@@ -240,10 +241,11 @@ double sp_bench_await_sealed(spoor *store) {
     uint64_t before_ns = sp_bench_now_ns();
     while (sp_bench_info(store).segments_waiting > 0 &&
            sp_bench_seconds_since(before_ns) < SEAL_WAIT_SECONDS_MAX) {
-        spoor_status status = spoor_turn(store, 20, NULL);
+        spoor_status status = spoor_turn(store, 0, NULL);
         if (status != SPOOR_OK && status != SPOOR_TIMEOUT) {
             break;
         }
+        sp_bench_sleep_ms(SEAL_POLL_MS); /* sealing takes what others leave: leave it all */
     }
     return sp_bench_seconds_since(before_ns);
 }
@@ -262,10 +264,22 @@ struct loop {
     struct sp_workload *workload;
     struct sp_histogram *histogram;
     struct op *free;
+    const spoor_event *event; /* made, and not taken yet for want of room */
+    uint64_t ticket;
+    uint64_t event_started_ns;
+    uint64_t now_ns; /* read once per round of callbacks; 0: not yet in this one */
     uint64_t done;
     uint64_t last_position;
     spoor_error failure;
 };
+
+/* The time; the calls of one round are so near each other that one reading does for all. */
+static uint64_t round_ns(struct loop *loop) {
+    if (loop->now_ns == 0) {
+        loop->now_ns = sp_bench_now_ns();
+    }
+    return loop->now_ns;
+}
 
 static void appended(void *context, spoor_status status, const spoor_appended *appended,
                      size_t count, const spoor_error *error) {
@@ -281,7 +295,7 @@ static void appended(void *context, spoor_status status, const spoor_appended *a
         return;
     }
     if (loop->histogram != NULL) {
-        sp_histogram_add(loop->histogram, sp_bench_now_ns() - op->started_ns);
+        sp_histogram_add(loop->histogram, round_ns(loop) - op->started_ns);
     }
     loop->last_position = appended->position;
     sp_workload_acknowledge(loop->workload, op->ticket, appended->id);
@@ -303,20 +317,42 @@ static void append_one(struct loop *loop) {
     loop->done++;
 }
 
+/* Submits one event with a free op. False where there is no room for it yet, or on a failure. */
+static bool submit_one(struct loop *loop) {
+    struct op *op = loop->free;
+    if (loop->event == NULL) {
+        loop->event = sp_workload_next(loop->workload, &loop->ticket);
+        loop->event_started_ns = round_ns(loop);
+    }
+    op->ticket = loop->ticket;
+    op->started_ns = loop->event_started_ns; /* waiting for room counts */
+    loop->free = op->next;
+    spoor_error error = {.status = SPOOR_OK};
+    spoor_status status = spoor_submit(loop->store, loop->event, 1, NULL, 0, appended, op, &error);
+    if (status == SPOOR_OK) {
+        loop->event = NULL;
+        return true;
+    }
+    op->next = loop->free;
+    loop->free = op;
+    if (status != SPOOR_BUSY) {
+        loop->failure = error;
+        loop->failure.status = status;
+    }
+    return false;
+}
+
 /* Submits with every free op; then lets the store work until at least one is done. */
 static void submit_and_turn(struct loop *loop, uint64_t *submitted, uint64_t count) {
-    while (loop->free != NULL && *submitted < count) {
-        struct op *op = loop->free;
-        const spoor_event *event = sp_workload_next(loop->workload, &op->ticket);
-        loop->free = op->next;
-        op->started_ns = sp_bench_now_ns();
-        if (spoor_submit(loop->store, event, 1, NULL, 0, appended, op, &loop->failure) !=
-            SPOOR_OK) {
-            return;
-        }
+    loop->now_ns = 0;
+    while (loop->free != NULL && *submitted < count && submit_one(loop)) {
         ++*submitted;
     }
+    if (loop->failure.status != SPOOR_OK) {
+        return;
+    }
     spoor_error error = {.status = SPOOR_OK};
+    loop->now_ns = 0;
     spoor_status status = spoor_turn(loop->store, -1, &error);
     if (status != SPOOR_OK && status != SPOOR_TIMEOUT) {
         loop->failure = error;
@@ -372,6 +408,11 @@ static uint64_t read_clock_ns(clockid_t clock) {
 
 uint64_t sp_bench_now_ns(void) {
     return read_clock_ns(CLOCK_MONOTONIC);
+}
+
+void sp_bench_sleep_ms(unsigned ms) {
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    (void)nanosleep(&time, NULL);
 }
 
 struct sp_bench_watch sp_bench_start(void) {

@@ -71,6 +71,8 @@ uint64_t sp_bench_now_ns(void);
 /* Seconds since sp_bench_now_ns gave `before_ns`. */
 double sp_bench_seconds_since(uint64_t before_ns);
 
+void sp_bench_sleep_ms(unsigned ms);
+
 /* What a measurement took: time, and processor time of all threads of the process. */
 struct sp_bench_watch {
     uint64_t started_ns;

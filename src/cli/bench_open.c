@@ -13,7 +13,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -56,7 +55,8 @@ static bool watch(void *context, uint64_t last_position) {
         return false;
     }
     while (info.segments_waiting > SEGMENTS_WAITING_MAX) {
-        (void)spoor_turn(writer->store, POLL_MS, NULL);
+        (void)spoor_turn(writer->store, 0, NULL);
+        sp_bench_sleep_ms(POLL_MS);
         info = sp_bench_info(writer->store);
     }
     return false;
@@ -81,11 +81,6 @@ static int write_until_killed(struct sp_bench *bench, struct shared *shared, uin
     return SP_EXIT_FAILURE;
 }
 
-static void sleep_ms(unsigned ms) {
-    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-    (void)nanosleep(&time, NULL);
-}
-
 /* Forks; the child dies with its parent. */
 static pid_t fork_child(struct sp_bench *bench) {
     sp_out_flush(&bench->cli->out); /* or the child would write it again */
@@ -105,9 +100,9 @@ static bool write_and_kill(struct sp_bench *bench, struct shared *shared, uint64
         _exit(write_until_killed(bench, shared, bytes_wanted, seed));
     }
     while (child > 0 && !atomic_load(&shared->is_built) && !atomic_load(&shared->has_failed)) {
-        sleep_ms(POLL_MS);
+        sp_bench_sleep_ms(POLL_MS);
     }
-    sleep_ms(FULL_SPEED_MS);
+    sp_bench_sleep_ms(FULL_SPEED_MS);
     if (child > 0) {
         (void)kill(child, SIGKILL);
         (void)waitpid(child, NULL, 0);
