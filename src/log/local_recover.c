@@ -157,16 +157,19 @@ static void hide_undurable(struct local_log *log, uint64_t durable_upto) {
     }
     uint64_t vouched = log->expected.present ? log->expected.size : 0;
     vouched = vouched > log->snapshot_position ? vouched : log->snapshot_position;
-    while (log->head_block > durable_upto && log->head_position > vouched &&
-           log->segment_count > 0) {
+    while (log->head_block > durable_upto && log->segment_count > 0) {
         struct segment *last = log->segments[log->segment_count - 1];
         if (last->sealed != NULL || last->next_block == last->first_block) {
             break;
         }
+        uint64_t first = last->blocks[last->next_block - 1 - last->first_block].first_position;
+        if (first <= vouched) {
+            break; /* what is vouched for may end within the block, which is durable as a whole */
+        }
         last->next_block--;
-        last->next_position = last->blocks[last->next_block - last->first_block].first_position;
+        last->next_position = first;
         log->head_block--;
-        log->head_position = last->next_position - 1;
+        log->head_position = first - 1;
     }
 }
 
