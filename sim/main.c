@@ -131,8 +131,8 @@ static void print_usage(void) {
     (void)printf(
         "usage: spoor-sim [--seed N] [--seeds N] [--minutes M] [--seconds S]\n"
         "                 [--world log|engine] [--story NAME] [--tap] [--verbose]\n\n"
-        "Tells stories of the log, or of the engine on top of it, on a disk that crashes, fails and\n"
-        "lies, each twice.\n"
+        "Tells stories of the log, or of the engine on top of it, on a disk that crashes,\n"
+        "fails and lies, each twice.\n"
         "--seed alone tells one; --seeds, --minutes or --seconds say how many. Stories:\n");
     for (int i = 0; i < SIM_STORY_COUNT; i++) {
         (void)printf("  %-12s %s\n", sim_story_name((enum sim_story)i),

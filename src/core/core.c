@@ -23,8 +23,7 @@ static uint64_t version_of(const struct sp_core *core, uint64_t hash, sp_str str
     return index == UINT32_MAX ? 0 : sp_stream_at(&core->streams, index)->version;
 }
 
-static sp_status check_expectations(const struct sp_core *core,
-                                    const struct sp_core_append *append,
+static sp_status check_expectations(const struct sp_core *core, const struct sp_core_append *append,
                                     struct sp_core_outcome *outcome) {
     for (uint32_t i = 0; i < append->expectation_count; i++) {
         const struct sp_core_expectation *expectation = &append->expectations[i];
@@ -47,9 +46,8 @@ static sp_status reserve_streams(struct sp_core *core, const struct sp_core_appe
         if (!is_new(candidate)) {
             continue;
         }
-        sp_status status =
-            sp_streams_add(&core->streams, candidate->stream_hash,
-                           candidate->event->attr[SP_ATTR_STREAM], &index);
+        sp_status status = sp_streams_add(&core->streams, candidate->stream_hash,
+                                          candidate->event->attr[SP_ATTR_STREAM], &index);
         if (status != SP_OK) {
             return status;
         }
@@ -74,8 +72,8 @@ static void fold(struct sp_core *core, struct sp_stream *stream, uint64_t versio
 static void assign(struct sp_core *core, const struct sp_core_candidate *candidate,
                    uint64_t now_us) {
     struct sp_event *event = candidate->event;
-    uint32_t index = sp_streams_find(&core->streams, candidate->stream_hash,
-                                     event->attr[SP_ATTR_STREAM]);
+    uint32_t index =
+        sp_streams_find(&core->streams, candidate->stream_hash, event->attr[SP_ATTR_STREAM]);
     sp_invariant(index != UINT32_MAX);
     struct sp_stream *stream = sp_stream_at(&core->streams, index);
     uint64_t recorded_us = now_us > core->recorded_us ? now_us : core->recorded_us;
@@ -132,8 +130,8 @@ uint64_t sp_core_hash(const struct sp_core *core) {
         if (stream->version > 0) {
             sp_str name = sp_stream_name(stream);
             const uint64_t numbers[2] = {stream->version, stream->last_position};
-            hash = sp_hash_seeded(numbers, sizeof(numbers),
-                                  sp_hash_seeded(name.ptr, name.len, hash));
+            hash =
+                sp_hash_seeded(numbers, sizeof(numbers), sp_hash_seeded(name.ptr, name.len, hash));
         }
     }
     return hash;

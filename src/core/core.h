@@ -32,10 +32,11 @@ enum {
 
 /* One event of an append, and what its owner found out about it. */
 struct sp_core_candidate {
-    struct sp_event *event; /* complete but for what is assigned; filled in when appended */
-    uint64_t stream_hash;   /* sp_stream_hash of its stream */
+    struct sp_event *event;  /* complete but for what is assigned; filled in when appended */
+    uint64_t stream_hash;    /* sp_stream_hash of its stream */
     uint64_t known_position; /* fact: where the same source and id is already; 0: nowhere */
-    uint32_t same_as;        /* fact: 1 + index of an earlier candidate with the same source and id; 0: none */
+    /* Fact: 1 + index of an earlier candidate with the same source and id; 0: none. */
+    uint32_t same_as;
 };
 
 /* "This stream is at this version." */
@@ -105,6 +106,7 @@ void sp_core_snapshot_encode(const struct sp_core_snapshot *snapshot, struct sp_
 void sp_core_snapshot_free(struct sp_core_snapshot *snapshot);
 
 /* Fills a fresh core from an encoded snapshot. SP_CORRUPT, SP_UNSUPPORTED, SP_NO_MEMORY. */
-SP_WARN_UNUSED sp_status sp_core_restore(struct sp_core *core, sp_str bytes, struct sp_error *error);
+SP_WARN_UNUSED sp_status sp_core_restore(struct sp_core *core, sp_str bytes,
+                                         struct sp_error *error);
 
 #endif

@@ -47,8 +47,8 @@ struct sp_core_snapshot *sp_core_snapshot_new(const struct sp_core *core) {
     }
     for (uint32_t i = 0; i < streams->count; i++) {
         const struct sp_stream *stream = sp_stream_at(streams, i);
-        snapshot->numbers[i] = (struct numbers){.version = stream->version,
-                                                .last_position = stream->last_position};
+        snapshot->numbers[i] =
+            (struct numbers){.version = stream->version, .last_position = stream->last_position};
     }
     return snapshot;
 }

@@ -67,10 +67,9 @@ void api_event_out(const struct sp_event *from, spoor_extension *extensions, spo
     to->extensions = extensions;
     to->extension_count = from->extension_count;
     for (unsigned i = 0; i < from->extension_count; i++) {
-        extensions[i] =
-            (spoor_extension){.name = api_str_out(from->extensions[i].name),
-                              .value = api_str_out(from->extensions[i].value),
-                              .is_json = from->extensions[i].kind == SP_VALUE_JSON};
+        extensions[i] = (spoor_extension){.name = api_str_out(from->extensions[i].name),
+                                          .value = api_str_out(from->extensions[i].value),
+                                          .is_json = from->extensions[i].kind == SP_VALUE_JSON};
     }
 }
 

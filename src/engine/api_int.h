@@ -1,9 +1,9 @@
 /*
  * What a handle of the public API is; only api*.c include this.
  *
- * A store that its host drives has no lock. One with its own thread has one recursive lock, held by whoever
- * uses the engine: the store's thread, a caller, or a callback that submits more. Durable writes happen on
- * the log's worker, so the lock is never held across one.
+ * A store that its host drives has no lock. One with its own thread has one recursive lock, held
+ * by whoever uses the engine: the store's thread, a caller, or a callback that submits more.
+ * Durable writes happen on the log's worker, so the lock is never held across one.
  */
 #ifndef SP_ENGINE_API_INT_H
 #define SP_ENGINE_API_INT_H
@@ -24,8 +24,8 @@ struct spoor {
     pthread_cond_t work; /* the store's thread waits here */
     pthread_cond_t news; /* subscriptions wait here for the durable position to rise */
     pthread_mutex_t wake_lock;
-    bool woken;          /* guarded by wake_lock: a worker has finished something */
-    _Atomic int fd;      /* for the host's poll; -1 until it is asked for */
+    bool woken;     /* guarded by wake_lock: a worker has finished something */
+    _Atomic int fd; /* for the host's poll; -1 until it is asked for */
     struct sp_engine_opened opened;
     uint64_t cut_bytes;
 };
@@ -34,7 +34,10 @@ struct spoor {
 void api_lock(spoor *store);
 void api_unlock(spoor *store);
 
-/* Wakes subscriptions where more is durable than before, or the store has failed. The lock is held. */
+/*
+ * Wakes subscriptions where more is durable than before, or the store has failed. The lock is
+ * held.
+ */
 void api_announce(spoor *store, uint64_t before);
 
 /* Moves on what was submitted or has finished, here and now. The lock is held. */

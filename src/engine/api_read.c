@@ -88,7 +88,10 @@ spoor_status spoor_subscribe(spoor *store, const spoor_query *query, spoor_curso
     return open_query(store, query, true, ret_cursor, error);
 }
 
-/* ---- waiting for what comes ------------------------------------------------------------------------ */
+/*
+ * ---- waiting for what comes
+ * ------------------------------------------------------------------------
+ */
 
 static uint64_t now_ms(void) {
     struct timespec now;
@@ -108,7 +111,10 @@ static void wait_for_news(spoor *store, uint64_t seen, uint64_t deadline_ms) {
     pthread_mutex_unlock(&store->lock);
 }
 
-/* Lets time pass for a subscription that has caught up. False where the deadline came, or waiting is vain. */
+/*
+ * Lets time pass for a subscription that has caught up. False where the deadline came, or waiting
+ * is vain.
+ */
 static bool let_pass(spoor *store, uint64_t seen, uint64_t deadline_ms) {
     if (now_ms() >= deadline_ms) {
         return false;
@@ -175,7 +181,10 @@ void spoor_cursor_close(spoor_cursor *cursor) {
     }
 }
 
-/* ---- lookups --------------------------------------------------------------------------------------- */
+/*
+ * ---- lookups
+ * ---------------------------------------------------------------------------------------
+ */
 
 static spoor_status wrap_list(spoor *store, sp_status status, struct sp_cursor *inside,
                               spoor_cursor **ret_cursor, struct sp_error *error,
@@ -189,8 +198,8 @@ spoor_status spoor_find(spoor *store, const char *id, const char *source, spoor_
     struct sp_error error;
     sp_error_clear(&error);
     struct sp_cursor *inside = NULL;
-    sp_status status = sp_cursor_find(store->engine, sp_str_from(id), sp_str_from(source), &inside,
-                                      &error);
+    sp_status status =
+        sp_cursor_find(store->engine, sp_str_from(id), sp_str_from(source), &inside, &error);
     return wrap_list(store, status, inside, ret_cursor, &error, ret_error);
 }
 
@@ -212,7 +221,10 @@ spoor_status spoor_effects(spoor *store, const char *id, spoor_cursor **ret_curs
     return wrap_list(store, status, inside, ret_cursor, &error, ret_error);
 }
 
-/* ---- streams and runs ------------------------------------------------------------------------------ */
+/*
+ * ---- streams and runs
+ * ------------------------------------------------------------------------------
+ */
 
 /* False where the stream has no event: it was only made ready for one that then was refused. */
 static bool stream_out(const struct sp_stream *stream, spoor_stream *to) {
@@ -223,8 +235,8 @@ static bool stream_out(const struct sp_stream *stream, spoor_stream *to) {
 }
 
 /*
- * Waits until nothing is in flight, so that versions are durable ones. The lock is held all the time: nobody
- * appends meanwhile.
+ * Waits until nothing is in flight, so that versions are durable ones. The lock is held all the
+ * time: nobody appends meanwhile.
  */
 static void settle(spoor *store) {
     uint64_t before = sp_engine_durable_position(store->engine);
@@ -279,9 +291,8 @@ struct run_walk {
 };
 
 static bool run_out(void *context, const struct sp_run *run) {
-    static const char *const statuses[] = {[SP_RUN_RUNNING] = "running",
-                                           [SP_RUN_COMPLETED] = "completed",
-                                           [SP_RUN_FAILED] = "failed"};
+    static const char *const statuses[] = {
+        [SP_RUN_RUNNING] = "running", [SP_RUN_COMPLETED] = "completed", [SP_RUN_FAILED] = "failed"};
     const struct run_walk *walk = context;
     spoor_run out = {
         .correlationid = api_str_out(run->correlation),
@@ -307,8 +318,8 @@ spoor_status spoor_runs(spoor *store, const spoor_query *query, spoor_run_fn *ea
     sp_str *types = NULL;
     struct run_walk walk = {.each = each, .context = context};
     sp_status status = query_in(query, &inside, &types, &error);
-    status = status == SP_OK ? sp_runs_walk(store->engine, &inside, run_out, &walk, &error)
-                             : status;
+    status =
+        status == SP_OK ? sp_runs_walk(store->engine, &inside, run_out, &walk, &error) : status;
     free(types);
     return api_error(status, &error, ret_error);
 }

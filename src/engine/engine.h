@@ -1,18 +1,18 @@
 /*
  * The engine: marries core, log and index. loop-thread
  *
- * Happy path of an append: check the event, look up what the core cannot know (is this id there already,
- * which run is the cause in), let the core decide, encode the record into the open block. The block is cut
- * when the log is idle or the block is large, and goes to the log as one group commit; its events enter the
- * index meanwhile. When the log says that the block is durable, and not before, the appenders are told: the
- * durability gate.
+ * Happy path of an append: check the event, look up what the core cannot know (is this id there
+ * already, which run is the cause in), let the core decide, encode the record into the open block.
+ * The block is cut when the log is idle or the block is large, and goes to the log as one group
+ * commit; its events enter the index meanwhile. When the log says that the block is durable, and
+ * not before, the appenders are told: the durability gate.
  *
- * What can go wrong: bad input is refused before anything happened. When the log fails the engine is
- * dead: everything in flight is answered with the failure, and every further call too. The state in
- * memory is then a lie and is recovered from the log by opening again.
+ * What can go wrong: bad input is refused before anything happened. When the log fails the engine
+ * is dead: everything in flight is answered with the failure, and every further call too. The
+ * state in memory is then a lie and is recovered from the log by opening again.
  *
- * No globals; several engines in one process. One thread at a time; api.c builds the thread-safe drive on
- * top. Reading is in query.h and trace.h.
+ * No globals; several engines in one process. One thread at a time; api.c builds the thread-safe
+ * drive on top. Reading is in query.h and trace.h.
  */
 #ifndef SP_ENGINE_ENGINE_H
 #define SP_ENGINE_ENGINE_H
@@ -33,8 +33,8 @@ struct sp_engine_options {
     bool create;
     bool read_only;
     bool inline_jobs;
-    bool threaded_writes;     /* see sp_log_local_options */
-    pthread_mutex_t *guard;   /* taken by cursors of other threads; NULL: there are none */
+    bool threaded_writes;   /* see sp_log_local_options */
+    pthread_mutex_t *guard; /* taken by cursors of other threads; NULL: there are none */
     struct sp_event_limits limits;
     uint32_t outstanding_max;
     uint64_t segment_bytes_min; /* 0 and so on: the log's defaults */
@@ -45,7 +45,7 @@ struct sp_engine_options {
     uint64_t retain_age_us;
     bool no_side_indexes;     /* index everything anew that is not sealed: set when one was wrong */
     uint64_t snapshot_events; /* take a snapshot after so many events; 0: a default */
-    uint64_t scan_short_events; /* ranges this short are scanned without an index; 0: a default */
+    uint64_t scan_short_events;  /* ranges this short are scanned without an index; 0: a default */
     void (*wake)(void *context); /* called on a worker's thread when a turn has something to do */
     void *wake_context;
 };
@@ -63,15 +63,18 @@ SP_WARN_UNUSED sp_status sp_engine_open(const struct sp_engine_options *options,
                                         struct sp_error *error);
 
 /*
- * The same over any log, which the engine takes over, also on failure. The index then covers what the log
- * hands to `recover`.
+ * The same over any log, which the engine takes over, also on failure. The index then covers what
+ * the log hands to `recover`.
  */
 SP_WARN_UNUSED sp_status sp_engine_open_log(const struct sp_engine_options *options,
                                             struct sp_log *log, struct sp_engine **ret_engine,
                                             struct sp_engine_opened *ret_opened,
                                             struct sp_error *error);
 
-/* Writes what was submitted, waits for it, calls back, closes the log, frees. Readers are gone before. */
+/*
+ * Writes what was submitted, waits for it, calls back, closes the log, frees. Readers are gone
+ * before.
+ */
 void sp_engine_close(struct sp_engine *engine);
 
 /* Where one event of an append went. */
@@ -81,11 +84,14 @@ struct sp_engine_result {
     uint64_t recorded_us;
     uint32_t entry_seq;
     bool duplicate;
-    bool id_made;       /* the id was made here: */
-    uint8_t id[16];     /* as a packed UUID */
+    bool id_made;   /* the id was made here: */
+    uint8_t id[16]; /* as a packed UUID */
 };
 
-/* Any function, which `done` knows the real type of: spares a layer above an allocation per append. */
+/*
+ * Any function, which `done` knows the real type of: spares a layer above an allocation per
+ * append.
+ */
 typedef void sp_engine_extra_fn(void);
 
 /* Called once per accepted append: durable, or failed. `results` lasts for the call. */
@@ -104,26 +110,26 @@ struct sp_engine_append {
     enum sp_event_origin origin;
     const struct sp_engine_expect *expects;
     uint32_t expect_count;
-    sp_engine_done_fn *done; /* may be NULL */
+    sp_engine_done_fn *done;   /* may be NULL */
     sp_engine_extra_fn *extra; /* handed to done */
     void *context;
 };
 
 /*
- * Takes an append, all or nothing. SP_OK: `done` will be called from a turn (or from close). Otherwise nothing
- * was stored and `done` is not called: SP_INVALID, SP_LIMIT, SP_CONFLICT (the error names the stream and its
- * version), SP_DENIED, SP_NO_SPACE, SP_FAILED, SP_CANCELLED (from a callback, while the engine is closed), or
- * SP_BUSY: too much is outstanding, turn and try again. An append of nothing but duplicates is answered like
- * any other, once the originals are durable.
+ * Takes an append, all or nothing. SP_OK: `done` will be called from a turn (or from close).
+ * Otherwise nothing was stored and `done` is not called: SP_INVALID, SP_LIMIT, SP_CONFLICT (the
+ * error names the stream and its version), SP_DENIED, SP_NO_SPACE, SP_FAILED, SP_CANCELLED (from a
+ * callback, while the engine is closed), or SP_BUSY: too much is outstanding, turn and try again.
+ * An append of nothing but duplicates is answered like any other, once the originals are durable.
  */
 SP_WARN_UNUSED sp_status sp_engine_submit(struct sp_engine *engine,
                                           const struct sp_engine_append *append,
                                           struct sp_error *error);
 
 /*
- * Moves everything on: cuts and writes the open block if the log is free, answers what became durable, does
- * upkeep. Waits up to timeout_ms (negative: no limit) if there is something to wait for and nothing was
- * finished. Returns how many appends were answered.
+ * Moves everything on: cuts and writes the open block if the log is free, answers what became
+ * durable, does upkeep. Waits up to timeout_ms (negative: no limit) if there is something to wait
+ * for and nothing was finished. Returns how many appends were answered.
  */
 uint32_t sp_engine_turn(struct sp_engine *engine, int timeout_ms);
 

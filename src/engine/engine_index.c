@@ -1,6 +1,7 @@
 /*
- * The index beside the log: one tail for each raw segment, a section in each sealed file. A finished tail
- * is pinned until its segment is sealed, as the seal worker encodes it while the loop goes on.
+ * The index beside the log: one tail for each raw segment, a section in each sealed file. A
+ * finished tail is pinned until its segment is sealed, as the seal worker encodes it while the
+ * loop goes on.
  */
 #include <stdlib.h>
 
@@ -9,8 +10,7 @@
 
 /* Reads the index section of a sealed file. */
 static sp_status section_read(void *context, uint64_t offset, size_t len, void *to) {
-    sp_status status =
-        sp_log_sealed_section(context, SP_SECTION_INDEX, offset, len, to, NULL);
+    sp_status status = sp_log_sealed_section(context, SP_SECTION_INDEX, offset, len, to, NULL);
     return status == SP_OK ? SP_OK : SP_IO;
 }
 
@@ -101,7 +101,9 @@ struct sp_tail *engine_pin_next_tail(struct sp_engine *engine, uint64_t *ret_seg
     return tail;
 }
 
-/* A reference to the pinned tail of a segment; NULL where it has none, or a side index. any-thread */
+/*
+ * A reference to the pinned tail of a segment; NULL where it has none, or a side index. any-thread
+ */
 static struct sp_tail *borrow_tail(struct sp_engine *engine, uint64_t segment_id) {
     struct sp_tail *tail = NULL;
     pthread_mutex_lock(&engine->pins_mutex);
@@ -139,7 +141,8 @@ void engine_drop_pins(struct sp_engine *engine) {
 
 /* Ends the part of the index that grew so far; the next event begins another segment. */
 static sp_status end_segment(struct sp_engine *engine, uint64_t next_position) {
-    if (engine->side_last != 0) { /* it came from a side index, which must end where its segment does */
+    if (engine->side_last !=
+        0) { /* it came from a side index, which must end where its segment does */
         bool fits = engine->side_last + 1 == next_position;
         engine->side_last = 0;
         engine->side_refused = engine->side_refused || !fits;
@@ -231,7 +234,10 @@ void engine_hook_trimmed(void *context, uint64_t first_position) {
     sp_index_drop_before(engine->index, first_position);
 }
 
-/* ---- sealed segments at start-up ------------------------------------------------------------------ */
+/*
+ * ---- sealed segments at start-up
+ * ------------------------------------------------------------------
+ */
 
 static sp_status add_record_to_tail(struct sp_tail *tail, const struct sp_record *record) {
     char scratch[SP_RECORD_SCRATCH_BYTES];
@@ -254,8 +260,8 @@ static sp_status add_frame_to_tail(struct sp_log_sealed *sealed, uint32_t frame,
     if (status != SP_OK) {
         return status;
     }
-    struct sp_block_walk walk = sp_block_walk_of(
-        rows, sp_log_sealed_footer(sealed)->first_position + row.first_ordinal);
+    struct sp_block_walk walk =
+        sp_block_walk_of(rows, sp_log_sealed_footer(sealed)->first_position + row.first_ordinal);
     struct sp_record record;
     while ((status = sp_block_walk_next(&walk, &record)) == SP_OK) {
         if (record.kind == SP_RECORD_EVENT) {
@@ -306,20 +312,17 @@ static sp_status rebuild_section(struct sp_log_sealed *sealed, struct sp_section
         free(bytes);
         return status;
     }
-    *ret_reader = (struct sp_section_reader){.read = memory_read,
-                                             .release = memory_release,
-                                             .context = bytes,
-                                             .size_bytes = bytes->len};
+    *ret_reader = (struct sp_section_reader){
+        .read = memory_read, .release = memory_release, .context = bytes, .size_bytes = bytes->len};
     return SP_OK;
 }
 
-sp_status engine_index_open_sealed(struct sp_engine *engine,
-                                   const struct sp_log_segment_info *info,
+sp_status engine_index_open_sealed(struct sp_engine *engine, const struct sp_log_segment_info *info,
                                    struct sp_error *error) {
     uint32_t count = (uint32_t)(info->last_position + 1 - info->first_position);
     struct sp_section_reader reader = section_reader(info->sealed_file);
-    sp_status status = sp_index_open_sealed(engine->index, info->id, info->first_position, count,
-                                            &reader, error);
+    sp_status status =
+        sp_index_open_sealed(engine->index, info->id, info->first_position, count, &reader, error);
     if (status == SP_OK) {
         return SP_OK;
     }
@@ -329,8 +332,8 @@ sp_status engine_index_open_sealed(struct sp_engine *engine,
     }
     status = rebuild_section(info->sealed_file, &reader, error);
     if (status == SP_OK) {
-        status = sp_index_open_sealed(engine->index, info->id, info->first_position, count,
-                                      &reader, error);
+        status = sp_index_open_sealed(engine->index, info->id, info->first_position, count, &reader,
+                                      error);
         if (status != SP_OK) {
             memory_release(reader.context);
         }
@@ -338,7 +341,10 @@ sp_status engine_index_open_sealed(struct sp_engine *engine,
     return status;
 }
 
-/* ---- folding -------------------------------------------------------------------------------------- */
+/*
+ * ---- folding
+ * --------------------------------------------------------------------------------------
+ */
 
 static void fold_work(struct sp_job *base) {
     sp_index_fold_run(((struct fold_job *)base)->fold);

@@ -11,10 +11,10 @@
 #include "index/index.h"
 
 enum {
-    IN_FLIGHT_MAX = 4,         /* blocks handed to the log and not durable yet; it takes fewer */
-    CUT_BYTES = 160 << 10,     /* an open block this large is cut while another is being written */
+    IN_FLIGHT_MAX = 4,     /* blocks handed to the log and not durable yet; it takes fewer */
+    CUT_BYTES = 160 << 10, /* an open block this large is cut while another is being written */
     FIRST_BLOCK_BYTES = 8 << 10,
-    PREFETCH_EVENTS = 8,       /* the index is told of keys so long before they are added */
+    PREFETCH_EVENTS = 8, /* the index is told of keys so long before they are added */
     SINGLE_RESULTS = 1,
     PINS_MAX = 1024,
 };
@@ -64,8 +64,8 @@ struct pending {
 };
 
 /*
- * A full segment that waits to be sealed, with its finished index: the tail, which the seal worker encodes, or
- * a side index that took its place.
+ * A full segment that waits to be sealed, with its finished index: the tail, which the seal worker
+ * encodes, or a side index that took its place.
  */
 struct pin {
     uint64_t segment_id;
@@ -102,12 +102,12 @@ struct sp_engine {
     struct sp_log *log;
     struct sp_index *index;
     struct sp_log_reader *reader; /* for lookups on the loop thread */
-    bool local; /* the log is the local driver: it seals */
+    bool local;                   /* the log is the local driver: it seals */
     uint32_t block_bytes_max;
     uint32_t blocks_in_flight_max;
     sp_status state;
     struct sp_error failure;
-    bool closing; /* what was taken is finished, and nothing more is taken */
+    bool closing;           /* what was taken is finished, and nothing more is taken */
     pthread_mutex_t *guard; /* held by whoever uses the engine, where threads share it; else NULL */
 
     struct sp_log_progress progress;
@@ -142,12 +142,12 @@ struct sp_engine {
     struct sp_worker *worker;
     struct snapshot_job snapshot;
     struct side_job side;
-    bool side_failed;           /* no more side indexes are written: opening will take longer */
-    uint64_t side_segment;      /* while recovering: whose events a side index covers, */
-    uint64_t side_last;         /* and the last of them */
-    bool side_refused;          /* while recovering: one did not fit its segment */
+    bool side_failed;      /* no more side indexes are written: opening will take longer */
+    uint64_t side_segment; /* while recovering: whose events a side index covers, */
+    uint64_t side_last;    /* and the last of them */
+    bool side_refused;     /* while recovering: one did not fit its segment */
     struct fold_job fold;
-    bool fold_failed; /* no more folds: lookups read the files instead */
+    bool fold_failed;           /* no more folds: lookups read the files instead */
     uint64_t snapshot_position; /* of the newest one taken */
     bool sealed_since_snapshot;
     uint64_t replayed_events;
@@ -162,8 +162,8 @@ SP_WARN_UNUSED sp_status engine_index_add(struct sp_engine *engine, uint64_t seg
                                           uint64_t position, const struct sp_index_keys *keys,
                                           sp_str type, uint64_t recorded_us);
 /*
- * Goes over to a segment; *ret_covered says that its index is there already. SP_CORRUPT where that index does
- * not fit the segment: side_refused is then set, and opening starts over without.
+ * Goes over to a segment; *ret_covered says that its index is there already. SP_CORRUPT where that
+ * index does not fit the segment: side_refused is then set, and opening starts over without.
  */
 SP_WARN_UNUSED sp_status engine_index_enter(struct sp_engine *engine, uint64_t segment_id,
                                             uint64_t position, bool *ret_covered);
@@ -221,7 +221,10 @@ void engine_block_add(struct sp_engine *engine, const struct sp_event *event,
                       const struct sp_index_keys *keys, bool id_given);
 /* Hands the open block to the log, if there is one and the log takes it. */
 void engine_cut(struct sp_engine *engine);
-/* The rule of group commit: with nothing under way whatever there is, else only what is worth a write. */
+/*
+ * The rule of group commit: with nothing under way whatever there is, else only what is worth a
+ * write.
+ */
 void engine_cut_if_due(struct sp_engine *engine);
 void engine_fail(struct sp_engine *engine, sp_status status, const struct sp_error *error);
 

@@ -1,6 +1,7 @@
 /*
- * Lookups of what is there already: durable events through the index and the log, the latest ones in the
- * blocks that are open or under way. The index only names candidates; each is read and compared.
+ * Lookups of what is there already: durable events through the index and the log, the latest ones
+ * in the blocks that are open or under way. The index only names candidates; each is read and
+ * compared.
  */
 #include "engine/engine_int.h"
 
@@ -25,9 +26,9 @@ sp_status engine_record(struct sp_engine *engine, uint64_t position, struct sp_r
     if (open->event_count > 0 && position >= open->first_position) {
         sp_require(position - open->first_position < open->event_count);
         uint32_t offset = open->events[position - open->first_position].offset;
-        return sp_record_read(sp_str_of(sp_log_block_body(open->blob) + offset,
-                                        open->body_bytes - offset),
-                              position, ret_record);
+        return sp_record_read(
+            sp_str_of(sp_log_block_body(open->blob) + offset, open->body_bytes - offset), position,
+            ret_record);
     }
     for (uint32_t i = 0; i < engine->flight_count; i++) {
         const struct flight *flight = &engine->flights[i];
@@ -94,8 +95,8 @@ static void find_in_open(struct wanted *wanted, uint64_t hash) {
 }
 
 static sp_status find(struct wanted *wanted, uint64_t hash, unsigned roles) {
-    sp_status status = sp_index_find_id(wanted->engine->index, hash, roles, 0, UINT64_MAX, compare,
-                                        wanted);
+    sp_status status =
+        sp_index_find_id(wanted->engine->index, hash, roles, 0, UINT64_MAX, compare, wanted);
     if (status == SP_OK && wanted->status == SP_OK &&
         (wanted->position == 0 || !wanted->first_only)) {
         find_in_open(wanted, hash);

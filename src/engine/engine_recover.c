@@ -1,6 +1,6 @@
 /*
- * Recovery: the newest snapshot, the sealed part behind it, then what is not sealed. The log yields records;
- * the same apply that live appends went through folds them in.
+ * Recovery: the newest snapshot, the sealed part behind it, then what is not sealed. The log
+ * yields records; the same apply that live appends went through folds them in.
  */
 #include "engine/engine_int.h"
 
@@ -41,8 +41,8 @@ static sp_status apply_event(struct sp_engine *engine, const struct sp_event *ev
         return sp_error_set(error, status,
                             "event %llu does not continue what was before it: version %llu of "
                             "stream %.*s",
-                            (unsigned long long)event->position,
-                            (unsigned long long)event->version, SP_STR_ARG(applied.stream));
+                            (unsigned long long)event->position, (unsigned long long)event->version,
+                            SP_STR_ARG(applied.stream));
     }
     return status == SP_OK ? SP_OK : sp_error_set(error, status, "%s", sp_status_text(status));
 }
@@ -50,9 +50,10 @@ static sp_status apply_event(struct sp_engine *engine, const struct sp_event *ev
 static sp_status decode(const struct sp_record *record, char scratch[SP_RECORD_SCRATCH_BYTES],
                         struct sp_event *event, struct sp_error *error) {
     sp_status status = sp_record_decode(record, scratch, event);
-    return status == SP_OK ? SP_OK
-                           : sp_error_set(error, status, "event %llu has a header that makes no sense",
-                                          (unsigned long long)record->position);
+    return status == SP_OK
+               ? SP_OK
+               : sp_error_set(error, status, "event %llu has a header that makes no sense",
+                              (unsigned long long)record->position);
 }
 
 static sp_status index_event(struct sp_engine *engine, const struct sp_event *event) {
@@ -99,12 +100,16 @@ static sp_status take_chunk(void *context, uint64_t segment_id, const struct sp_
             return status;
         }
     }
-    return status == SP_END ? SP_OK
-                            : sp_error_set(error, status, "records from event %llu on make no sense",
-                                           (unsigned long long)chunk->first_position);
+    return status == SP_END
+               ? SP_OK
+               : sp_error_set(error, status, "records from event %llu on make no sense",
+                              (unsigned long long)chunk->first_position);
 }
 
-/* ---- the sealed part ------------------------------------------------------------------------------ */
+/*
+ * ---- the sealed part
+ * ------------------------------------------------------------------------------
+ */
 
 struct sealed_walk {
     struct sp_engine *engine;
@@ -142,7 +147,10 @@ static sp_status replay_chunk(struct sp_engine *engine, const struct sp_log_chun
     return status == SP_END ? SP_OK : status;
 }
 
-/* Applies the sealed events that no snapshot covers; the log has to be recovered for readers to work. */
+/*
+ * Applies the sealed events that no snapshot covers; the log has to be recovered for readers to
+ * work.
+ */
 static sp_status replay_sealed(struct sp_engine *engine, uint64_t last, struct sp_error *error) {
     struct sp_log_chunk chunk;
     sp_status status = SP_OK;

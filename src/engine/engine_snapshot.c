@@ -1,7 +1,7 @@
 /*
- * Snapshots of the core, so that opening replays little. The state is copied at once on the loop thread (16
- * bytes a stream), encoded and written by the engine's worker, and only when everything in it is durable: a
- * snapshot from the future would be a lie.
+ * Snapshots of the core, so that opening replays little. The state is copied at once on the loop
+ * thread (16 bytes a stream), encoded and written by the engine's worker, and only when everything
+ * in it is durable: a snapshot from the future would be a lie.
  */
 #include "engine/engine_int.h"
 
@@ -15,8 +15,8 @@ static void snapshot_work(struct sp_job *base) {
     sp_core_snapshot_encode(job->snapshot, &bytes);
     if (bytes.status == SP_OK) {
         /* A failure costs time at the next opening, nothing else; the next snapshot tries again. */
-        sp_status status = log->ops->snapshot_store(
-            log, sp_core_snapshot_position(job->snapshot), sp_buf_str(&bytes), NULL);
+        sp_status status = log->ops->snapshot_store(log, sp_core_snapshot_position(job->snapshot),
+                                                    sp_buf_str(&bytes), NULL);
         (void)status;
     }
     sp_buf_fini(&bytes);
@@ -30,14 +30,14 @@ static void snapshot_done(struct sp_job *base) {
 }
 
 /*
- * Often enough that opening replays little, and after each sealing: damage in a sealed file then costs no more
- * than the frame it is in, and retention may drop the file. With many streams a snapshot is large: it shall
- * stay small beside what it saves replaying.
+ * Often enough that opening replays little, and after each sealing: damage in a sealed file then
+ * costs no more than the frame it is in, and retention may drop the file. With many streams a
+ * snapshot is large: it shall stay small beside what it saves replaying.
  */
 static bool is_due(const struct sp_engine *engine) {
     uint64_t since = engine->core.position - engine->snapshot_position;
-    uint64_t every = engine->options.snapshot_events != 0 ? engine->options.snapshot_events
-                                                          : SNAPSHOT_EVENTS;
+    uint64_t every =
+        engine->options.snapshot_events != 0 ? engine->options.snapshot_events : SNAPSHOT_EVENTS;
     return since > 0 && since >= engine->core.streams.count &&
            (since >= every || engine->sealed_since_snapshot);
 }

@@ -17,7 +17,10 @@ void engine_leave(struct sp_engine *engine) {
     }
 }
 
-/* ---- opening -------------------------------------------------------------------------------------- */
+/*
+ * ---- opening
+ * --------------------------------------------------------------------------------------
+ */
 
 static size_t query_text_bytes(const struct sp_query *query) {
     size_t total = query->source.len + query->stream.len + query->correlation.len;
@@ -102,9 +105,10 @@ static sp_status keep_range(struct sp_cursor *cursor, const struct sp_query *que
         return sp_error_set(error, SP_INVALID, "a subscription has no until and no reverse");
     }
     if (query->follow && engine->options.read_only) {
-        return sp_error_set(error, SP_UNSUPPORTED,
-                            "a store that is open read-only sees nothing new: subscribe where it is "
-                            "written");
+        return sp_error_set(
+            error, SP_UNSUPPORTED,
+            "a store that is open read-only sees nothing new: subscribe where it is "
+            "written");
     }
     if (query->from_version != 0 && query->stream.ptr == NULL) {
         return sp_error_set(error, SP_INVALID, "a version to start from needs a stream");
@@ -162,7 +166,10 @@ void sp_cursor_close(struct sp_cursor *cursor) {
     free(cursor);
 }
 
-/* ---- reading -------------------------------------------------------------------------------------- */
+/*
+ * ---- reading
+ * --------------------------------------------------------------------------------------
+ */
 
 /* Notes where the events of the chunk lie, so that any of them is reached at once. */
 static sp_status note_offsets(struct sp_cursor *cursor) {
@@ -199,8 +206,8 @@ static bool chunk_holds(const struct sp_cursor *cursor, uint64_t position) {
 
 static sp_status load_chunk(struct sp_cursor *cursor, uint64_t position, struct sp_error *error) {
     const struct sp_log_reader_ops *ops = cursor->reader->ops;
-    bool follows = cursor->chunk_valid && position == cursor->chunk.first_position +
-                                                          cursor->chunk.event_count;
+    bool follows =
+        cursor->chunk_valid && position == cursor->chunk.first_position + cursor->chunk.event_count;
     cursor->chunk_valid = false;
     sp_status status = SP_END;
     while (follows && (status = ops->next(cursor->reader, &cursor->chunk, error)) == SP_OK &&
@@ -236,7 +243,10 @@ sp_status cursor_fetch(struct sp_cursor *cursor, uint64_t position, struct sp_er
                                           (unsigned long long)position);
 }
 
-/* ---- matching ------------------------------------------------------------------------------------- */
+/*
+ * ---- matching
+ * -------------------------------------------------------------------------------------
+ */
 
 static bool type_matches(const struct sp_cursor *cursor, sp_str type) {
     for (size_t i = 0; i < cursor->type_count; i++) {
@@ -262,7 +272,10 @@ static bool matches(const struct sp_cursor *cursor) {
            (cursor->filter == NULL || sp_filter_match(cursor->filter, event));
 }
 
-/* ---- candidates ----------------------------------------------------------------------------------- */
+/*
+ * ---- candidates
+ * -----------------------------------------------------------------------------------
+ */
 
 /* Takes the next candidates out of the index. The guard is held. */
 static sp_status refill_locked(struct sp_cursor *cursor) {
@@ -399,7 +412,10 @@ static void pass_damage(struct sp_cursor *cursor, uint64_t position) {
     }
 }
 
-/* What was to be read next has been dropped meanwhile: says so once, and goes on with what is kept. */
+/*
+ * What was to be read next has been dropped meanwhile: says so once, and goes on with what is
+ * kept.
+ */
 static sp_status pass_dropped(struct sp_cursor *cursor, uint64_t position, struct sp_error *error) {
     uint64_t first;
     uint64_t last;

@@ -1,11 +1,11 @@
 /*
- * Queries: which events, in which order; as a read of what is there, or as a subscription that goes on. A
- * cursor belongs to one thread at a time, which need not be the engine's: it takes the engine's guard where
- * it touches what the engine changes.
+ * Queries: which events, in which order; as a read of what is there, or as a subscription that
+ * goes on. A cursor belongs to one thread at a time, which need not be the engine's: it takes the
+ * engine's guard where it touches what the engine changes.
  *
- * A query is answered from the most selective of its keys (stream, correlation, source, types), or by
- * scanning where none restricts enough. The index names candidates; every event is compared with the whole
- * query before it is yielded. A cursor sees durable events only.
+ * A query is answered from the most selective of its keys (stream, correlation, source, types), or
+ * by scanning where none restricts enough. The index names candidates; every event is compared
+ * with the whole query before it is yielded. A cursor sees durable events only.
  */
 #ifndef SP_ENGINE_QUERY_H
 #define SP_ENGINE_QUERY_H
@@ -20,8 +20,8 @@ struct sp_query {
     sp_str stream;
     sp_str correlation;
     sp_str filter;
-    sp_str from;  /* a moment (event/moment.h), inclusive */
-    sp_str until; /* likewise */
+    sp_str from;           /* a moment (event/moment.h), inclusive */
+    sp_str until;          /* likewise */
     uint64_t limit;        /* 0: none */
     uint64_t from_version; /* with `stream` */
     bool reverse;
@@ -37,8 +37,9 @@ SP_WARN_UNUSED sp_status sp_cursor_open(struct sp_engine *engine, const struct s
                                         struct sp_cursor **ret_cursor, struct sp_error *error);
 
 /*
- * The next event, borrowed until the next call. SP_END after the last one; a following cursor says SP_TIMEOUT
- * where it has caught up. SP_CORRUPT where an event is damaged; the next call goes on behind.
+ * The next event, borrowed until the next call. SP_END after the last one; a following cursor says
+ * SP_TIMEOUT where it has caught up. SP_CORRUPT where an event is damaged; the next call goes on
+ * behind.
  */
 SP_WARN_UNUSED sp_status sp_cursor_next(struct sp_cursor *cursor, const struct sp_event **ret_event,
                                         struct sp_error *error);
@@ -52,9 +53,14 @@ uint32_t sp_cursor_depth(const struct sp_cursor *cursor);
 
 void sp_cursor_close(struct sp_cursor *cursor);
 
-/* ---- lookups that yield a list (trace.c) ---------------------------------------------------------- */
+/*
+ * ---- lookups that yield a list (trace.c)
+ * ----------------------------------------------------------
+ */
 
-/* Events with this id; `source` with a NULL ptr: of any source. SP_NOT_FOUND where there is none. */
+/*
+ * Events with this id; `source` with a NULL ptr: of any source. SP_NOT_FOUND where there is none.
+ */
 SP_WARN_UNUSED sp_status sp_cursor_find(struct sp_engine *engine, sp_str id, sp_str source,
                                         struct sp_cursor **ret_cursor, struct sp_error *error);
 
@@ -67,7 +73,10 @@ enum { SP_EFFECTS_MAX = 1 << 20 };
 SP_WARN_UNUSED sp_status sp_cursor_effects(struct sp_engine *engine, sp_str id,
                                            struct sp_cursor **ret_cursor, struct sp_error *error);
 
-/* ---- runs (runs.c) -------------------------------------------------------------------------------- */
+/*
+ * ---- runs (runs.c)
+ * --------------------------------------------------------------------------------
+ */
 
 enum sp_run_status { SP_RUN_RUNNING, SP_RUN_COMPLETED, SP_RUN_FAILED };
 

@@ -87,7 +87,10 @@ SP_WARN_UNUSED sp_status cursor_fetch(struct sp_cursor *cursor, uint64_t positio
 SP_WARN_UNUSED sp_status cursor_plan_locked(struct sp_cursor *cursor, struct sp_error *error);
 void cursor_unplan(struct sp_cursor *cursor);
 
-/* Resolves a moment. `upper` false: the first position at or after it; true: the last at or before. */
+/*
+ * Resolves a moment. `upper` false: the first position at or after it; true: the last at or
+ * before.
+ */
 SP_WARN_UNUSED sp_status cursor_resolve(struct sp_cursor *cursor, sp_str moment, const char *name,
                                         bool upper, uint64_t *ret_position, struct sp_error *error);
 

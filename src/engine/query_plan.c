@@ -7,7 +7,10 @@
 #include "event/moment.h"
 #include "match/pattern.h"
 
-/* ---- moments -------------------------------------------------------------------------------------- */
+/*
+ * ---- moments
+ * --------------------------------------------------------------------------------------
+ */
 
 /* True where the record comes before the moment (upper: before or at it). */
 static bool is_before(const struct sp_record *record, const struct sp_moment *moment, bool upper) {
@@ -29,8 +32,7 @@ static sp_status first_not_before(struct sp_cursor *cursor, const struct sp_mome
     struct sp_engine *engine = cursor->engine;
     uint64_t first;
     uint64_t last;
-    uint64_t time_us =
-        moment->kind == SP_MOMENT_ENTRY ? moment->entry_ms * 1000 : moment->time_us;
+    uint64_t time_us = moment->kind == SP_MOMENT_ENTRY ? moment->entry_ms * 1000 : moment->time_us;
     engine_enter(engine);
     engine->log->ops->bounds(engine->log, &first, &last);
     uint64_t position = sp_index_position_at_time(engine->index, time_us);
@@ -84,7 +86,10 @@ sp_status cursor_resolve(struct sp_cursor *cursor, sp_str text, const char *name
     return status;
 }
 
-/* ---- plans ---------------------------------------------------------------------------------------- */
+/*
+ * ---- plans
+ * ----------------------------------------------------------------------------------------
+ */
 
 /* The types of the log that the query's patterns match. */
 struct expansion {
@@ -123,10 +128,8 @@ static sp_status consider_key(struct sp_cursor *cursor, enum sp_index_kind kind,
     sp_status status = sp_index_count_estimate(cursor->engine->index, kind, hash, cursor->from,
                                                cursor->until + 1, &count);
     if (status == SP_OK && count < best->count) {
-        *best = (struct choice){.plan = count == 0 ? PLAN_NONE : PLAN_KEY,
-                                .kind = kind,
-                                .hash = hash,
-                                .count = count};
+        *best = (struct choice){
+            .plan = count == 0 ? PLAN_NONE : PLAN_KEY, .kind = kind, .hash = hash, .count = count};
     }
     return status;
 }
@@ -196,11 +199,11 @@ sp_status cursor_plan_locked(struct sp_cursor *cursor, struct sp_error *error) {
     uint64_t short_events = cursor->engine->options.scan_short_events;
     if (range > (short_events != 0 ? short_events : SCAN_SHORT_EVENTS)) {
         status = consider_key(cursor, SP_INDEX_STREAM, cursor->stream, &best);
-        status = status == SP_OK ? consider_key(cursor, SP_INDEX_CORRELATION, cursor->correlation,
-                                                &best)
-                                 : status;
-        status = status == SP_OK ? consider_key(cursor, SP_INDEX_SOURCE, cursor->source, &best)
-                                 : status;
+        status = status == SP_OK
+                     ? consider_key(cursor, SP_INDEX_CORRELATION, cursor->correlation, &best)
+                     : status;
+        status =
+            status == SP_OK ? consider_key(cursor, SP_INDEX_SOURCE, cursor->source, &best) : status;
         status = status == SP_OK ? consider_types(cursor, &expansion, &best) : status;
     }
     if (status == SP_CORRUPT || status == SP_IO) {
@@ -210,5 +213,6 @@ sp_status cursor_plan_locked(struct sp_cursor *cursor, struct sp_error *error) {
     status = status == SP_OK ? start_plan(cursor, &best, &expansion) : status;
     sp_buf_fini(&expansion.hashes);
     cursor->planned = status == SP_OK;
-    return status == SP_OK ? SP_OK : sp_error_set(error, status, "query: %s", sp_status_text(status));
+    return status == SP_OK ? SP_OK
+                           : sp_error_set(error, status, "query: %s", sp_status_text(status));
 }

@@ -1,7 +1,7 @@
 /*
- * Runs: what belongs together by its correlation id. A run begins with the first event of its correlation, so
- * the runs in order are the events, in order, that are the first of theirs: listing some costs no more than
- * reading up to the last of them.
+ * Runs: what belongs together by its correlation id. A run begins with the first event of its
+ * correlation, so the runs in order are the events, in order, that are the first of theirs:
+ * listing some costs no more than reading up to the last of them.
  */
 #include <stdlib.h>
 
@@ -94,11 +94,11 @@ static sp_status gather(struct gathering *gathering, const struct sp_event *firs
 }
 
 /*
- * Whether no event of the same correlation stands before this one: asks the index for the first of them.
- * `probe` reads the candidates.
+ * Whether no event of the same correlation stands before this one: asks the index for the first of
+ * them. `probe` reads the candidates.
  */
-static sp_status begins_run(struct sp_cursor *probe, const struct sp_event *event,
-                            bool *ret_begins, struct sp_error *error) {
+static sp_status begins_run(struct sp_cursor *probe, const struct sp_event *event, bool *ret_begins,
+                            struct sp_error *error) {
     struct sp_engine *engine = probe->engine;
     sp_str correlation = event->attr[SP_ATTR_CORRELATION];
     struct sp_index_scan scan;
@@ -111,8 +111,9 @@ static sp_status begins_run(struct sp_cursor *probe, const struct sp_event *even
         engine_leave(engine);
         *ret_begins = status == SP_END;
         if (status != SP_OK) {
-            return status == SP_END ? SP_OK
-                                    : sp_error_set(error, status, "runs: %s", sp_status_text(status));
+            return status == SP_END
+                       ? SP_OK
+                       : sp_error_set(error, status, "runs: %s", sp_status_text(status));
         }
         status = cursor_fetch(probe, position, error);
         if (status != SP_OK || sp_str_eq(probe->event.attr[SP_ATTR_CORRELATION], correlation)) {

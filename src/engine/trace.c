@@ -1,6 +1,6 @@
 /*
- * Causality: an event by its id, the chain of its causes, the tree of its effects. The lists of positions are
- * made when the cursor is opened; the events are read as it goes.
+ * Causality: an event by its id, the chain of its causes, the tree of its effects. The lists of
+ * positions are made when the cursor is opened; the events are read as it goes.
  */
 #include <stdlib.h>
 
@@ -29,21 +29,23 @@ static size_t found_count(const struct found *found) {
     return found->positions.len / sizeof(uint64_t);
 }
 
-/* Candidates with this id in one of the roles, durable ones, ascending. The caller frees `found`. */
+/*
+ * Candidates with this id in one of the roles, durable ones, ascending. The caller frees `found`.
+ */
 static sp_status look_up(struct sp_cursor *cursor, sp_str id, unsigned roles, struct found *found,
                          struct sp_error *error) {
     struct sp_engine *engine = cursor->engine;
     sp_buf_init(&found->positions, (size_t)SP_EFFECTS_MAX * sizeof(uint64_t));
     engine_enter(engine);
-    sp_status status =
-        sp_index_find_id(engine->index, sp_index_hash_id(id), roles, 0,
-                         engine->progress.durable_position + 1, note, found);
+    sp_status status = sp_index_find_id(engine->index, sp_index_hash_id(id), roles, 0,
+                                        engine->progress.durable_position + 1, note, found);
     engine_leave(engine);
     if (status == SP_OK && found->positions.status != SP_OK) {
         status = found->positions.status;
     }
-    return status == SP_OK ? SP_OK : sp_error_set(error, status, "lookup of id %.*s: %s",
-                                                  SP_STR_ARG(id), sp_status_text(status));
+    return status == SP_OK ? SP_OK
+                           : sp_error_set(error, status, "lookup of id %.*s: %s", SP_STR_ARG(id),
+                                          sp_status_text(status));
 }
 
 static sp_status list_add(struct sp_cursor *cursor, size_t *capacity, uint64_t position,
@@ -96,8 +98,7 @@ static sp_status open_list(struct sp_engine *engine, struct sp_cursor **ret_curs
     return status;
 }
 
-static sp_status finish(struct sp_cursor *cursor, sp_status status,
-                        struct sp_cursor **ret_cursor) {
+static sp_status finish(struct sp_cursor *cursor, sp_status status, struct sp_cursor **ret_cursor) {
     if (status != SP_OK) {
         sp_cursor_close(cursor);
         return status;
@@ -120,11 +121,14 @@ sp_status sp_cursor_find(struct sp_engine *engine, sp_str id, sp_str source,
     return finish(cursor, status, ret_cursor);
 }
 
-/* ---- causes --------------------------------------------------------------------------------------- */
+/*
+ * ---- causes
+ * ---------------------------------------------------------------------------------------
+ */
 
 /*
- * The position of the event with this id that stands closest before `effect`, else the first after it: an
- * imported history may name a cause that it lists later. 0 where there is none.
+ * The position of the event with this id that stands closest before `effect`, else the first after
+ * it: an imported history may name a cause that it lists later. 0 where there is none.
  */
 static sp_status find_cause(struct sp_cursor *cursor, sp_str id, uint64_t effect,
                             uint64_t *ret_position, struct sp_error *error) {
@@ -179,9 +183,8 @@ static sp_status walk_causes(struct sp_cursor *cursor, uint64_t position, struct
             sp_buf_add_str(id, cursor->event.attr[SP_ATTR_CAUSATION]);
             uint64_t effect = position;
             position = 0;
-            status = id->len > 0
-                         ? find_cause(cursor, sp_buf_str(id), effect, &position, error)
-                         : SP_OK;
+            status =
+                id->len > 0 ? find_cause(cursor, sp_buf_str(id), effect, &position, error) : SP_OK;
         }
     }
     sp_htab_fini(&visited);
@@ -207,7 +210,10 @@ sp_status sp_cursor_causes(struct sp_engine *engine, sp_str id, struct sp_cursor
     return finish(cursor, status, ret_cursor);
 }
 
-/* ---- effects -------------------------------------------------------------------------------------- */
+/*
+ * ---- effects
+ * --------------------------------------------------------------------------------------
+ */
 
 /* Events that were found and not listed yet: a stack, so that the tree comes depth first. */
 struct stack {
