@@ -295,6 +295,11 @@ static sp_status refill_locked(struct sp_cursor *cursor) {
     return status == SP_END || cursor->candidate_count > 0 ? SP_OK : status;
 }
 
+static sp_status say_dropped(uint64_t first, uint64_t next, struct sp_error *error) {
+    return sp_error_set(error, SP_NOT_FOUND, "events before %llu were dropped, %llu was to be next",
+                        (unsigned long long)first, (unsigned long long)next);
+}
+
 /* A following cursor looks at what has become durable since. SP_TIMEOUT where nothing has. */
 static sp_status follow_on(struct sp_cursor *cursor) {
     struct sp_engine *engine = cursor->engine;
@@ -318,12 +323,34 @@ static sp_status next_in_scan(struct sp_cursor *cursor, uint64_t *ret_position) 
     return SP_OK;
 }
 
+/*
+ * Events that the cursor has not come to yet may have been dropped meanwhile. An index would not
+ * show that, so it is asked for before each look into one; who reads event by event sees it anyway.
+ * The guard is held.
+ */
+static sp_status overtaken_locked(struct sp_cursor *cursor, struct sp_error *error) {
+    uint64_t first;
+    uint64_t last;
+    cursor->engine->log->ops->bounds(cursor->engine->log, &first, &last);
+    if (cursor->reverse || cursor->from >= first || cursor->from > cursor->until) {
+        return SP_OK;
+    }
+    uint64_t next = cursor->from;
+    cursor->from = first;
+    return say_dropped(first, next, error);
+}
+
 static sp_status next_in_index(struct sp_cursor *cursor, uint64_t *ret_position,
                                struct sp_error *error) {
     if (cursor->candidate_at == cursor->candidate_count && !cursor->candidates_over) {
         engine_enter(cursor->engine);
-        sp_status status = refill_locked(cursor);
+        sp_status status = overtaken_locked(cursor, error);
+        bool overtaken = status != SP_OK;
+        status = overtaken ? status : refill_locked(cursor);
         engine_leave(cursor->engine);
+        if (overtaken) {
+            return status;
+        }
         if (status == SP_CORRUPT || status == SP_IO) {
             cursor_unplan(cursor); /* the index cannot be read: look at every event instead */
             cursor->plan = PLAN_SCAN;
@@ -358,7 +385,8 @@ static sp_status next_position(struct sp_cursor *cursor, uint64_t *ret_position,
     }
     if (!cursor->planned) {
         engine_enter(cursor->engine);
-        sp_status status = cursor_plan_locked(cursor, error);
+        sp_status status = overtaken_locked(cursor, error);
+        status = status == SP_OK ? cursor_plan_locked(cursor, error) : status;
         engine_leave(cursor->engine);
         if (status != SP_OK) {
             return status;
@@ -428,8 +456,7 @@ static sp_status pass_dropped(struct sp_cursor *cursor, uint64_t position, struc
                             (unsigned long long)position);
     }
     pass_to(cursor, cursor->reverse ? 1 : first - 1);
-    return sp_error_set(error, SP_NOT_FOUND, "events before %llu were dropped, %llu was to be next",
-                        (unsigned long long)first, (unsigned long long)position);
+    return say_dropped(first, position, error);
 }
 
 /* The event at the position cannot be had. The next call goes on behind what is lost. */
