@@ -13,6 +13,7 @@ show() {
 
 show import "$here/refund.jsonl"
 show run ls
+# shellcheck disable=SC2016 # the dollar sign is the filter's
 show events --type 'refund.*' --filter '{"data.reason": {"$exists": true}}'
 show why r1-5
 show effects r1-1

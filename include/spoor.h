@@ -1,8 +1,8 @@
 /*
  * spoor.h: an embedded event store for what AI agents do.
  *
- * One log holds every event in one order. What an append acknowledged is on stable storage, in order, and
- * visible to every reader and subscriber, and stays so through a crash.
+ * One log holds every event in one order. What an append acknowledged is on stable storage, in
+ * order, and visible to every reader and subscriber, and stays so through a crash.
  *
  *     #include <spoor.h>
  *
@@ -20,12 +20,15 @@
  * - Text is UTF-8, as pointer and length, and need not end in a NUL. A NULL pointer means absent.
  * - What a call is given stays the caller's; it may be freed when the call returns.
  * - What a call gives (const pointers) stays the library's, for as long as its description says.
- * - Every function that can fail returns a spoor_status and fills `error` where it is not NULL; its outputs
+ * - Every function that can fail returns a spoor_status and fills `error` where it is not NULL; its
+ *   outputs
  *   are untouched on failure.
  * - Structs that may grow begin with `size`; the _INIT macros and spoor_*_init functions set it.
- * - No globals, no signal handlers, nothing printed. Many stores may be open in one process, each folder by
+ * - No globals, no signal handlers, nothing printed. Many stores may be open in one process, each
+ *   folder by
  *   one writer in one process at a time. A store does not survive fork() in the child.
- * - Threads: a store opened with SPOOR_OWN_THREAD may be used by any thread; any other by one thread at a
+ * - Threads: a store opened with SPOOR_OWN_THREAD may be used by any thread; any other by one
+ *   thread at a
  *   time. A cursor belongs to one thread at a time in every case.
  * - Times are microseconds since 1970-01-01T00:00:00Z; positions and versions count from 1.
  */
@@ -53,26 +56,29 @@ extern "C" {
 /* The library's version, "0.1.0". Static storage. */
 SPOOR_API const char *spoor_version(void);
 
-/* ---- statuses ------------------------------------------------------------------------------------ */
+/*
+ * ---- statuses
+ * ------------------------------------------------------------------------------------
+ */
 
 typedef enum spoor_status {
     SPOOR_OK = 0,
-    SPOOR_INVALID = 1,      /* a wrong argument or bad input; the text says what was expected */
-    SPOOR_LIMIT = 2,        /* beyond a configured limit; nothing was stored */
-    SPOOR_NOT_FOUND = 3,    /* no such store, event, stream or run */
-    SPOOR_CONFLICT = 4,     /* the stream is not at the expected version; nothing was stored */
-    SPOOR_DENIED = 5,       /* the store was opened read-only */
-    SPOOR_BUSY = 6,         /* another process holds the folder; or the queue is full, call spoor_turn */
-    SPOOR_TIMEOUT = 7,      /* nothing came in time */
-    SPOOR_END = 8,          /* no more events */
-    SPOOR_UNSUPPORTED = 9,  /* a newer format, or not built in */
-    SPOOR_CORRUPT = 10,     /* stored data is damaged; the text names file and offset, or positions */
-    SPOOR_IO = 11,          /* the device failed */
-    SPOOR_NO_SPACE = 12,    /* the device is full; nothing of this append was stored */
-    SPOOR_FENCED = 13,      /* another writer took over the log */
-    SPOOR_FAILED = 14,      /* the store failed before; close it and open it again */
+    SPOOR_INVALID = 1,   /* a wrong argument or bad input; the text says what was expected */
+    SPOOR_LIMIT = 2,     /* beyond a configured limit; nothing was stored */
+    SPOOR_NOT_FOUND = 3, /* no such store, event, stream or run */
+    SPOOR_CONFLICT = 4,  /* the stream is not at the expected version; nothing was stored */
+    SPOOR_DENIED = 5,    /* the store was opened read-only */
+    SPOOR_BUSY = 6,    /* another process holds the folder; or the queue is full, call spoor_turn */
+    SPOOR_TIMEOUT = 7, /* nothing came in time */
+    SPOOR_END = 8,     /* no more events */
+    SPOOR_UNSUPPORTED = 9, /* a newer format, or not built in */
+    SPOOR_CORRUPT = 10,  /* stored data is damaged; the text names file and offset, or positions */
+    SPOOR_IO = 11,       /* the device failed */
+    SPOOR_NO_SPACE = 12, /* the device is full; nothing of this append was stored */
+    SPOOR_FENCED = 13,   /* another writer took over the log */
+    SPOOR_FAILED = 14,   /* the store failed before; close it and open it again */
     SPOOR_NO_MEMORY = 15,
-    SPOOR_CANCELLED = 16    /* the store was closed before this was done */
+    SPOOR_CANCELLED = 16 /* the store was closed before this was done */
 } spoor_status;
 
 typedef struct spoor_error {
@@ -86,7 +92,10 @@ typedef struct spoor_error {
 SPOOR_API const char *spoor_status_name(spoor_status status);
 SPOOR_API const char *spoor_status_text(spoor_status status);
 
-/* ---- events -------------------------------------------------------------------------------------- */
+/*
+ * ---- events
+ * --------------------------------------------------------------------------------------
+ */
 
 typedef struct spoor_str {
     const char *ptr; /* NULL: absent */
@@ -148,7 +157,10 @@ static inline spoor_event spoor_event_none(void) {
     { .size = sizeof(spoor_event) }
 #endif
 
-/* ---- opening ------------------------------------------------------------------------------------- */
+/*
+ * ---- opening
+ * -------------------------------------------------------------------------------------
+ */
 
 typedef struct spoor spoor;
 
@@ -161,29 +173,29 @@ enum spoor_flags {
 
 typedef struct spoor_options {
     size_t size;
-    unsigned flags;               /* default SPOOR_CREATE */
-    uint32_t event_bytes_max;     /* of one event: default 1 MiB, at most 16 MiB */
-    uint32_t outstanding_max;     /* appends submitted and not yet durable; default 65536 */
-    uint64_t segment_bytes_max;   /* of one log file before it is sealed; default 256 MiB */
-    uint64_t retain_bytes_max;    /* drop the oldest whole segments beyond; default 0: keep all */
-    uint64_t retain_age_us;       /* drop whole segments older; default 0: keep all */
-    uint64_t cache_bytes_max;     /* of recent blocks kept in memory; default 32 MiB */
+    unsigned flags;             /* default SPOOR_CREATE */
+    uint32_t event_bytes_max;   /* of one event: default 1 MiB, at most 16 MiB */
+    uint32_t outstanding_max;   /* appends submitted and not yet durable; default 65536 */
+    uint64_t segment_bytes_max; /* of one log file before it is sealed; default 256 MiB */
+    uint64_t retain_bytes_max;  /* drop the oldest whole segments beyond; default 0: keep all */
+    uint64_t retain_age_us;     /* drop whole segments older; default 0: keep all */
+    uint64_t cache_bytes_max;   /* of recent blocks kept in memory; default 32 MiB */
 } spoor_options;
 
 SPOOR_API void spoor_options_init(spoor_options *options);
 
 /*
- * Opens the store in a folder, recovering it where the last writer died. `options` NULL: the defaults.
- * SPOOR_BUSY where another process writes there; SPOOR_CORRUPT where acknowledged data is damaged or
- * missing (open with the command line's `verify` for the details). Blocks for the time of recovery: under a
- * second for 10 GiB. Close with spoor_close.
+ * Opens the store in a folder, recovering it where the last writer died. `options` NULL: the
+ * defaults. SPOOR_BUSY where another process writes there; SPOOR_CORRUPT where acknowledged data is
+ * damaged or missing (open with the command line's `verify` for the details). Blocks for the time
+ * of recovery: under a second for 10 GiB. Close with spoor_close.
  */
-SPOOR_API spoor_status spoor_open(const char *folder, const spoor_options *options, spoor **ret_store,
-                                  spoor_error *error);
+SPOOR_API spoor_status spoor_open(const char *folder, const spoor_options *options,
+                                  spoor **ret_store, spoor_error *error);
 
 /*
- * Finishes what is in flight, leaves the folder in order, frees. Callbacks run; what they submit is refused
- * with SPOOR_CANCELLED. NULL is fine.
+ * Finishes what is in flight, leaves the folder in order, frees. Callbacks run; what they submit is
+ * refused with SPOOR_CANCELLED. NULL is fine.
  */
 SPOOR_API void spoor_close(spoor *store);
 
@@ -192,8 +204,8 @@ typedef struct spoor_info {
     uint64_t first_position; /* first event kept; 0 where there is none */
     uint64_t last_position;  /* last durable event; 0 where there is none */
     uint64_t stream_count;
-    uint64_t bytes_on_disk;  /* log files in use, spare ones not counted */
-    uint64_t tree_size;      /* events the Merkle tree covers so far */
+    uint64_t bytes_on_disk; /* log files in use, spare ones not counted */
+    uint64_t tree_size;     /* events the Merkle tree covers so far */
     uint8_t tree_root[32];
     uint32_t segments_sealed;
     uint32_t segments_waiting; /* full, and not yet sealed */
@@ -201,15 +213,18 @@ typedef struct spoor_info {
     uint64_t events_sealed;
     uint64_t cut_bytes; /* of an unacknowledged write that opening found torn and cut; 0: none */
     uint8_t uuid[16];
-    char notice[240];   /* what opening has to say to a person; empty if nothing */
+    char notice[240]; /* what opening has to say to a person; empty if nothing */
 } spoor_info;
 
 SPOOR_API spoor_status spoor_get_info(spoor *store, spoor_info *ret_info, spoor_error *error);
 
-/* ---- appending ----------------------------------------------------------------------------------- */
+/*
+ * ---- appending
+ * -----------------------------------------------------------------------------------
+ */
 
 #define SPOOR_ANY_VERSION UINT64_MAX /* no expectation */
-#define SPOOR_NO_STREAM 0            /* the stream must not exist yet */
+#define SPOOR_NO_STREAM   0          /* the stream must not exist yet */
 
 /* Where an event went. */
 typedef struct spoor_appended {
@@ -229,44 +244,45 @@ typedef struct spoor_expect {
 } spoor_expect;
 
 /*
- * Appends one event and returns when it is durable. expected_version is that of its stream before the
- * append, or SPOOR_ANY_VERSION. The same source and id again gives the first one's position, also where
- * the expectation no longer holds. SPOOR_CONFLICT names the actual version in the error.
+ * Appends one event and returns when it is durable. expected_version is that of its stream before
+ * the append, or SPOOR_ANY_VERSION. The same source and id again gives the first one's position,
+ * also where the expectation no longer holds. SPOOR_CONFLICT names the actual version in the error.
  */
-SPOOR_API spoor_status spoor_append(spoor *store, const spoor_event *event, uint64_t expected_version,
-                                    spoor_appended *ret_appended, spoor_error *error);
+SPOOR_API spoor_status spoor_append(spoor *store, const spoor_event *event,
+                                    uint64_t expected_version, spoor_appended *ret_appended,
+                                    spoor_error *error);
 
 /*
  * Appends several events, of any streams, all or none, and returns when they are durable. They take
- * neighbouring positions; duplicates among them keep their first positions and the others are appended.
- * `ret_appended`, where not NULL, has room for `count`. All must fit one block (4 MiB).
+ * neighbouring positions; duplicates among them keep their first positions and the others are
+ * appended. `ret_appended`, where not NULL, has room for `count`. All must fit one block (4 MiB).
  */
 SPOOR_API spoor_status spoor_append_batch(spoor *store, const spoor_event *events, size_t count,
                                           const spoor_expect *expects, size_t expect_count,
                                           spoor_appended *ret_appended, spoor_error *error);
 
 /*
- * Called once per spoor_submit, when its events are durable or never will be: from spoor_turn or another
- * call that drives the store; with SPOOR_OWN_THREAD from the store's thread or from any that is in a call,
- * and never two at a time. `appended` and `error` last for the call. It may
+ * Called once per spoor_submit, when its events are durable or never will be: from spoor_turn or
+ * another call that drives the store; with SPOOR_OWN_THREAD from the store's thread or from any
+ * that is in a call, and never two at a time. `appended` and `error` last for the call. It may
  * submit more, and must not wait: no spoor_append, no spoor_turn, no spoor_close.
  */
 typedef void spoor_append_fn(void *context, spoor_status status, const spoor_appended *appended,
                              size_t count, const spoor_error *error);
 
 /*
- * As spoor_append_batch, without waiting: `done` (may be NULL) hears of the outcome. What is wrong with
- * the events themselves is said at once, and `done` is then not called. SPOOR_BUSY where outstanding_max
- * is reached: call spoor_turn, or wait for callbacks, and submit again.
+ * As spoor_append_batch, without waiting: `done` (may be NULL) hears of the outcome. What is wrong
+ * with the events themselves is said at once, and `done` is then not called. SPOOR_BUSY where
+ * outstanding_max is reached: call spoor_turn, or wait for callbacks, and submit again.
  */
 SPOOR_API spoor_status spoor_submit(spoor *store, const spoor_event *events, size_t count,
                                     const spoor_expect *expects, size_t expect_count,
                                     spoor_append_fn *done, void *context, spoor_error *error);
 
 /*
- * Drives the store: writes what was submitted, calls back what became durable, does upkeep. Waits up to
- * timeout_ms (negative: no limit) for something to finish; 0 never waits. SPOOR_OK where something
- * finished, SPOOR_TIMEOUT where not. With SPOOR_OWN_THREAD there is no need for it.
+ * Drives the store: writes what was submitted, calls back what became durable, does upkeep. Waits
+ * up to timeout_ms (negative: no limit) for something to finish; 0 never waits. SPOOR_OK where
+ * something finished, SPOOR_TIMEOUT where not. With SPOOR_OWN_THREAD there is no need for it.
  */
 SPOOR_API spoor_status spoor_turn(spoor *store, int timeout_ms, spoor_error *error);
 
@@ -276,7 +292,10 @@ SPOOR_API int spoor_fd(spoor *store);
 /* Milliseconds until spoor_turn wants to be called even so; -1: no need. */
 SPOOR_API int spoor_deadline_ms(spoor *store);
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/*
+ * ---- reading
+ * -------------------------------------------------------------------------------------
+ */
 
 /* Which events, in which order. All conditions must hold; absent ones do not restrict. */
 typedef struct spoor_query {
@@ -286,12 +305,12 @@ typedef struct spoor_query {
     const char *source;
     const char *stream;
     const char *correlation;
-    const char *filter; /* JSON, in either dialect of docs/filters.md */
-    const char *from;   /* first position, entryid, RFC 3339 time, "now" or "-10m"; inclusive */
-    const char *until;  /* last one, likewise; inclusive */
-    uint64_t limit;     /* 0: no limit */
-    int reverse;        /* newest first */
-    uint64_t from_version;  /* with `stream`: first version; 0: from the start */
+    const char *filter;    /* JSON, in either dialect of docs/filters.md */
+    const char *from;      /* first position, entryid, RFC 3339 time, "now" or "-10m"; inclusive */
+    const char *until;     /* last one, likewise; inclusive */
+    uint64_t limit;        /* 0: no limit */
+    int reverse;           /* newest first */
+    uint64_t from_version; /* with `stream`: first version; 0: from the start */
 } spoor_query;
 
 #ifdef __cplusplus
@@ -309,30 +328,32 @@ static inline spoor_query spoor_query_none(void) {
 typedef struct spoor_cursor spoor_cursor;
 
 /*
- * Starts a read of what is durable now. `query` NULL: everything. Costs one index lookup and then follows
- * the matches; a query without any indexed condition scans. Close the cursor before the store.
+ * Starts a read of what is durable now. `query` NULL: everything. Costs one index lookup and then
+ * follows the matches; a query without any indexed condition scans. Close the cursor before the
+ * store.
  */
 SPOOR_API spoor_status spoor_read(spoor *store, const spoor_query *query, spoor_cursor **ret_cursor,
                                   spoor_error *error);
 
 /*
  * As spoor_read, and then live: history first, then what comes, one sequence without gap or double.
- * `from` "now" starts with what comes; `until` and `reverse` are refused. SPOOR_UNSUPPORTED on a store that
- * is open read-only: it sees what was there when it was opened.
+ * `from` "now" starts with what comes; `until` and `reverse` are refused. SPOOR_UNSUPPORTED on a
+ * store that is open read-only: it sees what was there when it was opened.
  */
 SPOOR_API spoor_status spoor_subscribe(spoor *store, const spoor_query *query,
                                        spoor_cursor **ret_cursor, spoor_error *error);
 
 /*
- * The next event, valid until the next call with this cursor. SPOOR_END after the last one of a read. A
- * subscription waits up to timeout_ms (0: not at all, negative: without limit) and then says
- * SPOOR_TIMEOUT; reads ignore timeout_ms. Without SPOOR_OWN_THREAD it drives the store while it waits, and
- * says SPOOR_TIMEOUT at once where nothing is under way, as nothing can come then. SPOOR_CORRUPT where an
- * event is damaged: the text names the positions, and the next call goes on behind them. SPOOR_NOT_FOUND
- * where retention has dropped what was to be next; the next call goes on with what is kept.
+ * The next event, valid until the next call with this cursor. SPOOR_END after the last one of a
+ * read. A subscription waits up to timeout_ms (0: not at all, negative: without limit) and then
+ * says SPOOR_TIMEOUT; reads ignore timeout_ms. Without SPOOR_OWN_THREAD it drives the store while
+ * it waits, and says SPOOR_TIMEOUT at once where nothing is under way, as nothing can come then.
+ * SPOOR_CORRUPT where an event is damaged: the text names the positions, and the next call goes on
+ * behind them. SPOOR_NOT_FOUND where retention has dropped what was to be next; the next call goes
+ * on with what is kept.
  */
-SPOOR_API spoor_status spoor_next(spoor_cursor *cursor, int timeout_ms, const spoor_event **ret_event,
-                                  spoor_error *error);
+SPOOR_API spoor_status spoor_next(spoor_cursor *cursor, int timeout_ms,
+                                  const spoor_event **ret_event, spoor_error *error);
 
 /* The hash (SHA-256, Merkle leaf) of the event that spoor_next gave last. */
 SPOOR_API spoor_status spoor_event_hash(spoor_cursor *cursor, uint8_t ret_hash[32],
@@ -348,17 +369,22 @@ SPOOR_API spoor_status spoor_find(spoor *store, const char *id, const char *sour
                                   spoor_cursor **ret_cursor, spoor_error *error);
 
 /*
- * The chain of causes: the event with this id first, then what caused it, up to a root. A cause that is not
- * in the log ends the chain. SPOOR_NOT_FOUND where no event has the id.
+ * The chain of causes: the event with this id first, then what caused it, up to a root. A cause
+ * that is not in the log ends the chain. SPOOR_NOT_FOUND where no event has the id.
  */
 SPOOR_API spoor_status spoor_causes(spoor *store, const char *id, spoor_cursor **ret_cursor,
                                     spoor_error *error);
 
-/* The tree of what the event caused, depth first, each level by position; the event itself first. */
+/*
+ * The tree of what the event caused, depth first, each level by position; the event itself first.
+ */
 SPOOR_API spoor_status spoor_effects(spoor *store, const char *id, spoor_cursor **ret_cursor,
                                      spoor_error *error);
 
-/* ---- streams and runs ---------------------------------------------------------------------------- */
+/*
+ * ---- streams and runs
+ * ----------------------------------------------------------------------------
+ */
 
 typedef struct spoor_stream {
     spoor_str name;
@@ -370,8 +396,8 @@ typedef struct spoor_stream {
 typedef int spoor_stream_fn(void *context, const spoor_stream *stream);
 
 /* Walks the streams in order of their first event, from the `skip`-th on. */
-SPOOR_API spoor_status spoor_streams(spoor *store, uint64_t skip, spoor_stream_fn *each, void *context,
-                                     spoor_error *error);
+SPOOR_API spoor_status spoor_streams(spoor *store, uint64_t skip, spoor_stream_fn *each,
+                                     void *context, spoor_error *error);
 
 /* One stream. SPOOR_NOT_FOUND where it has no event. */
 SPOOR_API spoor_status spoor_stream_get(spoor *store, const char *name, spoor_stream *ret_stream,
@@ -396,31 +422,34 @@ typedef struct spoor_run {
 typedef int spoor_run_fn(void *context, const spoor_run *run);
 
 /*
- * Walks the runs whose first event matches the query (NULL: all), oldest first or, with `reverse`, newest
- * first; `limit` counts runs.
+ * Walks the runs whose first event matches the query (NULL: all), oldest first or, with `reverse`,
+ * newest first; `limit` counts runs.
  */
 SPOOR_API spoor_status spoor_runs(spoor *store, const spoor_query *query, spoor_run_fn *each,
                                   void *context, spoor_error *error);
 
-/* ---- JSON ---------------------------------------------------------------------------------------- */
+/*
+ * ---- JSON
+ * ----------------------------------------------------------------------------------------
+ */
 
 /* An event read from JSON, and the memory it points into. */
 typedef struct spoor_parsed spoor_parsed;
 
 /*
- * Reads one JSON object in the shape of docs/events.md: every alias, `null` means absent, unknown members are
- * extensions, `data` is kept byte for byte. Assigned members (position, version, …) are dropped. The event
- * lives as long as ret_parsed, which spoor_parsed_free frees and a further call may reuse (pass the same
- * variable, NULL at first).
+ * Reads one JSON object in the shape of docs/events.md: every alias, `null` means absent, unknown
+ * members are extensions, `data` is kept byte for byte. Assigned members (position, version, …) are
+ * dropped. The event lives as long as ret_parsed, which spoor_parsed_free frees and a further call
+ * may reuse (pass the same variable, NULL at first).
  */
 SPOOR_API spoor_status spoor_parse_json(const char *json, size_t len, spoor_parsed **parsed,
                                         const spoor_event **ret_event, spoor_error *error);
 SPOOR_API void spoor_parsed_free(spoor_parsed *parsed);
 
 /*
- * Writes the event as one line of JSON. `hash` NULL leaves the hash out. The text is NUL-terminated and
- * belongs to the caller, who gives it to spoor_free. `buffer` and `capacity` may be reused between calls
- * (NULL and 0 at first).
+ * Writes the event as one line of JSON. `hash` NULL leaves the hash out. The text is NUL-terminated
+ * and belongs to the caller, who gives it to spoor_free. `buffer` and `capacity` may be reused
+ * between calls (NULL and 0 at first).
  */
 SPOOR_API spoor_status spoor_format_json(const spoor_event *event, const uint8_t hash[32],
                                          char **buffer, size_t *capacity, size_t *ret_len,
@@ -429,7 +458,10 @@ SPOOR_API spoor_status spoor_format_json(const spoor_event *event, const uint8_t
 /* Frees what the library allocated for the caller. */
 SPOOR_API void spoor_free(void *memory);
 
-/* ---- verification -------------------------------------------------------------------------------- */
+/*
+ * ---- verification
+ * --------------------------------------------------------------------------------
+ */
 
 enum spoor_verify_kind {
     SPOOR_VERIFY_PROGRESS = 0, /* positions verified so far */
@@ -438,7 +470,8 @@ enum spoor_verify_kind {
      * "alteration" where the checksums do and the hashes, or the order, do not.
      */
     SPOOR_VERIFY_FINDING = 1,
-    SPOOR_VERIFY_NOTICE = 2 /* worth telling and no fault: what a crash left and nobody was promised */
+    SPOOR_VERIFY_NOTICE =
+        2 /* worth telling and no fault: what a crash left and nobody was promised */
 };
 
 /* One line of a verification. */
@@ -466,9 +499,9 @@ typedef struct spoor_verified {
 } spoor_verified;
 
 /*
- * Re-derives everything from the files of a folder that nobody needs to have open: checksums, order,
- * versions, commitments, Merkle tree, indexes. Changes nothing. SPOOR_OK where the record is whole;
- * SPOOR_CORRUPT where there is a finding, and the error tells the first. Reads all bytes.
+ * Re-derives everything from the files of a folder that nobody needs to have open: checksums,
+ * order, versions, commitments, Merkle tree, indexes. Changes nothing. SPOOR_OK where the record is
+ * whole; SPOOR_CORRUPT where there is a finding, and the error tells the first. Reads all bytes.
  */
 SPOOR_API spoor_status spoor_verify(const char *folder, spoor_verify_fn *report, void *context,
                                     spoor_verified *ret_verified, spoor_error *error);

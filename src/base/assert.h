@@ -1,8 +1,8 @@
 /*
  * Assertions that stay on in release builds. pure
  *
- * A failed assertion means that the program's own logic is broken; going on could damage the log, so
- * the process stops. Bad input is never an assertion: it is a status.
+ * A failed assertion means that the program's own logic is broken; going on could damage the log,
+ * so the process stops. Bad input is never an assertion: it is a status.
  *
  *   sp_require    a precondition the caller owes
  *   sp_ensure     a postcondition this function owes
@@ -13,15 +13,15 @@
 #define SP_BASE_ASSERT_H
 
 #if defined(__GNUC__)
-#define SP_LIKELY(x) __builtin_expect(!!(x), 1)
-#define SP_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define SP_NORETURN __attribute__((noreturn, cold))
-#define SP_WARN_UNUSED __attribute__((warn_unused_result))
+#define SP_LIKELY(x)         __builtin_expect(!!(x), 1)
+#define SP_UNLIKELY(x)       __builtin_expect(!!(x), 0)
+#define SP_NORETURN          __attribute__((noreturn, cold))
+#define SP_WARN_UNUSED       __attribute__((warn_unused_result))
 #define SP_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define SP_HOT __attribute__((hot))
-#define SP_ALWAYS_INLINE inline __attribute__((always_inline))
+#define SP_HOT               __attribute__((hot))
+#define SP_ALWAYS_INLINE     inline __attribute__((always_inline))
 #else
-#define SP_LIKELY(x) (x)
+#define SP_LIKELY(x)   (x)
 #define SP_UNLIKELY(x) (x)
 #define SP_NORETURN
 #define SP_WARN_UNUSED
@@ -39,9 +39,9 @@ SP_NORETURN void sp_assert_failed(const char *kind, const char *what, const char
 #define SP_ASSERT_(kind, cond)                                                                     \
     (SP_LIKELY(cond) ? (void)0 : sp_assert_failed((kind), #cond, __FILE__, __LINE__))
 
-#define sp_require(cond) SP_ASSERT_("require", cond)
-#define sp_ensure(cond) SP_ASSERT_("ensure", cond)
+#define sp_require(cond)   SP_ASSERT_("require", cond)
+#define sp_ensure(cond)    SP_ASSERT_("ensure", cond)
 #define sp_invariant(cond) SP_ASSERT_("invariant", cond)
-#define sp_never() sp_assert_failed("never", "reached", __FILE__, __LINE__)
+#define sp_never()         sp_assert_failed("never", "reached", __FILE__, __LINE__)
 
 #endif

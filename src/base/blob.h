@@ -1,8 +1,9 @@
 /*
  * A reference-counted, immutable run of bytes. any-thread
  *
- * Made with one reference and filled by its maker; from the moment it is shared nobody writes it. The
- * count is atomic: a block of the log is held by the writer, the Merkle worker and readers at once.
+ * Made with one reference and filled by its maker; from the moment it is shared nobody writes it.
+ * The count is atomic: a block of the log is held by the writer, the Merkle worker and readers at
+ * once.
  */
 #ifndef SP_BASE_BLOB_H
 #define SP_BASE_BLOB_H
@@ -19,8 +20,8 @@ struct sp_blob {
 };
 
 /*
- * Allocates room for `capacity` bytes aligned to `alignment` (a power of two, at least 16); len is 0.
- * NULL where memory is out.
+ * Allocates room for `capacity` bytes aligned to `alignment` (a power of two, at least 16); len is
+ * 0. NULL where memory is out.
  */
 struct sp_blob *sp_blob_new(size_t capacity, size_t alignment);
 

@@ -66,7 +66,9 @@ sp_status sp_error_prefix(struct sp_error *error, sp_status status, const char *
     va_start(args, format);
     int used = vsnprintf(prefixed, sizeof(prefixed), format, args);
     va_end(args);
-    size_t at = used < 0 ? 0 : (size_t)used < sizeof(prefixed) ? (size_t)used : sizeof(prefixed) - 1;
+    size_t at = used < 0                          ? 0
+                : (size_t)used < sizeof(prefixed) ? (size_t)used
+                                                  : sizeof(prefixed) - 1;
     size_t room = sizeof(prefixed) - at;
     if (room > 3) {
         memcpy(prefixed + at, ": ", 2);

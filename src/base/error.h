@@ -1,8 +1,9 @@
 /*
  * The error record: what went wrong, where, and what was expected. pure
  *
- * Caller-supplied, fixed size, no allocation. Every function that takes a `struct sp_error *` accepts
- * NULL and then keeps only the status. Context is prefixed on the way up: "open ./data: segment 3: …".
+ * Caller-supplied, fixed size, no allocation. Every function that takes a `struct sp_error *`
+ * accepts NULL and then keeps only the status. Context is prefixed on the way up: "open ./data:
+ * segment 3: …".
  */
 #ifndef SP_BASE_ERROR_H
 #define SP_BASE_ERROR_H
@@ -35,7 +36,9 @@ sp_status sp_error_set_os(struct sp_error *error, sp_status status, int os_error
 sp_status sp_error_set_at(struct sp_error *error, sp_status status, uint64_t offset,
                           const char *format, ...) SP_PRINTF(4, 5);
 
-/* Puts "prefix: " before the text that is there; returns the record's status (or `status` if NULL). */
+/*
+ * Puts "prefix: " before the text that is there; returns the record's status (or `status` if NULL).
+ */
 sp_status sp_error_prefix(struct sp_error *error, sp_status status, const char *format, ...)
     SP_PRINTF(3, 4);
 

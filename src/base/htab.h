@@ -1,10 +1,11 @@
 /*
  * A hash table from a 64-bit hash to a 32-bit value, for tables whose entries live elsewhere. pure
  *
- * Open addressing, linear probing, eight bytes a slot: the upper half of the hash and the value. Keys
- * are not stored: a lookup yields every value whose upper hash half matches, and the caller compares
- * the entry itself. Values are below UINT32_MAX. Entries are never removed one by one. Insertion is
- * O(1) amortised; a doubling moves all slots once. Iteration order means nothing and is not offered.
+ * Open addressing, linear probing, eight bytes a slot: the upper half of the hash and the value.
+ * Keys are not stored: a lookup yields every value whose upper hash half matches, and the caller
+ * compares the entry itself. Values are below UINT32_MAX. Entries are never removed one by one.
+ * Insertion is O(1) amortised; a doubling moves all slots once. Iteration order means nothing and
+ * is not offered.
  */
 #ifndef SP_BASE_HTAB_H
 #define SP_BASE_HTAB_H

@@ -15,8 +15,7 @@ typedef struct sp_str {
 } sp_str;
 
 /* A slice over a string literal. */
-#define SP_STR(literal)                                                                            \
-    ((sp_str){.ptr = (literal), .len = sizeof(literal) - 1})
+#define SP_STR(literal) ((sp_str){.ptr = (literal), .len = sizeof(literal) - 1})
 
 /* printf arguments for "%.*s"; the length is cut at INT_MAX. */
 #define SP_STR_ARG(s) (int)((s).len > 0x7fffffff ? 0x7fffffff : (s).len), (s).len ? (s).ptr : ""

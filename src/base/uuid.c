@@ -7,16 +7,17 @@
 
 #if defined(__SSE2__)
 /*
- * Sixteen digits to their values, each in its byte; *bad collects the bytes that are none of 0-9 and a-f.
+ * Sixteen digits to their values, each in its byte; *bad collects the bytes that are none of 0-9
+ * and a-f.
  */
 static __m128i digit_values(__m128i text, __m128i *bad) {
     const __m128i below = _mm_set1_epi8(-1);
     __m128i digit = _mm_sub_epi8(text, _mm_set1_epi8('0'));
     __m128i letter = _mm_sub_epi8(text, _mm_set1_epi8('a'));
-    __m128i is_digit = _mm_and_si128(_mm_cmpgt_epi8(digit, below),
-                                     _mm_cmplt_epi8(digit, _mm_set1_epi8(10)));
-    __m128i is_letter = _mm_and_si128(_mm_cmpgt_epi8(letter, below),
-                                      _mm_cmplt_epi8(letter, _mm_set1_epi8(6)));
+    __m128i is_digit =
+        _mm_and_si128(_mm_cmpgt_epi8(digit, below), _mm_cmplt_epi8(digit, _mm_set1_epi8(10)));
+    __m128i is_letter =
+        _mm_and_si128(_mm_cmpgt_epi8(letter, below), _mm_cmplt_epi8(letter, _mm_set1_epi8(6)));
     *bad = _mm_or_si128(*bad, _mm_xor_si128(_mm_or_si128(is_digit, is_letter), below));
     return _mm_or_si128(_mm_and_si128(is_digit, digit),
                         _mm_and_si128(is_letter, _mm_add_epi8(letter, _mm_set1_epi8(10))));
@@ -31,7 +32,8 @@ static __m128i join_digits(__m128i values) {
 static bool pack_digits(const char digits[32], uint8_t bytes[16]) {
     __m128i bad = _mm_setzero_si128();
     __m128i low = digit_values(_mm_loadu_si128((const __m128i *)(const void *)digits), &bad);
-    __m128i high = digit_values(_mm_loadu_si128((const __m128i *)(const void *)(digits + 16)), &bad);
+    __m128i high =
+        digit_values(_mm_loadu_si128((const __m128i *)(const void *)(digits + 16)), &bad);
     if (_mm_movemask_epi8(bad) != 0) {
         return false;
     }

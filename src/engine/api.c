@@ -45,7 +45,8 @@ spoor_status api_error(sp_status status, const struct sp_error *from, spoor_erro
         to->os_error = from->os_error;
         to->offset = from->offset;
         bool told = from->status != SP_OK && from->text[0] != '\0';
-        (void)snprintf(to->text, sizeof(to->text), "%s", told ? from->text : sp_status_text(status));
+        (void)snprintf(to->text, sizeof(to->text), "%s",
+                       told ? from->text : sp_status_text(status));
     }
     return (spoor_status)status;
 }
@@ -65,7 +66,10 @@ void spoor_options_init(spoor_options *options) {
     };
 }
 
-/* ---- the drive ------------------------------------------------------------------------------------ */
+/*
+ * ---- the drive
+ * ------------------------------------------------------------------------------------
+ */
 
 void api_lock(spoor *store) {
     if (store->own_thread) {
@@ -173,7 +177,10 @@ static void init_locks(spoor *store) {
     pthread_condattr_destroy(&monotonic);
 }
 
-/* ---- opening -------------------------------------------------------------------------------------- */
+/*
+ * ---- opening
+ * --------------------------------------------------------------------------------------
+ */
 
 /* The size is looked at before anything else: an older program's struct is shorter. */
 static sp_status check_options_size(const spoor_options *options, struct sp_error *error) {
@@ -245,7 +252,10 @@ static struct sp_engine_options engine_options(spoor *store, const spoor_options
     return to;
 }
 
-/* The caller's options, with defaults for what its version of the struct does not have, or left at 0. */
+/*
+ * The caller's options, with defaults for what its version of the struct does not have, or left at
+ * 0.
+ */
 static spoor_options complete(const spoor_options *options) {
     spoor_options full;
     spoor_options_init(&full);
@@ -363,7 +373,10 @@ void spoor_close(spoor *store) {
     free_store(store);
 }
 
-/* ---- driving by the host -------------------------------------------------------------------------- */
+/*
+ * ---- driving by the host
+ * --------------------------------------------------------------------------
+ */
 
 spoor_status spoor_turn(spoor *store, int timeout_ms, spoor_error *ret_error) {
     struct sp_error error;
@@ -403,7 +416,10 @@ int spoor_deadline_ms(spoor *store) {
     return sp_engine_must_wait(store->engine) ? UPKEEP_MS : IDLE_MS;
 }
 
-/* ---- information ---------------------------------------------------------------------------------- */
+/*
+ * ---- information
+ * ----------------------------------------------------------------------------------
+ */
 
 static void describe_cut(const spoor *store, spoor_info *info) {
     const struct sp_log_opened *log = &store->opened.log;

@@ -72,7 +72,10 @@ static sp_status check_counts(const spoor_event *events, size_t count, const spo
     return SP_OK;
 }
 
-/* ---- without waiting ------------------------------------------------------------------------------ */
+/*
+ * ---- without waiting
+ * ------------------------------------------------------------------------------
+ */
 
 enum { RESULTS_ON_STACK = 64 };
 
@@ -82,8 +85,7 @@ static void answer_caller(void *context, sp_engine_extra_fn *extra, sp_status st
                           const struct sp_error *failure) {
     spoor_append_fn *done = (spoor_append_fn *)extra;
     spoor_appended few[RESULTS_ON_STACK];
-    spoor_appended *appended =
-        count <= RESULTS_ON_STACK ? few : malloc(count * sizeof(*appended));
+    spoor_appended *appended = count <= RESULTS_ON_STACK ? few : malloc(count * sizeof(*appended));
     spoor_error error;
     error.status = SPOOR_OK;
     error.text[0] = '\0';
@@ -119,7 +121,10 @@ spoor_status spoor_submit(spoor *store, const spoor_event *events, size_t count,
     return api_error(status, &error, ret_error);
 }
 
-/* ---- with waiting --------------------------------------------------------------------------------- */
+/*
+ * ---- with waiting
+ * ---------------------------------------------------------------------------------
+ */
 
 /* Somebody who waits for an append. */
 struct waiter {

@@ -9,15 +9,17 @@ enum {
     SCRATCH_BYTES_MAX = 0x7fffffff,
 };
 
-/* ---- failure -------------------------------------------------------------------------------------- */
+/*
+ * ---- failure
+ * --------------------------------------------------------------------------------------
+ */
 
 void engine_fail(struct sp_engine *engine, sp_status status, const struct sp_error *error) {
     sp_require(status != SP_OK);
     if (engine->state == SP_OK) {
         engine->state = status;
-        engine->failure = error != NULL && error->status != SP_OK
-                              ? *error
-                              : (struct sp_error){.status = status};
+        engine->failure =
+            error != NULL && error->status != SP_OK ? *error : (struct sp_error){.status = status};
         if (engine->failure.text[0] == '\0') {
             (void)sp_error_set(&engine->failure, status, "%s", sp_status_text(status));
         }
@@ -31,7 +33,10 @@ sp_status sp_engine_state(const struct sp_engine *engine, struct sp_error *error
     return engine->state;
 }
 
-/* ---- what becomes durable ------------------------------------------------------------------------- */
+/*
+ * ---- what becomes durable
+ * -------------------------------------------------------------------------
+ */
 
 static struct pending *oldest_pending(struct sp_engine *engine) {
     return &engine->pending[engine->pending_start];
@@ -90,7 +95,10 @@ static uint32_t release(struct sp_engine *engine) {
     return answered;
 }
 
-/* ---- turns ---------------------------------------------------------------------------------------- */
+/*
+ * ---- turns
+ * ----------------------------------------------------------------------------------------
+ */
 
 static void upkeep(struct sp_engine *engine) {
     if (engine->state != SP_OK || engine->options.read_only) {
@@ -152,7 +160,10 @@ struct sp_log *sp_engine_log(struct sp_engine *engine) {
     return engine->log;
 }
 
-/* ---- opening and closing -------------------------------------------------------------------------- */
+/*
+ * ---- opening and closing
+ * --------------------------------------------------------------------------
+ */
 
 static sp_status allocate(struct sp_engine *engine, struct sp_error *error) {
     struct sp_engine_options *options = &engine->options;
@@ -266,7 +277,8 @@ sp_status sp_engine_open(const struct sp_engine_options *options, struct sp_engi
                          struct sp_engine_opened *ret_opened, struct sp_error *error) {
     struct sp_engine_opened opened;
     sp_status status = sp_engine_open_log(options, NULL, ret_engine, &opened, error);
-    if (status == SP_CORRUPT && opened.side_index_refused) { /* only an index was wrong: do without */
+    if (status == SP_CORRUPT &&
+        opened.side_index_refused) { /* only an index was wrong: do without */
         struct sp_engine_options without = *options;
         without.no_side_indexes = true;
         sp_error_clear(error);

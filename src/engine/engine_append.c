@@ -14,10 +14,10 @@ enum {
 };
 
 /*
- * UUIDv7 (RFC 9562 section 5.7): 48 bits of milliseconds; a 26-bit counter in the next random bits, as in
- * section 6.2 method 1; then 48 bits that are random per opening and stay. So ids rise within a store,
- * differ between stores, and, as most of their bits repeat, cost few bytes on disk. They are names, no
- * secrets.
+ * UUIDv7 (RFC 9562 section 5.7): 48 bits of milliseconds; a 26-bit counter in the next random bits,
+ * as in section 6.2 method 1; then 48 bits that are random per opening and stay. So ids rise within
+ * a store, differ between stores, and, as most of their bits repeat, cost few bytes on disk. They
+ * are names, no secrets.
  */
 static void make_id(struct sp_engine *engine, uint64_t now_us, uint8_t ret_id[16]) {
     uint64_t ms = now_us / 1000;
@@ -89,8 +89,9 @@ static sp_status admit(struct sp_engine *engine, const struct sp_engine_append *
         return sp_error_set(error, SP_INVALID, "an append of no events");
     }
     if (append->count > engine->options.outstanding_max) {
-        return sp_error_set(error, SP_LIMIT, "%u events in one append, at most %u may be outstanding",
-                            append->count, engine->options.outstanding_max);
+        return sp_error_set(error, SP_LIMIT,
+                            "%u events in one append, at most %u may be outstanding", append->count,
+                            engine->options.outstanding_max);
     }
     if (engine->outstanding + append->count > engine->options.outstanding_max ||
         engine->pending_count == engine->pending_capacity) {
@@ -105,14 +106,16 @@ static sp_status admit(struct sp_engine *engine, const struct sp_engine_append *
     return SP_OK;
 }
 
-/* The stream is looked for while the event is being checked: with millions of them it is far away. */
+/*
+ * The stream is looked for while the event is being checked: with millions of them it is far away.
+ */
 static void announce_stream(struct submit *submit, uint32_t i) {
     const struct sp_event *event = &submit->append->events[i];
-    sp_str stream = event->attr[sp_event_has(event, SP_ATTR_STREAM) ? SP_ATTR_STREAM
-                                                                    : SP_ATTR_SOURCE];
+    sp_str stream =
+        event->attr[sp_event_has(event, SP_ATTR_STREAM) ? SP_ATTR_STREAM : SP_ATTR_SOURCE];
     uint64_t hash = sp_stream_hash(stream);
-    submit->engine->candidates[i] = (struct sp_core_candidate){
-        .event = &submit->append->events[i], .stream_hash = hash};
+    submit->engine->candidates[i] =
+        (struct sp_core_candidate){.event = &submit->append->events[i], .stream_hash = hash};
     sp_streams_prefetch(&submit->engine->core.streams, hash);
 }
 
@@ -184,9 +187,8 @@ static sp_status complete_correlation(struct submit *submit, uint32_t i) {
             found = submit->append->events[earlier - 1].attr[SP_ATTR_CORRELATION];
         }
         if (found.ptr == NULL) {
-            sp_status status = engine_find_correlation(submit->engine, cause,
-                                                       &submit->engine->scratch, &found,
-                                                       submit->error);
+            sp_status status = engine_find_correlation(
+                submit->engine, cause, &submit->engine->scratch, &found, submit->error);
             if (status != SP_OK) {
                 return status;
             }
@@ -257,8 +259,7 @@ static sp_status decide(struct submit *submit) {
         sp_str name = expect->stream;
         name.len = name.len < CONFLICT_NAME_BYTES ? name.len : CONFLICT_NAME_BYTES;
         return sp_error_set_at(submit->error, status, outcome.actual_version,
-                               "stream %.*s is at version %llu, expected %llu",
-                               SP_STR_ARG(name),
+                               "stream %.*s is at version %llu, expected %llu", SP_STR_ARG(name),
                                (unsigned long long)outcome.actual_version,
                                (unsigned long long)expect->version);
     }
@@ -287,7 +288,9 @@ static sp_status describe_known(struct submit *submit, uint32_t i) {
     return status;
 }
 
-/* Known events are read before anything is decided: their reading may fail, what follows must not. */
+/*
+ * Known events are read before anything is decided: their reading may fail, what follows must not.
+ */
 static sp_status describe_known_ones(struct submit *submit) {
     sp_status status = SP_OK;
     for (uint32_t i = 0; i < submit->append->count && status == SP_OK; i++) {
@@ -319,8 +322,7 @@ static void encode_new(struct submit *submit) {
 
 static void enqueue(struct submit *submit) {
     struct sp_engine *engine = submit->engine;
-    uint32_t at =
-        (engine->pending_start + engine->pending_count) & (engine->pending_capacity - 1);
+    uint32_t at = (engine->pending_start + engine->pending_count) & (engine->pending_capacity - 1);
     struct pending *pending = &engine->pending[at];
     uint64_t last = 0;
     for (uint32_t i = 0; i < submit->append->count; i++) {
@@ -404,10 +406,10 @@ static sp_status submit_many(struct submit *submit) {
     submit->keys = calloc(count, sizeof(*submit->keys));
     submit->id_given = calloc(count, sizeof(*submit->id_given));
     char *ids = malloc((size_t)count * MADE_ID_BYTES);
-    sp_status status = submit->results == NULL || submit->keys == NULL ||
-                               submit->id_given == NULL || ids == NULL
-                           ? sp_error_set(submit->error, SP_NO_MEMORY, "append")
-                           : run(submit, ids);
+    sp_status status =
+        submit->results == NULL || submit->keys == NULL || submit->id_given == NULL || ids == NULL
+            ? sp_error_set(submit->error, SP_NO_MEMORY, "append")
+            : run(submit, ids);
     free(submit->keys);
     free(submit->id_given);
     free(ids);

@@ -123,10 +123,9 @@ static sp_status index_block(struct sp_engine *engine) {
         if (i + PREFETCH_EVENTS < open->event_count) {
             sp_index_prefetch_add(engine->index, &open->events[i + PREFETCH_EVENTS].keys);
         }
-        sp_status status =
-            engine_index_add(engine, engine->progress.head_segment, open->first_position + i,
-                             &entry->keys, sp_str_of(body + entry->type_offset, entry->type_bytes),
-                             entry->recorded_us);
+        sp_status status = engine_index_add(
+            engine, engine->progress.head_segment, open->first_position + i, &entry->keys,
+            sp_str_of(body + entry->type_offset, entry->type_bytes), entry->recorded_us);
         if (status != SP_OK) {
             return status;
         }

@@ -1,10 +1,12 @@
 /*
- * Side indexes: idx/<segment>.index, the index section of a raw segment that is full and waits to be sealed.
+ * Side indexes: idx/<segment>.index, the index section of a raw segment that is full and waits to
+ * be sealed.
  *
- * Sealing compresses and may fall behind a busy writer by several segments; encoding an index does not.
- * With its index on disk a waiting segment costs little memory, and opening after a crash reads it instead
- * of making it anew, which is most of what opening costs. Nothing depends on these files: one that is
- * missing or damaged is made again from the events, and one whose segment was sealed is removed.
+ * Sealing compresses and may fall behind a busy writer by several segments; encoding an index does
+ * not. With its index on disk a waiting segment costs little memory, and opening after a crash
+ * reads it instead of making it anew, which is most of what opening costs. Nothing depends on these
+ * files: one that is missing or damaged is made again from the events, and one whose segment was
+ * sealed is removed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +79,10 @@ sp_status engine_side_load(struct sp_engine *engine, uint64_t segment_id, struct
     return sp_fs_read_all(engine->options.fs, path, to, error);
 }
 
-/* ---- writing -------------------------------------------------------------------------------------- */
+/*
+ * ---- writing
+ * --------------------------------------------------------------------------------------
+ */
 
 static void side_work(struct sp_job *base) {
     struct side_job *job = (struct side_job *)base;
@@ -130,7 +135,10 @@ void engine_side_upkeep(struct sp_engine *engine) {
     sp_worker_submit(engine->worker, &job->job);
 }
 
-/* ---- at start-up ---------------------------------------------------------------------------------- */
+/*
+ * ---- at start-up
+ * ----------------------------------------------------------------------------------
+ */
 
 bool engine_side_adopt(struct sp_engine *engine, uint64_t segment_id, uint64_t first_position,
                        uint64_t *ret_last_position) {

@@ -18,8 +18,8 @@ struct part {
     uint64_t offset;
     uint64_t size;
     uint32_t buckets;
-    const uint32_t
-        *directory; /* buckets + 1 offsets within the part; NULL where there are no buckets */
+    /* buckets + 1 offsets within the part; NULL where there are no buckets */
+    const uint32_t *directory;
 };
 
 struct sp_section {

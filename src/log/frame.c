@@ -129,9 +129,8 @@ static bool decode_numbers(struct sp_wire *wire, struct columns *columns) {
     columns->count = (uint32_t)count;
     for (uint32_t i = 0; i < count; i++) {
         columns->kinds[i] = sp_wire_u8(wire);
-        columns->controls[i] = columns->kinds[i] == SP_RECORD_EVENT
-                                   ? 0
-                                   : (uint16_t)take_number(wire, UINT16_MAX);
+        columns->controls[i] =
+            columns->kinds[i] == SP_RECORD_EVENT ? 0 : (uint16_t)take_number(wire, UINT16_MAX);
     }
     for (uint32_t i = 0; i < count; i++) {
         uint8_t flags = sp_wire_u8(wire);

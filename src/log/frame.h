@@ -1,8 +1,9 @@
 /*
- * The frame of a sealed segment: up to 256 events, transposed into columns so that they compress. pure
+ * The frame of a sealed segment: up to 256 events, transposed into columns so that they compress.
+ * pure
  *
- * Decoding gives back the records byte for byte, but for the checksum tag, which is left zero: a frame has
- * a checksum of its own. Layout in docs/format.md.
+ * Decoding gives back the records byte for byte, but for the checksum tag, which is left zero: a
+ * frame has a checksum of its own. Layout in docs/format.md.
  */
 #ifndef SP_LOG_FRAME_H
 #define SP_LOG_FRAME_H
@@ -37,8 +38,8 @@ void sp_frame_add(struct sp_frame *frame, const struct sp_record *record);
 void sp_frame_encode(const struct sp_frame *frame, struct sp_buf *to);
 
 /*
- * Rebuilds the records as rows in `to`, which has room for `raw_bytes`. SP_CORRUPT where the columns do not
- * make exactly that many bytes.
+ * Rebuilds the records as rows in `to`, which has room for `raw_bytes`. SP_CORRUPT where the
+ * columns do not make exactly that many bytes.
  */
 SP_WARN_UNUSED sp_status sp_frame_decode(sp_str columns, uint8_t *to, size_t raw_bytes);
 

@@ -2,19 +2,21 @@
 
 enum { HEADER_BYTES_LEAST = 4 };
 
-/* Sixteen bytes as two big-endian numbers: subtracted half by half, neighbours differ in few bytes. */
+/*
+ * Sixteen bytes as two big-endian numbers: subtracted half by half, neighbours differ in few bytes.
+ */
 static void subtract(const uint8_t *from, const uint8_t *what, uint8_t ret[SP_PACKED_BYTES]) {
     for (int half = 0; half < SP_PACKED_BYTES; half += 8) {
-        uint64_t difference = __builtin_bswap64(sp_get_u64(from + half)) -
-                              __builtin_bswap64(sp_get_u64(what + half));
+        uint64_t difference =
+            __builtin_bswap64(sp_get_u64(from + half)) - __builtin_bswap64(sp_get_u64(what + half));
         sp_put_u64(ret + half, __builtin_bswap64(difference));
     }
 }
 
 static void add(const uint8_t *to, const uint8_t *what, uint8_t ret[SP_PACKED_BYTES]) {
     for (int half = 0; half < SP_PACKED_BYTES; half += 8) {
-        uint64_t sum = __builtin_bswap64(sp_get_u64(to + half)) +
-                       __builtin_bswap64(sp_get_u64(what + half));
+        uint64_t sum =
+            __builtin_bswap64(sp_get_u64(to + half)) + __builtin_bswap64(sp_get_u64(what + half));
         sp_put_u64(ret + half, __builtin_bswap64(sum));
     }
 }
@@ -65,8 +67,8 @@ static const uint8_t *packed_at(const struct sp_record *record, uint32_t offset)
 }
 
 /* Ids as differences to the one before. */
-static void put_ids(const struct sp_record *records, uint32_t count,
-                    const struct sp_frame_ids *ids, struct sp_buf *to) {
+static void put_ids(const struct sp_record *records, uint32_t count, const struct sp_frame_ids *ids,
+                    struct sp_buf *to) {
     static const uint8_t zero[SP_PACKED_BYTES];
     struct planes planes = {.count = 0};
     const uint8_t *before = zero;
@@ -80,7 +82,9 @@ static void put_ids(const struct sp_record *records, uint32_t count,
     put_planes(&planes, to);
 }
 
-/* Causes as differences to the event's own id, or, where that is not packed, to the cause before. */
+/*
+ * Causes as differences to the event's own id, or, where that is not packed, to the cause before.
+ */
 static void put_causes(const struct sp_record *records, uint32_t count,
                        const struct sp_frame_ids *ids, struct sp_buf *to) {
     static const uint8_t zero[SP_PACKED_BYTES];
@@ -116,7 +120,10 @@ static uint32_t number_of(struct planes *distinct, const uint8_t *correlation) {
     return 0;
 }
 
-/* The distinct ones, then for each record 0 for the next distinct one, or the number of an earlier one. */
+/*
+ * The distinct ones, then for each record 0 for the next distinct one, or the number of an earlier
+ * one.
+ */
 static void put_correlations(const struct sp_record *records, uint32_t count,
                              const struct sp_frame_ids *ids, struct sp_buf *to) {
     struct planes distinct = {.count = 0};
@@ -149,7 +156,10 @@ void sp_frame_ids_put(const struct sp_record *records, uint32_t count,
     put_correlations(records, count, ids, to);
 }
 
-/* ---- and back ------------------------------------------------------------------------------------- */
+/*
+ * ---- and back
+ * -------------------------------------------------------------------------------------
+ */
 
 /* Takes one header, and counts the ids that belong into it. */
 static void take_header(struct sp_wire *wire, uint32_t size, uint32_t i,

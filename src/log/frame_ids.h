@@ -1,10 +1,11 @@
 /*
  * The packed ids of a frame's headers, as columns of their own. pure
  *
- * Sixteen bytes of UUID in every header are what compresses worst, though they say little: ids that the store
- * made count up, a cause is an event not long before, and the events of a frame belong to few runs. So the ids
- * are taken out of the headers and written as differences, byte plane by byte plane; a correlation that the
- * frame had before is a number. Random ids lose nothing by it. Layout in docs/format.md.
+ * Sixteen bytes of UUID in every header are what compresses worst, though they say little: ids that
+ * the store made count up, a cause is an event not long before, and the events of a frame belong to
+ * few runs. So the ids are taken out of the headers and written as differences, byte plane by byte
+ * plane; a correlation that the frame had before is a number. Random ids lose nothing by it. Layout
+ * in docs/format.md.
  */
 #ifndef SP_LOG_FRAME_IDS_H
 #define SP_LOG_FRAME_IDS_H
@@ -45,11 +46,16 @@ struct sp_frame_ids_taken {
     uint8_t cause[SP_PACKED_BYTES];
 };
 
-/* Reads the headers and the columns; `sizes` are those of the whole headers. Turns the wire bad on error. */
+/*
+ * Reads the headers and the columns; `sizes` are those of the whole headers. Turns the wire bad on
+ * error.
+ */
 void sp_frame_ids_take(struct sp_wire *wire, const uint32_t *sizes, uint32_t count,
                        struct sp_frame_ids_taken *taken);
 
-/* Writes the whole header of record i, of `size` bytes; records come in order. False on nonsense. */
+/*
+ * Writes the whole header of record i, of `size` bytes; records come in order. False on nonsense.
+ */
 bool sp_frame_ids_join(struct sp_frame_ids_taken *taken, uint32_t i, uint32_t size, uint8_t *to);
 
 #endif

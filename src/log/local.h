@@ -1,14 +1,15 @@
 /*
  * The local driver: a log in a folder of one machine. loop-thread
  *
- * Happy path: blocks go into a pre-written segment with one durable write each, small ones on the caller's
- * thread, large ones on the sync worker while the next gathers. A full segment gives way to a spare that
- * was prepared beside it; the full one is sealed in the background: compressed, indexed, with the Merkle
- * tree's tiles. The Merkle worker follows the durable head.
+ * Happy path: blocks go into a pre-written segment with one durable write each, small ones on the
+ * caller's thread, large ones on the sync worker while the next gathers. A full segment gives way
+ * to a spare that was prepared beside it; the full one is sealed in the background: compressed,
+ * indexed, with the Merkle tree's tiles. The Merkle worker follows the durable head.
  *
- * What can go wrong: a write or a sync that fails ends the log (fail-stop, never retried). A torn write at
- * the tail is cut when the log is opened, and said. Damage anywhere else in what was acknowledged makes
- * open refuse, naming the file and offset; damage in a sealed file costs the frame it lies in.
+ * What can go wrong: a write or a sync that fails ends the log (fail-stop, never retried). A torn
+ * write at the tail is cut when the log is opened, and said. Damage anywhere else in what was
+ * acknowledged makes open refuse, naming the file and offset; damage in a sealed file costs the
+ * frame it lies in.
  */
 #ifndef SP_LOG_LOCAL_H
 #define SP_LOG_LOCAL_H
@@ -37,42 +38,44 @@ struct sp_log_local_options {
     void (*entropy)(void *bytes, size_t len); /* NULL: the system's */
     struct sp_log_seal_hooks hooks;           /* encode NULL: nothing is ever sealed */
 
-    bool create;      /* make the log where there is none */
-    bool read_only;   /* take no lock, change nothing; a live writer is fine */
-    bool inline_jobs; /* no threads: everything runs inside the calls */
+    bool create;          /* make the log where there is none */
+    bool read_only;       /* take no lock, change nothing; a live writer is fine */
+    bool inline_jobs;     /* no threads: everything runs inside the calls */
     bool threaded_writes; /* never write on the caller's thread: it holds a lock that others want */
-    bool seal;        /* seal full segments in the background */
-    void (*wake)(void *context); /* called on a worker's thread when poll may have news; may be NULL */
+    bool seal;            /* seal full segments in the background */
+    void (*wake)(
+        void *context); /* called on a worker's thread when poll may have news; may be NULL */
     void *wake_context;
 
-    uint32_t block_bytes_max;      /* of a stored block: 64 KiB to 64 MiB; 0: 4 MiB */
-    uint64_t segment_bytes_min;    /* of the first segment; they double up to the maximum; 0: 8 MiB */
-    uint64_t segment_bytes_max;    /* 0: 256 MiB */
-    uint64_t tail_bytes_max;       /* of recent blocks kept in memory; 0: 32 MiB */
-    uint64_t retain_bytes_max;     /* 0: keep everything */
-    uint64_t retain_age_us;        /* 0: keep everything */
+    uint32_t block_bytes_max;   /* of a stored block: 64 KiB to 64 MiB; 0: 4 MiB */
+    uint64_t segment_bytes_min; /* of the first segment; they double up to the maximum; 0: 8 MiB */
+    uint64_t segment_bytes_max; /* 0: 256 MiB */
+    uint64_t tail_bytes_max;    /* of recent blocks kept in memory; 0: 32 MiB */
+    uint64_t retain_bytes_max;  /* 0: keep everything */
+    uint64_t retain_age_us;     /* 0: keep everything */
     uint64_t checkpoint_period_us; /* 0: one second */
 };
 
 /* What open found and did, for messages. */
 struct sp_log_opened {
     bool created;
-    bool cut;                /* a torn write at the tail was cut: nothing of it was acknowledged */
+    bool cut; /* a torn write at the tail was cut: nothing of it was acknowledged */
     uint64_t cut_bytes;
-    uint64_t cut_offset;     /* in the segment file `cut_file` */
+    uint64_t cut_offset; /* in the segment file `cut_file` */
     char cut_file[40];
-    bool live_writer;        /* read-only: another process is writing */
-    uint32_t holder_pid;     /* where SP_BUSY was returned: who holds the folder, 0 if unknown */
+    bool live_writer;    /* read-only: another process is writing */
+    uint32_t holder_pid; /* where SP_BUSY was returned: who holds the folder, 0 if unknown */
     uint8_t uuid[16];
 };
 
 /*
  * Opens the log in the folder of options->fs. Statuses: SP_NOT_FOUND (no log there and not create),
- * SP_BUSY (held by another process), SP_CORRUPT (acknowledged data is damaged or missing: file and offset
- * in the error), SP_UNSUPPORTED (a newer format), SP_IO, SP_NO_SPACE, SP_NO_MEMORY.
+ * SP_BUSY (held by another process), SP_CORRUPT (acknowledged data is damaged or missing: file and
+ * offset in the error), SP_UNSUPPORTED (a newer format), SP_IO, SP_NO_SPACE, SP_NO_MEMORY.
  */
 SP_WARN_UNUSED sp_status sp_log_local_open(const struct sp_log_local_options *options,
-                                           struct sp_log **ret_log, struct sp_log_opened *ret_opened,
+                                           struct sp_log **ret_log,
+                                           struct sp_log_opened *ret_opened,
                                            struct sp_error *error);
 
 /* What recovery cut, which is known after ops->recover. Fills the `cut` fields only. */
@@ -101,7 +104,7 @@ struct sp_log_local_stats {
     uint64_t bytes_sealed;
     uint64_t bytes_raw; /* in use, not allocated */
     uint64_t events_sealed;
-    uint64_t tree_lag; /* durable events that the Merkle tree does not cover yet */
+    uint64_t tree_lag;    /* durable events that the Merkle tree does not cover yet */
     sp_status background; /* SP_OK, or why the last background job failed */
 };
 void sp_log_local_stats(struct sp_log *log, struct sp_log_local_stats *ret_stats);

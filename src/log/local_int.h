@@ -1,9 +1,10 @@
 /*
  * The local driver's own state; only the local_*.c files include this. See local.h.
  *
- * Locking: one mutex guards what more than one thread touches: the segment list and the segments' block
- * tables, reference counts, the tail of recent blocks, the tree's published state. It is held for moments,
- * never across I/O. Everything else belongs to the loop thread, or to the worker whose job it is.
+ * Locking: one mutex guards what more than one thread touches: the segment list and the segments'
+ * block tables, reference counts, the tail of recent blocks, the tree's published state. It is held
+ * for moments, never across I/O. Everything else belongs to the loop thread, or to the worker whose
+ * job it is.
  */
 #ifndef SP_LOG_LOCAL_INT_H
 #define SP_LOG_LOCAL_INT_H
@@ -19,8 +20,8 @@
 #include "log/snapshot.h"
 
 enum {
-    WRITES_MAX = 4,            /* appends in flight, segment headers included */
-    BLOCKS_IN_FLIGHT_MAX = 2,  /* more would only split what one write could carry */
+    WRITES_MAX = 4,              /* appends in flight, segment headers included */
+    BLOCKS_IN_FLIGHT_MAX = 2,    /* more would only split what one write could carry */
     INLINE_BYTES_MAX = 64 << 10, /* larger blocks are written by the sync worker */
     SPARES_MAX = 2,
 };
@@ -34,7 +35,10 @@ struct block_entry {
 
 struct local_log;
 
-/* A segment, raw or sealed. A sealed one replaces its raw one in the list; readers may still hold that. */
+/*
+ * A segment, raw or sealed. A sealed one replaces its raw one in the list; readers may still hold
+ * that.
+ */
 struct segment {
     struct local_log *log;
     uint32_t refs;
@@ -53,16 +57,22 @@ struct segment {
 
     /* Raw. */
     uint32_t file_number;
-    bool full;    /* nothing is appended to it any more */
-    bool recycle; /* sealed and durable elsewhere: the file becomes a spare with the last reference */
+    bool full; /* nothing is appended to it any more */
+    bool
+        /* sealed and durable elsewhere: the file becomes a spare with the last reference */
+        recycle;
     uint64_t file_bytes;
     uint64_t end_offset;
-    struct sp_file *file;   /* through the page cache, for reading */
-    struct sp_file *direct; /* past it, for durable writes and for reading what the cache may belie */
+    struct sp_file *file; /* through the page cache, for reading */
+    /* past it, for durable writes and for reading what the cache may belie */
+    struct sp_file *direct;
     struct block_entry *blocks;
     uint32_t block_capacity;
 
-    /* What the Merkle worker leaves for sealing; complete when tree_block has passed the last block. */
+    /*
+     * What the Merkle worker leaves for sealing; complete when tree_block has passed the last
+     * block.
+     */
     struct sp_tree tree_start;
     struct sp_tree tree_end;
     uint16_t *tags;
@@ -106,14 +116,14 @@ struct background_job {
     bool busy;
     sp_status status;
     struct sp_error error;
-    uint32_t file_number;      /* spare: the file made */
-    uint64_t bytes;            /* spare: its size */
-    bool reuse;                /* spare: zero a file that is there */
-    struct segment *segment;   /* seal */
+    uint32_t file_number;         /* spare: the file made */
+    uint64_t bytes;               /* spare: its size */
+    bool reuse;                   /* spare: zero a file that is there */
+    struct segment *segment;      /* seal */
     struct sp_log_sealed *sealed; /* seal: the result */
-    struct sp_buf content;     /* manifest, checkpoint: what to write */
-    uint64_t number;           /* checkpoint: tree size */
-    uint64_t target_block;     /* tree */
+    struct sp_buf content;        /* manifest, checkpoint: what to write */
+    uint64_t number;              /* checkpoint: tree size */
+    uint64_t target_block;        /* tree */
 };
 
 struct local_log {
@@ -165,7 +175,7 @@ struct local_log {
     struct sp_buf recycle; /* u32 file number, u64 bytes each: files to be zeroed. Guarded. */
 
     struct sp_worker *sync_worker;
-    struct sp_worker *prepare_worker; /* spares, manifest, checkpoint */
+    struct sp_worker *prepare_worker;  /* spares, manifest, checkpoint */
     struct sp_worker *seal_worker;     /* at the lowest priority */
     struct sp_worker *catch_up_worker; /* seals when too many segments wait */
     struct sp_worker *tree_worker;
@@ -175,11 +185,14 @@ struct local_log {
     struct background_job seal_job;
     struct background_job tree_job;
     bool manifest_dirty;
-    struct sp_buf trimmed;            /* ids of segments to unlink when the manifest has forgotten them */
-    _Atomic bool closing;             /* asks the seal worker to give up */
-    struct segment *sealing;          /* sealed on disk, waits for the manifest to say so */
+    struct sp_buf trimmed; /* ids of segments to unlink when the manifest has forgotten them */
+    _Atomic uint64_t
+        appended_us;         /* when the last block was appended: sealing stands back for a while */
+    _Atomic bool seal_hurry; /* too many segments wait: sealing does not stand back */
+    _Atomic bool closing;    /* asks the seal worker to give up */
+    struct segment *sealing; /* sealed on disk, waits for the manifest to say so */
     struct sp_log_sealed *sealing_to;
-    sp_status background;             /* why the last background job failed */
+    sp_status background; /* why the last background job failed */
     uint64_t seal_retry_us;
 
     /* Dictionary for sealing: seal worker. */
@@ -194,7 +207,7 @@ struct local_log {
     struct sp_log_tree published;
     struct sp_log_reader *tree_reader;
     struct sp_checkpoint expected; /* from the checkpoint file; compared when the tree gets there */
-    uint64_t checkpoint_size;   /* of the last one written */
+    uint64_t checkpoint_size;      /* of the last one written */
     uint64_t checkpoint_us;
 
     uint64_t snapshot_position; /* newest stored; trimming stays behind it */
@@ -265,8 +278,8 @@ sp_status local_leaf(struct sp_log *base, const struct sp_record *record,
                      uint8_t ret_hash[SP_HASH_BYTES], struct sp_error *error);
 void local_checkpoint_upkeep(struct local_log *log, bool now);
 /*
- * Whether one is on the disk, or no event is in the tree yet. No manifest names a sealed file before:
- * a log that has one and no checkpoint was robbed of it.
+ * Whether one is on the disk, or no event is in the tree yet. No manifest names a sealed file
+ * before: a log that has one and no checkpoint was robbed of it.
  */
 bool local_checkpoint_exists(struct local_log *log);
 
@@ -291,7 +304,10 @@ sp_status local_snapshot_load(struct sp_log *base, struct sp_buf *to, uint64_t *
 
 sp_status local_reader_new(struct sp_log *base, struct sp_log_reader **ret_reader,
                            struct sp_error *error);
-/* Yields the chunk of one block, of a raw segment, and the segment it is in (borrowed until the next call). */
+/*
+ * Yields the chunk of one block, of a raw segment, and the segment it is in (borrowed until the
+ * next call).
+ */
 SP_WARN_UNUSED sp_status local_reader_block(struct sp_log_reader *reader, uint64_t block,
                                             struct sp_log_chunk *ret_chunk,
                                             struct segment **ret_segment, struct sp_error *error);

@@ -25,12 +25,9 @@ static uint64_t or_default(uint64_t value, uint64_t preset) {
 
 static sp_status complete_options(struct sp_log_local_options *options, struct sp_error *error) {
     options->entropy = options->entropy != NULL ? options->entropy : sp_entropy;
-    options->block_bytes_max =
-        (uint32_t)or_default(options->block_bytes_max, DEFAULT_BLOCK_BYTES);
-    options->segment_bytes_max =
-        or_default(options->segment_bytes_max, DEFAULT_SEGMENT_BYTES_MAX);
-    options->segment_bytes_min =
-        or_default(options->segment_bytes_min, DEFAULT_SEGMENT_BYTES_MIN);
+    options->block_bytes_max = (uint32_t)or_default(options->block_bytes_max, DEFAULT_BLOCK_BYTES);
+    options->segment_bytes_max = or_default(options->segment_bytes_max, DEFAULT_SEGMENT_BYTES_MAX);
+    options->segment_bytes_min = or_default(options->segment_bytes_min, DEFAULT_SEGMENT_BYTES_MIN);
     options->tail_bytes_max = or_default(options->tail_bytes_max, DEFAULT_TAIL_BYTES);
     options->checkpoint_period_us =
         or_default(options->checkpoint_period_us, DEFAULT_CHECKPOINT_PERIOD_US);
@@ -55,7 +52,10 @@ static sp_status complete_options(struct sp_log_local_options *options, struct s
     return SP_OK;
 }
 
-/* ---- the folder ---------------------------------------------------------------------------------- */
+/*
+ * ---- the folder
+ * ----------------------------------------------------------------------------------
+ */
 
 static sp_status make_folders(struct sp_fs *fs, struct sp_error *error) {
     static const char *const folders[] = {SP_WAL_FOLDER, SP_SEALED_FOLDER, SP_SNAPSHOT_FOLDER};
@@ -82,8 +82,8 @@ static uint32_t read_holder(struct sp_fs *fs) {
 static sp_status take_lock(struct local_log *log, struct sp_log_opened *opened,
                            struct sp_error *error) {
     struct sp_fs *fs = log->fs;
-    sp_status status = fs->ops->open(fs, SP_LOCK_PATH, SP_FS_READ | SP_FS_WRITE | SP_FS_CREATE,
-                                     &log->lock, error);
+    sp_status status =
+        fs->ops->open(fs, SP_LOCK_PATH, SP_FS_READ | SP_FS_WRITE | SP_FS_CREATE, &log->lock, error);
     status = status == SP_OK ? fs->ops->lock(log->lock, error) : status;
     if (status == SP_BUSY) {
         opened->holder_pid = read_holder(fs);
@@ -120,7 +120,10 @@ static bool note_any(void *context, sp_str name) {
     return !*any;
 }
 
-/* A folder with segments and without a manifest has lost it: making a new log there would bury them. */
+/*
+ * A folder with segments and without a manifest has lost it: making a new log there would bury
+ * them.
+ */
 static sp_status check_no_remains(struct sp_fs *fs, struct sp_error *error) {
     bool sealed = false;
     sp_status status = fs->ops->list(fs, SP_SEALED_FOLDER, note_any, &sealed, error);
@@ -162,7 +165,10 @@ static sp_status create_log(struct local_log *log, struct sp_error *error) {
     return status;
 }
 
-/* ---- the sealed part ----------------------------------------------------------------------------- */
+/*
+ * ---- the sealed part
+ * -----------------------------------------------------------------------------
+ */
 
 static sp_status open_sealed(struct local_log *log, const struct sp_manifest_segment *row,
                              struct sp_error *error) {
@@ -179,8 +185,7 @@ static sp_status open_sealed(struct local_log *log, const struct sp_manifest_seg
     const struct sp_sealed_footer *footer = sp_log_sealed_footer(sealed);
     if (footer->check != row->footer_check || sp_log_sealed_bytes(sealed) != row->file_bytes ||
         memcmp(footer->uuid, log->uuid, 16) != 0 || footer->first_block != log->head_block + 1 ||
-        footer->first_position != log->head_position + 1 ||
-        footer->prev_check != log->head_check) {
+        footer->first_position != log->head_position + 1 || footer->prev_check != log->head_check) {
         sp_log_sealed_unref(sealed);
         return sp_error_set(error, SP_CORRUPT,
                             "the sealed segment of events %llu to %llu is not the one that %s "
@@ -236,24 +241,29 @@ static sp_status load_or_create(struct local_log *log, struct sp_log_opened *ope
     return status;
 }
 
-/* ---- the handle ---------------------------------------------------------------------------------- */
+/*
+ * ---- the handle
+ * ----------------------------------------------------------------------------------
+ */
 
 static sp_status start_workers(struct local_log *log, struct sp_error *error) {
     const struct {
         const char *name;
         bool background;
+        bool idle_io; /* appends wait for the device as it is: what need not be now stands back */
         struct sp_worker **worker;
     } workers[] = {
-        {"spoor-sync", false, &log->sync_worker},
-        {"spoor-prepare", false, &log->prepare_worker},
-        {"spoor-seal", true, &log->seal_worker},
-        {"spoor-catch-up", false, &log->catch_up_worker},
-        {"spoor-tree", false, &log->tree_worker},
+        {"spoor-sync", false, false, &log->sync_worker},
+        {"spoor-prepare", false, true, &log->prepare_worker},
+        {"spoor-seal", true, true, &log->seal_worker},
+        {"spoor-catch-up", false, false, &log->catch_up_worker},
+        {"spoor-tree", false, false, &log->tree_worker},
     };
     for (size_t i = 0; i < sizeof(workers) / sizeof(workers[0]); i++) {
         struct sp_worker_options options = {.name = workers[i].name,
                                             .inline_jobs = log->options.inline_jobs,
                                             .background = workers[i].background,
+                                            .idle_io = workers[i].idle_io,
                                             .wake = log->options.wake,
                                             .wake_context = log->options.wake_context};
         *workers[i].worker = sp_worker_new(&options, error);
@@ -424,7 +434,9 @@ static sp_status open_folder(struct local_log *log, struct sp_log_opened *opened
     status = status == SP_OK ? load_or_create(log, opened, error) : status;
     if (status == SP_OK) {
         sp_status loaded = sp_checkpoint_load(log->fs, log->uuid, &log->expected, error);
-        /* A damaged checkpoint vouches for nothing; it is written anew. Verification tells of it. */
+        /*
+         * A damaged checkpoint vouches for nothing; it is written anew. Verification tells of it.
+         */
         status = loaded == SP_NOT_FOUND || loaded == SP_CORRUPT ? SP_OK : loaded;
     }
     status = status == SP_OK && write ? start_workers(log, error) : status;
@@ -457,7 +469,10 @@ sp_status sp_log_local_open(const struct sp_log_local_options *options, struct s
     return SP_OK;
 }
 
-/* ---- listings ------------------------------------------------------------------------------------ */
+/*
+ * ---- listings
+ * ------------------------------------------------------------------------------------
+ */
 
 void sp_log_local_cut(struct sp_log *base, struct sp_log_opened *ret_opened) {
     const struct local_log *log = local_of(base);

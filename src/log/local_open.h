@@ -8,8 +8,8 @@
 #include "log/raw.h"
 #include "os/fs.h"
 
-#define SP_LOCK_PATH "LOCK"
-#define SP_WAL_FOLDER "wal"
+#define SP_LOCK_PATH     "LOCK"
+#define SP_WAL_FOLDER    "wal"
 #define SP_SEALED_FOLDER "seg"
 
 /* The path of a raw segment's file, with its NUL. */
@@ -32,8 +32,9 @@ struct wal_listing {
 };
 
 /*
- * Lists the wal folder and reads the headers, past the page cache. Files of the sealed part (epoch up to
- * `sealed_epoch`) are listed as spares that want zeroing: bytes is then 0. SP_CORRUPT names the file.
+ * Lists the wal folder and reads the headers, past the page cache. Files of the sealed part (epoch
+ * up to `sealed_epoch`) are listed as spares that want zeroing: bytes is then 0. SP_CORRUPT names
+ * the file.
  */
 SP_WARN_UNUSED sp_status wal_list(struct sp_fs *fs, const uint8_t uuid[16], uint64_t sealed_epoch,
                                   struct wal_listing *ret_listing, struct sp_error *error);
@@ -43,8 +44,9 @@ void wal_listing_fini(struct wal_listing *listing);
 SP_WARN_UNUSED sp_status wal_numbers(struct sp_fs *fs, struct sp_buf *to, struct sp_error *error);
 
 /*
- * Reads the header of one file, past the page cache, and compares the file's size with it. SP_NOT_FOUND: a
- * spare; then only number and bytes are filled in. SP_CORRUPT and SP_UNSUPPORTED name the file.
+ * Reads the header of one file, past the page cache, and compares the file's size with it.
+ * SP_NOT_FOUND: a spare; then only number and bytes are filled in. SP_CORRUPT and SP_UNSUPPORTED
+ * name the file.
  */
 SP_WARN_UNUSED sp_status wal_file_read(struct sp_fs *fs, uint32_t number, struct wal_file *ret_file,
                                        struct sp_error *error);

@@ -1,7 +1,7 @@
 /*
- * Readers: from recent blocks in memory, from raw segments through the page cache, from sealed ones by
- * decompressing a frame. A reader holds a reference of the segment it is in, so that sealing and retention
- * go on beside it.
+ * Readers: from recent blocks in memory, from raw segments through the page cache, from sealed ones
+ * by decompressing a frame. A reader holds a reference of the segment it is in, so that sealing and
+ * retention go on beside it.
  */
 #include <stdlib.h>
 
@@ -12,12 +12,12 @@ enum { READ_AHEAD_BYTES = 256 << 10 };
 struct local_reader {
     struct sp_log_reader base;
     struct local_log *log;
-    struct segment *segment; /* referenced; NULL before the first chunk */
-    uint64_t next_block;     /* raw: of the chunk after the last one */
-    uint32_t next_frame;     /* sealed: likewise */
-    struct sp_log_chunk last; /* what was yielded last */
+    struct segment *segment;    /* referenced; NULL before the first chunk */
+    uint64_t next_block;        /* raw: of the chunk after the last one */
+    uint32_t next_frame;        /* sealed: likewise */
+    struct sp_log_chunk last;   /* what was yielded last */
     struct sp_log_chunk failed; /* where the last chunk could not be read: its place, no body */
-    struct sp_blob *blob;     /* what it is borrowed from, if from memory */
+    struct sp_blob *blob;       /* what it is borrowed from, if from memory */
     struct sp_sealed_scratch *scratch;
     /* A window of a raw segment's file. */
     struct sp_buf window;
@@ -78,8 +78,7 @@ static sp_status load_window(struct local_reader *reader, uint64_t offset, size_
         return sp_error_set(error, reader->window.status, "read of %zu bytes", want);
     }
     size_t got = 0;
-    sp_status status =
-        reader->log->fs->ops->read(segment->file, to, want, offset, &got, error);
+    sp_status status = reader->log->fs->ops->read(segment->file, to, want, offset, &got, error);
     if (status == SP_OK && got < stored) {
         status = sp_error_set(error, SP_CORRUPT, "the file ends early");
     }
@@ -94,8 +93,8 @@ static sp_status load_window(struct local_reader *reader, uint64_t offset, size_
 /* True where the window holds exactly the block that is meant. */
 static bool block_valid(const struct local_reader *reader, uint64_t block, uint64_t offset,
                         struct sp_block_header *ret_header) {
-    sp_str bytes = sp_str_from_byte(sp_buf_str(&reader->window),
-                                    (size_t)(offset - reader->window_offset));
+    sp_str bytes =
+        sp_str_from_byte(sp_buf_str(&reader->window), (size_t)(offset - reader->window_offset));
     return sp_block_read_header(bytes, ret_header) == SP_OK && ret_header->number == block &&
            ret_header->epoch == reader->segment->id && ret_header->file_offset == offset &&
            sp_block_body_valid(ret_header, bytes);
@@ -118,10 +117,9 @@ static sp_status block_damaged(const struct local_reader *reader, uint64_t offse
                                uint64_t next, struct sp_error *error) {
     char path[RAW_PATH_BYTES];
     local_raw_path(reader->segment->file_number, path);
-    return sp_error_set_at(error, SP_CORRUPT, offset,
-                           "%s: events %llu to %llu at offset %llu are damaged", path,
-                           (unsigned long long)first, (unsigned long long)(next - 1),
-                           (unsigned long long)offset);
+    return sp_error_set_at(
+        error, SP_CORRUPT, offset, "%s: events %llu to %llu at offset %llu are damaged", path,
+        (unsigned long long)first, (unsigned long long)(next - 1), (unsigned long long)offset);
 }
 
 /* Where the events of block `index` of the segment end. The mutex is held. */
@@ -148,8 +146,8 @@ static sp_status yield_from_file(struct local_reader *reader, uint64_t block,
         }
     }
     if (status == SP_OK) {
-        sp_str bytes = sp_str_from_byte(sp_buf_str(&reader->window),
-                                        (size_t)(offset - reader->window_offset));
+        sp_str bytes =
+            sp_str_from_byte(sp_buf_str(&reader->window), (size_t)(offset - reader->window_offset));
         reader->last = (struct sp_log_chunk){
             .body = sp_str_of(bytes.ptr + SP_BLOCK_HEADER_BYTES, header.body_bytes),
             .first_position = header.first_position,
@@ -183,20 +181,19 @@ static sp_status yield_block(struct local_reader *reader, uint64_t block, struct
     struct block_entry entry = segment->blocks[index];
     uint64_t next_position = next_position_locked(segment, index);
     /* Bytes of blocks still in flight are not read: the page cache must not see them half done. */
-    uint64_t last = segment->next_block - 1 < log->durable_block ? segment->next_block - 1
-                                                                 : log->durable_block;
+    uint64_t last =
+        segment->next_block - 1 < log->durable_block ? segment->next_block - 1 : log->durable_block;
     const struct block_entry *end = &segment->blocks[last - segment->first_block];
     uint64_t end_offset = ((uint64_t)end->offset_pages + end->stored_pages) * SP_BLOCK_ALIGN;
     struct sp_blob *blob = find_in_tail_locked(log, block);
     pthread_mutex_unlock(&log->mutex);
     release_chunk(reader);
     reader->next_block = block + 1;
-    reader->failed = (struct sp_log_chunk){
-        .first_position = entry.first_position,
-        .event_count = (uint32_t)(next_position - entry.first_position)};
-    return blob != NULL
-               ? yield_from_memory(reader, blob, error)
-               : yield_from_file(reader, block, &entry, next_position, end_offset, error);
+    reader->failed =
+        (struct sp_log_chunk){.first_position = entry.first_position,
+                              .event_count = (uint32_t)(next_position - entry.first_position)};
+    return blob != NULL ? yield_from_memory(reader, blob, error)
+                        : yield_from_file(reader, block, &entry, next_position, end_offset, error);
 }
 
 static sp_status yield_frame(struct local_reader *reader, uint32_t frame, struct sp_error *error) {
@@ -223,7 +220,9 @@ static sp_status yield_frame(struct local_reader *reader, uint32_t frame, struct
     return status;
 }
 
-/* Index of the last block of the segment that begins at or before the position. The mutex is held. */
+/*
+ * Index of the last block of the segment that begins at or before the position. The mutex is held.
+ */
 static uint64_t block_of_locked(const struct segment *segment, uint64_t position) {
     uint64_t low = 0;
     uint64_t high = segment->next_block - segment->first_block;
@@ -305,8 +304,9 @@ static bool put_sealed(struct local_reader *reader, struct sp_log_sealed *file) 
 }
 
 /*
- * A writer may have sealed a raw file since this reader of another process found it, and taken the file for
- * another segment: what it held is in the sealed file then. True where it is worth another look.
+ * A writer may have sealed a raw file since this reader of another process found it, and taken the
+ * file for another segment: what it held is in the sealed file then. True where it is worth another
+ * look.
  */
 static bool look_for_sealed(struct local_reader *reader, uint64_t position) {
     struct local_log *log = reader->log;
@@ -347,14 +347,13 @@ static bool segment_exhausted_locked(const struct local_reader *reader) {
     if (at == NULL) {
         return true;
     }
-    return at->sealed != NULL
-               ? reader->next_frame >= sp_log_sealed_footer(at->sealed)->frame_count
-               : reader->next_block >= at->next_block;
+    return at->sealed != NULL ? reader->next_frame >= sp_log_sealed_footer(at->sealed)->frame_count
+                              : reader->next_block >= at->next_block;
 }
 
 /*
- * Makes sure that the next chunk lies in the reader's segment. SP_END where nothing more is durable,
- * SP_NOT_FOUND where what comes next was trimmed while the reader stood before it.
+ * Makes sure that the next chunk lies in the reader's segment. SP_END where nothing more is
+ * durable, SP_NOT_FOUND where what comes next was trimmed while the reader stood before it.
  */
 static sp_status advance_segment(struct local_reader *reader) {
     struct local_log *log = reader->log;

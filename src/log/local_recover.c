@@ -1,10 +1,10 @@
 /*
  * Recovery of the part that is not sealed.
  *
- * Happy path: the raw segments continue the sealed ones, each continues the one before, every block is
- * valid, and zeros follow the last. What can go wrong: a torn write follows the last block (the segment
- * ends there, a new one begins: what was torn is never written over); or damage, and then the log refuses
- * to open rather than forget what it acknowledged.
+ * Happy path: the raw segments continue the sealed ones, each continues the one before, every block
+ * is valid, and zeros follow the last. What can go wrong: a torn write follows the last block (the
+ * segment ends there, a new one begins: what was torn is never written over); or damage, and then
+ * the log refuses to open rather than forget what it acknowledged.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,8 +41,7 @@ static sp_status take_block(void *context, const struct sp_block_header *header,
         .event_count = header->event_count,
     };
     /* Beside a live writer it shows only later what of this is durable. */
-    return log->live_writer ? SP_OK
-                            : recovery->each(recovery->context, segment->id, &chunk, error);
+    return log->live_writer ? SP_OK : recovery->each(recovery->context, segment->id, &chunk, error);
 }
 
 static struct segment *segment_of_raw(struct local_log *log, const struct wal_file *file) {
@@ -69,8 +68,7 @@ static sp_status check_follows(const struct local_log *log, const struct wal_fil
                                struct sp_error *error) {
     const struct sp_raw_header *header = &file->header;
     if (header->first_block == log->head_block + 1 &&
-        header->first_position == log->head_position + 1 &&
-        header->prev_check == log->head_check) {
+        header->first_position == log->head_position + 1 && header->prev_check == log->head_check) {
         return SP_OK;
     }
     char path[RAW_PATH_BYTES];
@@ -95,8 +93,9 @@ static sp_status say_damaged(const struct wal_file *file, const struct local_log
 }
 
 /*
- * A process that was killed in a durable write may have left it on its way: it is read back from the
- * device's own cache, and a power failure would still take it. What is shown as durable has to be.
+ * A process that was killed in a durable write may have left it on its way: it is read back from
+ * the device's own cache, and a power failure would still take it. What is shown as durable has to
+ * be.
  */
 static sp_status settle(struct segment *segment, struct sp_error *error) {
     struct local_log *log = segment->log;
@@ -148,8 +147,8 @@ static sp_status recover_segment(struct recovery *recovery, const struct wal_fil
 }
 
 /*
- * What a live writer has in flight is none of a reader's business. What is durable is told by the blocks
- * behind it, and of the last ones, when the writer rests, by its checkpoint or a snapshot.
+ * What a live writer has in flight is none of a reader's business. What is durable is told by the
+ * blocks behind it, and of the last ones, when the writer rests, by its checkpoint or a snapshot.
  */
 static void hide_undurable(struct local_log *log, uint64_t durable_upto) {
     if (!log->live_writer || durable_upto >= log->head_block) {
@@ -221,8 +220,8 @@ static void choose_spare_bytes(struct local_log *log) {
     for (size_t i = 0; i < log->segment_count; i++) {
         largest = log->segments[i]->file_bytes > largest ? log->segments[i]->file_bytes : largest;
         /* A sealed file tells how large its raw one was no more: assume growth has ended. */
-        largest = log->segments[i]->sealed != NULL && i >= 5 ? log->options.segment_bytes_max
-                                                             : largest;
+        largest =
+            log->segments[i]->sealed != NULL && i >= 5 ? log->options.segment_bytes_max : largest;
     }
     for (uint32_t i = 0; i < log->spare_count; i++) {
         largest = log->spares[i].bytes > largest ? log->spares[i].bytes : largest;
@@ -249,9 +248,8 @@ static sp_status show_durable(struct recovery *recovery, struct sp_error *error)
             struct sp_log_chunk chunk;
             struct segment *segment;
             status = local_reader_block(log->tree_reader, block, &chunk, &segment, error);
-            status = status == SP_OK
-                         ? recovery->each(recovery->context, segment->id, &chunk, error)
-                         : status;
+            status = status == SP_OK ? recovery->each(recovery->context, segment->id, &chunk, error)
+                                     : status;
         }
     }
     return status;
@@ -280,8 +278,9 @@ static sp_status recover_all(struct recovery *recovery, const struct wal_listing
 }
 
 /*
- * Removes what a crash left between two steps of sealing or trimming. Only now: the files that the manifest
- * names and the raw segments have turned out to be the whole log, so nothing else holds any of it.
+ * Removes what a crash left between two steps of sealing or trimming. Only now: the files that the
+ * manifest names and the raw segments have turned out to be the whole log, so nothing else holds
+ * any of it.
  */
 static bool remove_leftover(void *context, sp_str name) {
     struct local_log *log = context;
@@ -324,8 +323,8 @@ static void tidy(struct local_log *log) {
 }
 
 /*
- * Makes the log ready for appending: a spare, and, behind a torn write, a new segment. On a full device it
- * is not: what is there can be read all the same, and `ready` says what is missing.
+ * Makes the log ready for appending: a spare, and, behind a torn write, a new segment. On a full
+ * device it is not: what is there can be read all the same, and `ready` says what is missing.
  */
 static sp_status make_ready(struct local_log *log, const struct wal_listing *listing, bool torn,
                             struct sp_error *error) {
@@ -346,13 +345,12 @@ static sp_status make_ready(struct local_log *log, const struct wal_listing *lis
 }
 
 /*
- * Names that are found may still be on their way, if the process before was killed, or its sync of the
- * folder failed. What is built on them (a spare to be filled, a manifest that lets raw files go, a
- * snapshot to trim behind) must not outlive them.
+ * Names that are found may still be on their way, if the process before was killed, or its sync of
+ * the folder failed. What is built on them (a spare to be filled, a manifest that lets raw files
+ * go, a snapshot to trim behind) must not outlive them.
  */
 static sp_status settle_names(struct local_log *log, struct sp_error *error) {
-    static const char *const folders[] = {".", SP_WAL_FOLDER, SP_SEALED_FOLDER,
-                                          SP_SNAPSHOT_FOLDER};
+    static const char *const folders[] = {".", SP_WAL_FOLDER, SP_SEALED_FOLDER, SP_SNAPSHOT_FOLDER};
     sp_status status = SP_OK;
     for (size_t i = 0; i < 4 && status == SP_OK && !log->options.read_only; i++) {
         status = log->fs->ops->sync_dir(log->fs, folders[i], error);
@@ -366,8 +364,7 @@ sp_status local_recover(struct sp_log *base, sp_log_recover_fn *each, void *cont
     sp_require(!log->recovered);
     struct recovery recovery = {.log = log, .each = each, .context = context};
     struct wal_listing listing;
-    uint64_t sealed_epoch =
-        log->segment_count > 0 ? log->segments[log->segment_count - 1]->id : 0;
+    uint64_t sealed_epoch = log->segment_count > 0 ? log->segments[log->segment_count - 1]->id : 0;
     sp_status status = settle_names(log, error);
     status = status == SP_OK ? wal_list(log->fs, log->uuid, sealed_epoch, &listing, error) : status;
     if (status != SP_OK) {

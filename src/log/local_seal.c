@@ -1,22 +1,25 @@
 /*
- * From raw to sealed, and from sealed to gone. A segment is sealed when it is full and the Merkle tree has
- * passed it. The order of steps is what makes a crash harmless: sealed file durable, then the manifest that
- * names it, then the raw file is given back. Trimming goes the other way: manifest first, then unlink.
+ * From raw to sealed, and from sealed to gone. A segment is sealed when it is full and the Merkle
+ * tree has passed it. The order of steps is what makes a crash harmless: sealed file durable, then
+ * the manifest that names it, then the raw file is given back. Trimming goes the other way:
+ * manifest first, then unlink.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "log/local_int.h"
 
-enum { SEAL_BACKLOG_MAX = 6, /* segments that wait before sealing leaves the background */
-       SEAL_RETRY_US = 5000000, RETENTION_PERIOD_US = 1000000 };
+enum {
+    SEAL_BACKLOG_MAX = 6, /* segments that wait before sealing leaves the background */
+    SEAL_RETRY_US = 5000000,
+    RETENTION_PERIOD_US = 1000000
+};
 
 static void seal_work(struct sp_job *base) {
     struct background_job *job = (struct background_job *)base;
     job->status = local_seal_write(job->log, job->segment, &job->error);
     if (job->status == SP_OK) {
-        job->status =
-            sp_log_sealed_open(job->log->fs, job->segment->id, &job->sealed, &job->error);
+        job->status = sp_log_sealed_open(job->log->fs, job->segment->id, &job->sealed, &job->error);
     }
 }
 
@@ -38,9 +41,9 @@ static void seal_done(struct sp_job *base) {
 }
 
 /*
- * A segment that was given up before anything came into it (the first write was torn, or too large for it)
- * falls free once it is the oldest raw one: there is nothing to seal, and no raw segment before it whose
- * end only its header knows. The mutex is held.
+ * A segment that was given up before anything came into it (the first write was torn, or too large
+ * for it) falls free once it is the oldest raw one: there is nothing to seal, and no raw segment
+ * before it whose end only its header knows. The mutex is held.
  */
 static void drop_empty_locked(struct local_log *log) {
     size_t at = 0;
@@ -81,8 +84,9 @@ static uint32_t waiting_segments(const struct local_log *log) {
 }
 
 /*
- * Sealing takes what the others leave of the processors. Where that is too little for long, it takes its
- * share like everybody: appends slow down a little, and the folder stops growing by raw segments.
+ * Sealing takes what the others leave of the processors. Where that is too little for long, it
+ * takes its share like everybody: appends slow down a little, and the folder stops growing by raw
+ * segments.
  */
 void local_seal_upkeep(struct local_log *log) {
     if (!log->options.seal || log->options.hooks.encode == NULL || log->seal_job.busy ||
@@ -104,6 +108,7 @@ void local_seal_upkeep(struct local_log *log) {
     log->seal_job.job.work = seal_work;
     log->seal_job.job.done = seal_done;
     bool behind = waiting_segments(log) > SEAL_BACKLOG_MAX;
+    atomic_store_explicit(&log->seal_hurry, behind, memory_order_relaxed);
     sp_worker_submit(behind ? log->catch_up_worker : log->seal_worker, &log->seal_job.job);
 }
 
@@ -136,8 +141,7 @@ void local_manifest_encode(struct local_log *log, struct sp_buf *to) {
     memcpy(manifest.uuid, log->uuid, 16);
     for (size_t i = 0; i < log->segment_count; i++) {
         if (log->segments[i]->sealed != NULL) {
-            manifest.segments[manifest.segment_count++] =
-                manifest_row(log->segments[i]->sealed);
+            manifest.segments[manifest.segment_count++] = manifest_row(log->segments[i]->sealed);
         }
     }
     if (log->sealing != NULL) {
@@ -152,7 +156,8 @@ static void swap_sealed(struct local_log *log) {
     struct segment *raw = log->sealing;
     struct segment *sealed = segment_of_sealed(log, log->sealing_to);
     if (sealed == NULL) {
-        return; /* out of memory: the raw segment goes on serving; tried again with the next upkeep */
+        /* out of memory: the raw segment goes on serving; tried again with the next upkeep */
+        return;
     }
     pthread_mutex_lock(&log->mutex);
     for (size_t i = 0; i < log->segment_count; i++) {
@@ -178,17 +183,18 @@ static void unlink_trimmed(struct local_log *log) {
         memcpy(&id, log->trimmed.data + i, sizeof(id));
         char path[SP_SEALED_PATH_BYTES];
         sp_sealed_path(id, path);
-        (void)log->fs->ops->unlink(log->fs, path, NULL); /* what stays is removed at the next open */
+        (void)log->fs->ops->unlink(log->fs, path,
+                                   NULL); /* what stays is removed at the next open */
     }
     sp_buf_reset(&log->trimmed);
 }
 
 static void manifest_work(struct sp_job *base) {
     struct background_job *job = (struct background_job *)base;
-    job->status = job->content.status != SP_OK
-                      ? job->content.status
-                      : sp_fs_replace(job->log->fs, SP_MANIFEST_PATH, sp_buf_str(&job->content),
-                                      &job->error);
+    job->status =
+        job->content.status != SP_OK
+            ? job->content.status
+            : sp_fs_replace(job->log->fs, SP_MANIFEST_PATH, sp_buf_str(&job->content), &job->error);
 }
 
 static void manifest_done(struct sp_job *base) {

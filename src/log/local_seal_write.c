@@ -1,11 +1,13 @@
 /*
- * Writing a sealed file: the records of a raw segment, re-cut into frames and compressed with a dictionary,
- * and everything that finds and proves them. Runs on the seal worker; reads a segment that no longer
- * changes. The file is written under another name, synced, renamed: it is whole or not there.
+ * Writing a sealed file: the records of a raw segment, re-cut into frames and compressed with a
+ * dictionary, and everything that finds and proves them. Runs on the seal worker; reads a segment
+ * that no longer changes. The file is written under another name, synced, renamed: it is whole or
+ * not there.
  */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <zdict.h>
 #include <zstd.h>
 
@@ -23,6 +25,7 @@ enum {
     SAMPLES_MAX = 20000,
     SAMPLE_BYTES_MAX = 4096,
     TRAIN_EVERY_SEALS = 16,
+    STAND_BACK_US = 3000,
 };
 
 struct writer {
@@ -45,10 +48,9 @@ static sp_status flush(struct writer *w, struct sp_error *error) {
     if (w->out.status != SP_OK) {
         return sp_error_set(error, w->out.status, "sealing: out of memory");
     }
-    sp_status status = w->out.len == 0
-                           ? SP_OK
-                           : w->log->fs->ops->write(w->file, w->out.data, w->out.len,
-                                                    w->offset - w->out.len, error);
+    sp_status status = w->out.len == 0 ? SP_OK
+                                       : w->log->fs->ops->write(w->file, w->out.data, w->out.len,
+                                                                w->offset - w->out.len, error);
     sp_buf_reset(&w->out);
     return status;
 }
@@ -75,11 +77,11 @@ static sp_status put_frame(struct writer *w, struct sp_error *error) {
     if (to == NULL) {
         return sp_error_set(error, SP_NO_MEMORY, "sealing: frame of %zu bytes", w->columns.len);
     }
-    size_t stored = w->dictionary != NULL
-                        ? ZSTD_compress_usingCDict(w->zstd, to, bound, w->columns.data,
-                                                   w->columns.len, w->dictionary)
-                        : ZSTD_compressCCtx(w->zstd, to, bound, w->columns.data, w->columns.len,
-                                            ZSTD_LEVEL);
+    size_t stored =
+        w->dictionary != NULL
+            ? ZSTD_compress_usingCDict(w->zstd, to, bound, w->columns.data, w->columns.len,
+                                       w->dictionary)
+            : ZSTD_compressCCtx(w->zstd, to, bound, w->columns.data, w->columns.len, ZSTD_LEVEL);
     bool plain = ZSTD_isError(stored) || stored >= w->columns.len;
     if (plain) {
         memcpy(to, w->columns.data, w->columns.len);
@@ -134,6 +136,21 @@ static sp_status add_record(struct writer *w, const struct sp_record *record,
     return SP_OK;
 }
 
+/*
+ * Appends are in full swing: they want the device and both processors, and sealing can wait. It
+ * goes on when they pause, or when too many segments wait for it.
+ */
+static void stand_back(struct local_log *log) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    while (!log->options.inline_jobs &&
+           !atomic_load_explicit(&log->closing, memory_order_relaxed) &&
+           !atomic_load_explicit(&log->seal_hurry, memory_order_relaxed) &&
+           local_now_us(log) - atomic_load_explicit(&log->appended_us, memory_order_relaxed) <
+               STAND_BACK_US) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 typedef sp_status record_fn(void *context, const struct sp_record *record, struct sp_error *error);
 
 /* Calls `each` for every record of the segment. SP_CANCELLED when the log is being closed. */
@@ -142,6 +159,7 @@ static sp_status each_record(struct writer *w, record_fn *each, void *context,
     for (uint64_t block = w->segment->first_block; block < w->segment->next_block; block++) {
         struct sp_log_chunk chunk;
         struct segment *segment;
+        stand_back(w->log);
         if (atomic_load_explicit(&w->log->closing, memory_order_relaxed)) {
             return SP_CANCELLED;
         }
@@ -320,7 +338,8 @@ static sp_status prepare(struct writer *w, struct sp_error *error) {
     if (status == SP_OK && log->dictionary.len > 0) {
         w->dictionary = ZSTD_createCDict(log->dictionary.data, log->dictionary.len, ZSTD_LEVEL);
     }
-    if (status == SP_OK && (w->zstd == NULL || (log->dictionary.len > 0 && w->dictionary == NULL))) {
+    if (status == SP_OK &&
+        (w->zstd == NULL || (log->dictionary.len > 0 && w->dictionary == NULL))) {
         status = sp_error_set(error, SP_NO_MEMORY, "sealing: zstd");
     }
     memcpy(w->footer.uuid, log->uuid, 16);
@@ -359,8 +378,7 @@ static sp_status write_file(struct writer *w, const char *tmp, struct sp_error *
     return status;
 }
 
-sp_status local_seal_write(struct local_log *log, struct segment *segment,
-                           struct sp_error *error) {
+sp_status local_seal_write(struct local_log *log, struct segment *segment, struct sp_error *error) {
     struct writer *w = calloc(1, sizeof(*w));
     if (w == NULL) {
         return sp_error_set(error, SP_NO_MEMORY, "sealing");

@@ -1,6 +1,6 @@
 /*
- * Snapshots of the owner's state: one file each, replaced atomically, named by position. A damaged one is
- * passed over for the one before: a snapshot only saves replaying, it is never the truth.
+ * Snapshots of the owner's state: one file each, replaced atomically, named by position. A damaged
+ * one is passed over for the one before: a snapshot only saves replaying, it is never the truth.
  */
 #include <stdlib.h>
 

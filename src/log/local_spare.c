@@ -1,7 +1,8 @@
 /*
- * Spares: files of zeros, made and synced before they are needed, so that going over to the next segment
- * costs one write and no metadata. Writing into blocks that were written before is twice as fast as
- * writing into blocks that were only reserved (no extent conversion, hence no journal commit).
+ * Spares: files of zeros, made and synced before they are needed, so that going over to the next
+ * segment costs one write and no metadata. Writing into blocks that were written before is twice as
+ * fast as writing into blocks that were only reserved (no extent conversion, hence no journal
+ * commit).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,10 @@
 #include "base/wire.h"
 #include "log/local_int.h"
 
-enum { ZERO_CHUNK_BYTES = 1 << 20, SPARE_RETRY_US = 1000000 };
+enum {
+    ZERO_CHUNK_BYTES = 256 << 10, /* an append waits for one of them at most */
+    SPARE_RETRY_US = 1000000
+};
 
 static sp_status write_zeros(struct sp_fs *fs, struct sp_file *file, uint64_t bytes,
                              struct sp_error *error) {
@@ -28,10 +32,10 @@ static sp_status write_zeros(struct sp_fs *fs, struct sp_file *file, uint64_t by
 }
 
 /*
- * Makes wal/<number>.seg a file of zeros. It is written under another name first: a file with the real name
- * is either in use or all zeros. A file that is reused is renamed away for the time, durably: else a crash
- * could bring the name back with a part of the zeros, and what is half of an old segment would look like
- * a spare.
+ * Makes wal/<number>.seg a file of zeros. It is written under another name first: a file with the
+ * real name is either in use or all zeros. A file that is reused is renamed away for the time,
+ * durably: else a crash could bring the name back with a part of the zeros, and what is half of an
+ * old segment would look like a spare.
  */
 static sp_status make_file(struct sp_fs *fs, const struct background_job *job,
                            struct sp_error *error) {
@@ -67,8 +71,8 @@ static sp_status make_file(struct sp_fs *fs, const struct background_job *job,
 }
 
 /*
- * Segments double from the first size to the largest, so that a small log is a small folder. They grow with
- * each one made, not with each one tried: a full device is not asked for more and more.
+ * Segments double from the first size to the largest, so that a small log is a small folder. They
+ * grow with each one made, not with each one tried: a full device is not asked for more and more.
  */
 static void add_spare(struct local_log *log, const struct background_job *job) {
     sp_require(log->spare_count < SPARES_MAX);

@@ -1,11 +1,11 @@
 /*
- * The Merkle worker follows the durable head, off the acknowledgement path: it reads the blocks, from memory
- * where it keeps up, and adds one leaf an event. What it has reached is published for block headers,
- * sealing and the checkpoint.
+ * The Merkle worker follows the durable head, off the acknowledgement path: it reads the blocks,
+ * from memory where it keeps up, and adds one leaf an event. What it has reached is published for
+ * block headers, sealing and the checkpoint.
  *
- * The checkpoint file says how many events the log had and what their root was. It is written at most once
- * a period; a log that is shorter than its checkpoint, or whose tree differs at its size, has lost or
- * changed acknowledged events, and is refused.
+ * The checkpoint file says how many events the log had and what their root was. It is written at
+ * most once a period; a log that is shorter than its checkpoint, or whose tree differs at its size,
+ * has lost or changed acknowledged events, and is refused.
  */
 #include <stdlib.h>
 
@@ -47,8 +47,8 @@ static sp_status compare_expected(struct local_log *log, struct sp_error *error)
     return SP_OK;
 }
 
-static sp_status add_event(struct local_log *log, struct segment *segment,
-                           struct sp_salter *salter, const struct sp_record *record) {
+static sp_status add_event(struct local_log *log, struct segment *segment, struct sp_salter *salter,
+                           const struct sp_record *record) {
     uint8_t leaf[SP_HASH_BYTES];
     sp_leaf_hash(salter, record, leaf);
     void *tags = segment->tags;
@@ -108,8 +108,7 @@ static sp_status follow_block(struct background_job *job, uint64_t block,
     struct local_log *log = job->log;
     struct sp_log_chunk chunk;
     struct segment *before = *segment; /* gone, perhaps, once the tree has passed its last block */
-    sp_status status =
-        local_reader_block(log->tree_reader, block, &chunk, segment, &job->error);
+    sp_status status = local_reader_block(log->tree_reader, block, &chunk, segment, &job->error);
     if (status != SP_OK) {
         return status;
     }
@@ -175,9 +174,8 @@ sp_status local_tree_start(struct local_log *log, struct sp_error *error) {
         struct sp_buf edges;
         sp_buf_init(&edges, 2 * sizeof(struct sp_tree));
         sp_status status = sp_log_sealed_section_all(last, SP_SECTION_TREE, &edges, error);
-        size_t start = status == SP_OK && edges.len >= 8
-                           ? sp_tree_packed_bytes(sp_get_u64(edges.data))
-                           : 0;
+        size_t start =
+            status == SP_OK && edges.len >= 8 ? sp_tree_packed_bytes(sp_get_u64(edges.data)) : 0;
         bool fine = start > 0 && start <= edges.len &&
                     sp_tree_unpack(&log->tree, edges.data + start, edges.len - start) &&
                     log->tree.size == sp_log_sealed_footer(last)->last_position;

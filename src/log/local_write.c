@@ -1,12 +1,13 @@
 /*
  * The way of a block to the disk.
  *
- * Happy path: append fills in the header and, with nothing in flight and little to write, writes at once on
- * the caller's thread: a hand-over to another thread would cost as much as the device. A large block goes
- * to the sync worker, and the caller gathers the next one meanwhile. Writes finish in order.
+ * Happy path: append fills in the header and, with nothing in flight and little to write, writes at
+ * once on the caller's thread: a hand-over to another thread would cost as much as the device. A
+ * large block goes to the sync worker, and the caller gathers the next one meanwhile. Writes finish
+ * in order.
  *
- * What can go wrong: a failed write ends the log. The bytes may or may not be on the disk, and a second
- * try could report success for pages the kernel has dropped; only a new recovery can tell.
+ * What can go wrong: a failed write ends the log. The bytes may or may not be on the disk, and a
+ * second try could report success for pages the kernel has dropped; only a new recovery can tell.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -74,8 +75,8 @@ void local_write_done(struct sp_job *job) {
 }
 
 /*
- * Behind a write that failed none is done, although more may have been handed over: a segment header that
- * came after a block that did not would say that the block is there.
+ * Behind a write that failed none is done, although more may have been handed over: a segment
+ * header that came after a block that did not would say that the block is there.
  */
 static void write_work(struct sp_job *job) {
     struct write_op *op = (struct write_op *)job;
@@ -84,8 +85,8 @@ static void write_work(struct sp_job *job) {
         op->status = sp_error_set(&op->error, SP_CANCELLED, "an earlier write has failed");
         return;
     }
-    op->status = log->fs->ops->write_durable(op->file, op->blob->data, op->len, op->offset,
-                                             &op->error);
+    op->status =
+        log->fs->ops->write_durable(op->file, op->blob->data, op->len, op->offset, &op->error);
     if (op->status != SP_OK) {
         atomic_store_explicit(&log->write_failed, true, memory_order_relaxed);
     }
@@ -104,8 +105,8 @@ static struct write_op *take_op(struct local_log *log) {
 
 /* Small and alone: written here and now. Otherwise by the worker, in order. */
 static void start(struct local_log *log, struct write_op *op) {
-    bool here = log->writes_in_flight == 0 && op->len <= INLINE_BYTES_MAX &&
-                !log->options.threaded_writes;
+    bool here =
+        log->writes_in_flight == 0 && op->len <= INLINE_BYTES_MAX && !log->options.threaded_writes;
     bool worker_waits = log->options.inline_jobs && !log->options.threaded_writes;
     log->writes_in_flight++;
     if (here || worker_waits) {
@@ -237,6 +238,7 @@ sp_status local_append(struct sp_log *base, uint64_t expected_head,
     if (enter_block(log, segment, &header, stored) != SP_OK) {
         return sp_error_set(error, SP_NO_MEMORY, "block table");
     }
+    atomic_store_explicit(&log->appended_us, local_now_us(log), memory_order_relaxed);
     log->head_block = header.number;
     log->head_check = header.check;
     log->head_position += header.event_count;

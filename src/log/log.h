@@ -1,14 +1,14 @@
 /*
  * The log: one totally ordered sequence of blocks, whatever keeps it. loop-thread
  *
- * One operation matters: append a block if the head is N. Whatever offers that is a log: the local driver
- * (log/local.h, the head is ours by a lock), the simulated one (sim/log_memory.h), later JetStream or
- * PostgreSQL. tests/conformance runs one suite over all of them.
+ * One operation matters: append a block if the head is N. Whatever offers that is a log: the local
+ * driver (log/local.h, the head is ours by a lock), the simulated one (sim/log_memory.h), later
+ * JetStream or PostgreSQL. tests/conformance runs one suite over all of them.
  *
- * A log is used by one thread, its loop, except for readers, each of which belongs to one thread of its
- * choice. Appending is asynchronous: a block is durable when poll says so, in order. There is no retry and
- * no roll-back: once poll reports FENCED or FAILED the log is dead, and its owner drops what it believed
- * and opens again.
+ * A log is used by one thread, its loop, except for readers, each of which belongs to one thread of
+ * its choice. Appending is asynchronous: a block is durable when poll says so, in order. There is
+ * no retry and no roll-back: once poll reports FENCED or FAILED the log is dead, and its owner
+ * drops what it believed and opens again.
  */
 #ifndef SP_LOG_LOG_H
 #define SP_LOG_LOG_H
@@ -30,7 +30,7 @@ enum sp_log_durability {
 struct sp_log_description {
     const char *driver; /* static storage */
     enum sp_log_durability durability;
-    uint32_t block_bytes_max; /* of a stored block, header and padding included */
+    uint32_t block_bytes_max;      /* of a stored block, header and padding included */
     uint32_t blocks_in_flight_max; /* appended and not yet durable: more must not be appended */
 };
 
@@ -45,7 +45,8 @@ struct sp_log_progress {
 
 /* A block to append, complete but for the fields that the driver knows. */
 struct sp_log_block {
-    struct sp_blob *blob; /* header room, then the body; capacity holds the padding; the log refs it */
+    /* header room, then the body; capacity holds the padding; the log refs it */
+    struct sp_blob *blob;
     uint64_t first_position;
     uint32_t event_count;
     uint32_t record_count;
@@ -53,7 +54,9 @@ struct sp_log_block {
     uint64_t recorded_us; /* of the last record */
 };
 
-/* Makes a blob that a block of up to `body_bytes_max` bytes of records fits into; NULL: no memory. */
+/*
+ * Makes a blob that a block of up to `body_bytes_max` bytes of records fits into; NULL: no memory.
+ */
 struct sp_blob *sp_log_block_new(size_t body_bytes_max);
 
 /* Where the records of a block go. */
@@ -83,26 +86,28 @@ struct sp_log_reader;
 
 struct sp_log_ops {
     /*
-     * Walks the blocks that are not sealed yet, oldest first: the ones only this driver's memory indexes
-     * cover. Must be called once, before the first append. What is sealed is read with a reader.
+     * Walks the blocks that are not sealed yet, oldest first: the ones only this driver's memory
+     * indexes cover. Must be called once, before the first append. What is sealed is read with a
+     * reader.
      */
     sp_status (*recover)(struct sp_log *log, sp_log_recover_fn *each, void *context,
                          struct sp_error *error);
 
     /*
-     * Whether there is room for one block of up to block_bytes_max: SP_OK, and it stays so until the next
-     * append; SP_BUSY: room is being made, wait, poll and ask again; SP_NO_SPACE, and the log lives on, ask
-     * again later. Anything else is the log's end.
+     * Whether there is room for one block of up to block_bytes_max: SP_OK, and it stays so until
+     * the next append; SP_BUSY: room is being made, wait, poll and ask again; SP_NO_SPACE, and the
+     * log lives on, ask again later. Anything else is the log's end.
      */
     sp_status (*ready)(struct sp_log *log, struct sp_error *error);
 
     /*
-     * Appends a block if the head is `expected_head`, else SP_CONFLICT. Asynchronous: SP_OK says it was
-     * taken, poll says when it is durable. The caller has seen `ready` say SP_OK, and has fewer than
-     * blocks_in_flight_max blocks under way. Takes its own reference of the blob and writes the block's header and padding into it.
+     * Appends a block if the head is `expected_head`, else SP_CONFLICT. Asynchronous: SP_OK says it
+     * was taken, poll says when it is durable. The caller has seen `ready` say SP_OK, and has fewer
+     * than blocks_in_flight_max blocks under way. Takes its own reference of the blob and writes
+     * the block's header and padding into it.
      */
-    sp_status (*append)(struct sp_log *log, uint64_t expected_head, const struct sp_log_block *block,
-                        struct sp_error *error);
+    sp_status (*append)(struct sp_log *log, uint64_t expected_head,
+                        const struct sp_log_block *block, struct sp_error *error);
 
     /* Takes note of finished work and says where the log stands. Never blocks. */
     void (*poll)(struct sp_log *log, struct sp_log_progress *ret_progress);
@@ -119,7 +124,9 @@ struct sp_log_ops {
     /* Forgets whole segments before `position`. What remains may begin earlier. */
     sp_status (*trim)(struct sp_log *log, uint64_t position, struct sp_error *error);
 
-    /* Stores a snapshot of its owner's state as of `position`, atomically; the two newest are kept. */
+    /*
+     * Stores a snapshot of its owner's state as of `position`, atomically; the two newest are kept.
+     */
     sp_status (*snapshot_store)(struct sp_log *log, uint64_t position, sp_str bytes,
                                 struct sp_error *error);
     /* Loads the newest whole snapshot. SP_NOT_FOUND where there is none. */
@@ -150,16 +157,16 @@ struct sp_log {
 
 struct sp_log_reader_ops {
     /*
-     * Yields the chunk that holds the event at `position`: SP_OK; SP_END beyond the last durable event;
-     * SP_NOT_FOUND before the first one kept; SP_CORRUPT where it is damaged, and only it. Where a
-     * chunk cannot be read, *ret_chunk tells its place without a body; event_count is 0 where that is
-     * unknown, too.
+     * Yields the chunk that holds the event at `position`: SP_OK; SP_END beyond the last durable
+     * event; SP_NOT_FOUND before the first one kept; SP_CORRUPT where it is damaged, and only it.
+     * Where a chunk cannot be read, *ret_chunk tells its place without a body; event_count is 0
+     * where that is unknown, too.
      */
     sp_status (*seek)(struct sp_log_reader *reader, uint64_t position,
                       struct sp_log_chunk *ret_chunk, struct sp_error *error);
     /*
-     * Yields the chunk after the last one yielded; SP_END at the end of what is durable; SP_NOT_FOUND
-     * where it was trimmed meanwhile: seek to what is kept.
+     * Yields the chunk after the last one yielded; SP_END at the end of what is durable;
+     * SP_NOT_FOUND where it was trimmed meanwhile: seek to what is kept.
      */
     sp_status (*next)(struct sp_log_reader *reader, struct sp_log_chunk *ret_chunk,
                       struct sp_error *error);

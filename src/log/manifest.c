@@ -15,7 +15,7 @@ enum {
     AT_FIRST_BLOCK = 48,
     AT_FIRST_POSITION = 56,
     AT_FIRST_PREV_CHECK = 64,
-    AT_COUNT = 72, /* from 76 on unused */
+    AT_COUNT = 72,   /* from 76 on unused */
     ROW_NUMBERS = 8, /* of eight bytes; then 16 unused ones, with room for a file's generation */
 };
 
@@ -26,9 +26,8 @@ void sp_manifest_fini(struct sp_manifest *manifest) {
 }
 
 static void encode_row(const struct sp_manifest_segment *row, uint8_t *to) {
-    const uint64_t fields[ROW_NUMBERS] = {row->id,          row->first_position,
-                                          row->last_position, row->first_block,
-                                          row->last_block,  row->last_check,
+    const uint64_t fields[ROW_NUMBERS] = {row->id,          row->first_position, row->last_position,
+                                          row->first_block, row->last_block,     row->last_check,
                                           row->file_bytes,  row->footer_check};
     memcpy(to, fields, sizeof(fields));
 }
@@ -76,11 +75,13 @@ sp_status sp_manifest_decode(sp_str bytes, struct sp_manifest *ret_manifest,
     if (status == SP_UNSUPPORTED) {
         return sp_error_set(error, status, "%s: written by a later version", SP_MANIFEST_PATH);
     }
-    uint32_t count = status == SP_OK && bytes.len >= MANIFEST_FIXED_BYTES ? sp_get_u32(at + AT_COUNT)
-                                                                          : UINT32_MAX;
+    uint32_t count = status == SP_OK && bytes.len >= MANIFEST_FIXED_BYTES
+                         ? sp_get_u32(at + AT_COUNT)
+                         : UINT32_MAX;
     if (count > SP_MANIFEST_SEGMENTS_MAX ||
         bytes.len != MANIFEST_FIXED_BYTES + (size_t)count * MANIFEST_ROW_BYTES) {
-        return sp_error_set(error, SP_CORRUPT, "%s: damaged: its checksum does not match (%zu bytes)",
+        return sp_error_set(error, SP_CORRUPT,
+                            "%s: damaged: its checksum does not match (%zu bytes)",
                             SP_MANIFEST_PATH, bytes.len);
     }
     struct sp_manifest manifest = {
@@ -106,8 +107,8 @@ sp_status sp_manifest_decode(sp_str bytes, struct sp_manifest *ret_manifest,
 sp_status sp_manifest_load(struct sp_fs *fs, struct sp_manifest *ret_manifest,
                            struct sp_error *error) {
     struct sp_buf bytes;
-    sp_buf_init(&bytes, MANIFEST_FIXED_BYTES +
-                            (size_t)SP_MANIFEST_SEGMENTS_MAX * MANIFEST_ROW_BYTES);
+    sp_buf_init(&bytes,
+                MANIFEST_FIXED_BYTES + (size_t)SP_MANIFEST_SEGMENTS_MAX * MANIFEST_ROW_BYTES);
     sp_status status = sp_fs_read_all(fs, SP_MANIFEST_PATH, &bytes, error);
     if (status == SP_OK) {
         status = sp_manifest_decode(sp_buf_str(&bytes), ret_manifest, error);

@@ -1,7 +1,8 @@
 /*
  * The manifest: which log this is, and which sealed files hold its older part. helper, loop-thread
  *
- * One small file, replaced atomically whenever a segment was sealed or trimmed; never on the write path.
+ * One small file, replaced atomically whenever a segment was sealed or trimmed; never on the write
+ * path.
  */
 #ifndef SP_LOG_MANIFEST_H
 #define SP_LOG_MANIFEST_H
@@ -28,7 +29,9 @@ struct sp_manifest_segment {
 struct sp_manifest {
     uint8_t uuid[16];
     uint64_t created_us;
-    /* Where the log begins: what lay before was trimmed. A whole log begins at block 1, position 1. */
+    /*
+     * Where the log begins: what lay before was trimmed. A whole log begins at block 1, position 1.
+     */
     uint64_t first_block;
     uint64_t first_position;
     uint64_t first_prev_check;

@@ -1,9 +1,10 @@
 /*
- * A raw segment: a pre-written file of blocks, of which one at a time is appended to. helper, loop-thread
+ * A raw segment: a pre-written file of blocks, of which one at a time is appended to. helper,
+ * loop-thread
  *
- * The first 4 KiB hold the segment header, written once when the segment comes into use; blocks follow,
- * each at a multiple of 4 KiB. All bytes never written are zero: the file is made of zeros, and zeroed
- * again before it is reused, which lets recovery tell a torn write from damage.
+ * The first 4 KiB hold the segment header, written once when the segment comes into use; blocks
+ * follow, each at a multiple of 4 KiB. All bytes never written are zero: the file is made of zeros,
+ * and zeroed again before it is reused, which lets recovery tell a torn write from damage.
  */
 #ifndef SP_LOG_RAW_H
 #define SP_LOG_RAW_H

@@ -1,7 +1,7 @@
 #include "log/sealed.h"
 
-#include <stdatomic.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <zstd.h>
@@ -67,9 +67,9 @@ void sp_sealed_footer_encode(struct sp_sealed_footer *footer, uint8_t *to) {
     memset(to, 0, SP_SEALED_FOOTER_BYTES);
     memcpy(to + FOOT_AT_UUID, footer->uuid, 16);
     const uint64_t numbers[FOOT_NUMBERS] = {
-        footer->id,         footer->first_position, footer->last_position,
-        footer->first_block, footer->last_block,    footer->prev_check,
-        footer->last_check, footer->first_recorded_us, footer->last_recorded_us,
+        footer->id,          footer->first_position,    footer->last_position,
+        footer->first_block, footer->last_block,        footer->prev_check,
+        footer->last_check,  footer->first_recorded_us, footer->last_recorded_us,
         footer->record_count};
     memcpy(to + FOOT_AT_NUMBERS, numbers, sizeof(numbers));
     sp_put_u32(to + FOOT_AT_FRAME_COUNT, footer->frame_count);
@@ -88,8 +88,8 @@ void sp_sealed_footer_encode(struct sp_sealed_footer *footer, uint8_t *to) {
 }
 
 /*
- * Sections lie one after another from the header to the footer: no byte belongs to nobody. Those beyond the
- * ones this program knows may be there: they are passed over.
+ * Sections lie one after another from the header to the footer: no byte belongs to nobody. Those
+ * beyond the ones this program knows may be there: they are passed over.
  */
 static bool sections_fill_file(const struct sp_sealed_footer *footer, uint64_t file_bytes) {
     uint64_t at = SP_SEALED_HEADER_BYTES;
@@ -209,7 +209,8 @@ static sp_status load_footer(struct sp_log_sealed *sealed, uint64_t id, struct s
         return sp_error_set(error, status, "a newer format");
     }
     if (status == SP_OK && sealed->footer.id != id) {
-        return sp_error_set_at(error, SP_CORRUPT, at, "the file holds segment %llx: files were swapped",
+        return sp_error_set_at(error, SP_CORRUPT, at,
+                               "the file holds segment %llx: files were swapped",
                                (unsigned long long)sealed->footer.id);
     }
     if (status != SP_OK || !sections_fill_file(&sealed->footer, sealed->bytes)) {
@@ -248,8 +249,7 @@ struct sp_log_sealed *sp_log_sealed_ref(struct sp_log_sealed *sealed) {
 }
 
 void sp_log_sealed_unref(struct sp_log_sealed *sealed) {
-    if (sealed == NULL ||
-        atomic_fetch_sub_explicit(&sealed->refs, 1, memory_order_acq_rel) != 1) {
+    if (sealed == NULL || atomic_fetch_sub_explicit(&sealed->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
     if (sealed->file != NULL) {
@@ -281,8 +281,8 @@ static sp_status name_file(const struct sp_log_sealed *sealed, sp_status status,
 }
 
 const char *sp_sealed_section_name(enum sp_sealed_section section) {
-    static const char *const names[SP_SECTION_COUNT] = {
-        "frames", "directory", "dictionary", "tags", "tiles", "tree", "index"};
+    static const char *const names[SP_SECTION_COUNT] = {"frames", "directory", "dictionary", "tags",
+                                                        "tiles",  "tree",      "index"};
     return section < SP_SECTION_COUNT ? names[section] : "of a later version";
 }
 
@@ -292,8 +292,7 @@ sp_status sp_log_sealed_section(struct sp_log_sealed *sealed, enum sp_sealed_sec
     if (offset > extent->bytes || len > extent->bytes - offset) {
         return sp_error_set(error, SP_INVALID, "%s: bytes %llu to %llu of %llu",
                             sp_sealed_section_name(section), (unsigned long long)offset,
-                            (unsigned long long)(offset + len),
-                            (unsigned long long)extent->bytes);
+                            (unsigned long long)(offset + len), (unsigned long long)extent->bytes);
     }
     return name_file(sealed, read_exact(sealed, to, len, extent->offset + offset, error), error);
 }
@@ -304,14 +303,14 @@ sp_status sp_log_sealed_section_all(struct sp_log_sealed *sealed, enum sp_sealed
     size_t len = (size_t)extent->bytes;
     uint8_t *at = len == 0 ? NULL : sp_buf_reserve(to, len);
     if (len > 0 && at == NULL) {
-        return sp_error_set(error, to->status, "%s: %zu bytes", sp_sealed_section_name(section), len);
+        return sp_error_set(error, to->status, "%s: %zu bytes", sp_sealed_section_name(section),
+                            len);
     }
-    sp_status status =
-        len == 0 ? SP_OK : sp_log_sealed_section(sealed, section, 0, len, at, error);
+    sp_status status = len == 0 ? SP_OK : sp_log_sealed_section(sealed, section, 0, len, at, error);
     if (status == SP_OK && sp_hash(at, len) != extent->check) {
-        status = sp_error_set_at(error, SP_CORRUPT, extent->offset,
-                                 "section %s at offset %llu is damaged", sp_sealed_section_name(section),
-                                 (unsigned long long)extent->offset);
+        status = sp_error_set_at(
+            error, SP_CORRUPT, extent->offset, "section %s at offset %llu is damaged",
+            sp_sealed_section_name(section), (unsigned long long)extent->offset);
         return name_file(sealed, status, error);
     }
     if (status == SP_OK) {
@@ -372,7 +371,8 @@ static sp_status load_directory(struct sp_log_sealed *sealed, const uint8_t **re
 static sp_status load_dictionary(struct sp_log_sealed *sealed, ZSTD_DDict **ret_dictionary,
                                  struct sp_error *error) {
     ZSTD_DDict *dictionary = atomic_load_explicit(&sealed->dictionary, memory_order_acquire);
-    if (SP_LIKELY(dictionary != NULL || sealed->footer.sections[SP_SECTION_DICTIONARY].bytes == 0)) {
+    if (SP_LIKELY(dictionary != NULL ||
+                  sealed->footer.sections[SP_SECTION_DICTIONARY].bytes == 0)) {
         *ret_dictionary = dictionary;
         return SP_OK;
     }
@@ -416,7 +416,10 @@ sp_status sp_log_sealed_find(struct sp_log_sealed *sealed, uint64_t position, ui
         return status;
     }
     uint32_t ordinal = (uint32_t)(position - sealed->footer.first_position);
-    /* The last frame that begins at or before the ordinal; frames without events begin with the next. */
+    /*
+     * The last frame that begins at or before the ordinal; frames without events begin with the
+     * next.
+     */
     uint32_t low = 0;
     uint32_t high = sealed->footer.frame_count;
     while (high - low > 1) {
@@ -475,12 +478,12 @@ static sp_status decompress(struct sp_log_sealed *sealed, const struct sp_sealed
     if (to == NULL) {
         return status != SP_OK ? status : sp_error_set(error, scratch->columns.status, "frame");
     }
-    size_t got = dictionary != NULL
-                     ? ZSTD_decompress_usingDDict(scratch->zstd, to, row->column_bytes,
-                                                  scratch->stored.data, scratch->stored.len,
-                                                  dictionary)
-                     : ZSTD_decompressDCtx(scratch->zstd, to, row->column_bytes,
-                                           scratch->stored.data, scratch->stored.len);
+    size_t got =
+        dictionary != NULL
+            ? ZSTD_decompress_usingDDict(scratch->zstd, to, row->column_bytes, scratch->stored.data,
+                                         scratch->stored.len, dictionary)
+            : ZSTD_decompressDCtx(scratch->zstd, to, row->column_bytes, scratch->stored.data,
+                                  scratch->stored.len);
     if (ZSTD_isError(got) || got != row->column_bytes) {
         return SP_CORRUPT;
     }
@@ -511,8 +514,7 @@ static sp_status load_stored(struct sp_log_sealed *sealed, const struct sp_seale
         return name_file(sealed, status, error);
     }
     sp_buf_advance(&scratch->stored, row->stored_bytes);
-    return sp_hash(to, row->stored_bytes) == row->check ? SP_OK
-                                                        : frame_damaged(sealed, row, error);
+    return sp_hash(to, row->stored_bytes) == row->check ? SP_OK : frame_damaged(sealed, row, error);
 }
 
 sp_status sp_log_sealed_read(struct sp_log_sealed *sealed, uint32_t frame,

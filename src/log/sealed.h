@@ -3,8 +3,9 @@
  *
  *     header | frames | directory | dictionary | tags | tiles | tree | index | footer
  *
- * Opening reads the footer and nothing else; the directory is read with the first event. Damage costs the
- * frame it lies in. Counted references: readers keep a file open that retention has already unlinked.
+ * Opening reads the footer and nothing else; the directory is read with the first event. Damage
+ * costs the frame it lies in. Counted references: readers keep a file open that retention has
+ * already unlinked.
  */
 #ifndef SP_LOG_SEALED_H
 #define SP_LOG_SEALED_H
@@ -77,8 +78,8 @@ void sp_sealed_footer_encode(struct sp_sealed_footer *footer, uint8_t *to);
 
 /* One frame, as the directory lists it. */
 struct sp_sealed_frame {
-    uint64_t check;         /* XXH3-64 of the stored bytes */
-    uint32_t offset;        /* in the file */
+    uint64_t check;  /* XXH3-64 of the stored bytes */
+    uint32_t offset; /* in the file */
     uint32_t stored_bytes;
     uint32_t column_bytes;  /* decompressed */
     uint32_t raw_bytes;     /* of the records as rows */
@@ -97,7 +98,10 @@ struct sp_log_sealed;
 enum { SP_SEALED_PATH_BYTES = 40 };
 void sp_sealed_path(uint64_t id, char path[SP_SEALED_PATH_BYTES]);
 
-/* Opens a sealed file; one reference is the caller's. SP_CORRUPT, SP_NOT_FOUND, SP_UNSUPPORTED, SP_IO. */
+/*
+ * Opens a sealed file; one reference is the caller's. SP_CORRUPT, SP_NOT_FOUND, SP_UNSUPPORTED,
+ * SP_IO.
+ */
 SP_WARN_UNUSED sp_status sp_log_sealed_open(struct sp_fs *fs, uint64_t id,
                                             struct sp_log_sealed **ret_sealed,
                                             struct sp_error *error);

@@ -56,7 +56,8 @@ sp_status wal_file_read(struct sp_fs *fs, uint32_t number, struct wal_file *file
     if (status == SP_OK) {
         status = sp_raw_header_decode(sp_str_of(page->data, got), &file->header);
         if (status == SP_CORRUPT) {
-            (void)sp_error_set(error, status, "%s: the segment header at offset 0 is damaged", path);
+            (void)sp_error_set(error, status, "%s: the segment header at offset 0 is damaged",
+                               path);
         } else if (status == SP_UNSUPPORTED) {
             (void)sp_error_set(error, status, "%s: a newer format", path);
         } else if (status == SP_OK && file->bytes != file->header.segment_bytes) {
@@ -94,16 +95,17 @@ static sp_status read_zeros(struct sp_fs *fs, const char *path, bool *ret_zero,
         fs->ops->close(open);
     }
     if (status == SP_OK) {
-        *ret_zero = got == 0 || (start->data[0] == 0 &&
-                                 memcmp(start->data, start->data + 1, got - 1) == 0);
+        *ret_zero =
+            got == 0 || (start->data[0] == 0 && memcmp(start->data, start->data + 1, got - 1) == 0);
     }
     sp_blob_unref(start);
     return status;
 }
 
 /*
- * A spare is taken for one only after a second look: a header that got lost, or that a read missed, would
- * let acknowledged blocks pass for a spare and be written over. A live writer may have begun to use it.
+ * A spare is taken for one only after a second look: a header that got lost, or that a read missed,
+ * would let acknowledged blocks pass for a spare and be written over. A live writer may have begun
+ * to use it.
  */
 static sp_status confirm_spare(struct sp_fs *fs, struct wal_file *file, struct sp_error *error) {
     char path[RAW_PATH_BYTES];
@@ -114,10 +116,10 @@ static sp_status confirm_spare(struct sp_fs *fs, struct wal_file *file, struct s
         return status == SP_OK ? SP_NOT_FOUND : status;
     }
     status = wal_file_read(fs, file->number, file, error);
-    return status != SP_NOT_FOUND ? status
-                                  : sp_error_set(error, SP_CORRUPT,
-                                                 "%s: blocks without a segment header at offset 0",
-                                                 path);
+    return status != SP_NOT_FOUND
+               ? status
+               : sp_error_set(error, SP_CORRUPT, "%s: blocks without a segment header at offset 0",
+                              path);
 }
 
 static sp_status classify(struct sp_fs *fs, const uint8_t uuid[16], uint64_t sealed_epoch,

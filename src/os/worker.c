@@ -62,6 +62,7 @@ struct sp_worker {
     _Atomic bool closing;
     bool inline_jobs;
     bool background;
+    bool idle_io;
     bool spins;
     char name[NAME_SIZE];
     void (*wake)(void *context);
@@ -156,6 +157,13 @@ static void set_up_thread(const struct sp_worker *worker) {
     if (worker->name[0] != '\0') {
         (void)pthread_setname_np(pthread_self(), worker->name);
     }
+    if (worker
+            /* glibc has no name for this; the numbers are the kernel's (linux/ioprio.h) */
+            ->idle_io) {
+        enum { IOPRIO_WHO_PROCESS = 1, IOPRIO_CLASS_IDLE = 3, IOPRIO_CLASS_SHIFT = 13 };
+        (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
+                      IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT);
+    }
     if (worker->background) {
         struct sched_param none = {.sched_priority = 0};
         if (sched_setscheduler(0, SCHED_IDLE, &none) != 0) {
@@ -211,6 +219,7 @@ struct sp_worker *sp_worker_new(const struct sp_worker_options *options, struct 
     }
     worker->inline_jobs = options->inline_jobs;
     worker->background = options->background;
+    worker->idle_io = options->idle_io || options->background;
     worker->spins = !options->background && sysconf(_SC_NPROCESSORS_ONLN) > 1;
     worker->wake = options->wake;
     worker->wake_context = options->wake_context;

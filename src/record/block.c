@@ -136,9 +136,8 @@ sp_status sp_block_read_header(sp_str bytes, struct sp_block_header *ret_header)
 
 bool sp_block_body_valid(const struct sp_block_header *header, sp_str stored) {
     size_t size = sp_block_stored_bytes(header->body_bytes);
-    return stored.len >= size &&
-           sp_hash(stored.ptr + SP_BLOCK_HEADER_BYTES, size - SP_BLOCK_HEADER_BYTES) ==
-               header->body_check;
+    return stored.len >= size && sp_hash(stored.ptr + SP_BLOCK_HEADER_BYTES,
+                                         size - SP_BLOCK_HEADER_BYTES) == header->body_check;
 }
 
 enum sp_block_damage sp_block_diagnose(sp_str stored) {
@@ -154,6 +153,5 @@ enum sp_block_damage sp_block_diagnose(sp_str stored) {
     if (used > stored.len) {
         return SP_BLOCK_DAMAGED;
     }
-    return count_zero_sectors(bytes, used) > header.zero_sectors ? SP_BLOCK_TORN
-                                                                 : SP_BLOCK_DAMAGED;
+    return count_zero_sectors(bytes, used) > header.zero_sectors ? SP_BLOCK_TORN : SP_BLOCK_DAMAGED;
 }

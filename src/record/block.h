@@ -2,8 +2,8 @@
  * The block: one group commit, the unit of atomicity, of checksums and of the hash chain. pure
  *
  * In memory a block is one blob, aligned to 4 KiB, that is written as it lies: a header of
- * SP_BLOCK_HEADER_BYTES, the records (the body), and zeros up to a multiple of 4 KiB. docs/format.md has
- * the layout byte by byte. A block is valid wholly or not at all.
+ * SP_BLOCK_HEADER_BYTES, the records (the body), and zeros up to a multiple of 4 KiB.
+ * docs/format.md has the layout byte by byte. A block is valid wholly or not at all.
  */
 #ifndef SP_RECORD_BLOCK_H
 #define SP_RECORD_BLOCK_H
@@ -29,7 +29,8 @@ struct sp_block_header {
     uint32_t event_count;
     uint32_t record_count;
     uint32_t body_bytes;
-    uint32_t zero_sectors; /* sectors of header and body that hold only zeros: see sp_block_diagnose */
+    /* sectors of header and body that hold only zeros: see sp_block_diagnose */
+    uint32_t zero_sectors;
     uint64_t body_check;
     uint64_t durable_upto; /* number of the last block known durable when this one was written */
     uint64_t prev_check;   /* header check of the block before */
@@ -47,14 +48,14 @@ static inline size_t sp_block_stored_bytes(size_t body_bytes) {
 
 /*
  * Completes a block in memory: zeroes the padding, computes the checks and zero_sectors, writes the
- * header. `header` gives everything else; its computed fields are filled in too. `block` has room for
- * sp_block_stored_bytes(body_bytes). O(bytes).
+ * header. `header` gives everything else; its computed fields are filled in too. `block` has room
+ * for sp_block_stored_bytes(body_bytes). O(bytes).
  */
 void sp_block_finish(uint8_t *block, struct sp_block_header *header);
 
 /*
- * Reads a header and compares its own check. SP_NOT_FOUND: not a block header; SP_CORRUPT: a bad one;
- * SP_UNSUPPORTED: a whole one of a later format.
+ * Reads a header and compares its own check. SP_NOT_FOUND: not a block header; SP_CORRUPT: a bad
+ * one; SP_UNSUPPORTED: a whole one of a later format.
  */
 SP_WARN_UNUSED sp_status sp_block_read_header(sp_str bytes, struct sp_block_header *ret_header);
 
@@ -63,7 +64,7 @@ bool sp_block_body_valid(const struct sp_block_header *header, sp_str stored);
 
 /* What an invalid block at the tail is. */
 enum sp_block_damage {
-    SP_BLOCK_TORN,    /* sectors are missing that were never written: a write that power cut short */
+    SP_BLOCK_TORN, /* sectors are missing that were never written: a write that power cut short */
     SP_BLOCK_DAMAGED, /* every sector was written, and at least one holds something else now */
 };
 

@@ -5,8 +5,8 @@
 #include "base/wire.h"
 
 /*
- * The header's packing bits: an id that is a canonical UUID takes 16 bytes instead of 37, and what only
- * repeats another attribute takes none. Packing is exact: the text comes back byte for byte.
+ * The header's packing bits: an id that is a canonical UUID takes 16 bytes instead of 37, and what
+ * only repeats another attribute takes none. Packing is exact: the text comes back byte for byte.
  */
 enum header_packing {
     PACK_ID_UUID = 1,

@@ -1,10 +1,10 @@
 /*
  * The event as a list of named byte strings, and its stored form. pure
  *
- * A record is one entry of the log: an event, or a control record of the engine's own bookkeeping. Its
- * layout is byte by byte in docs/format.md; this file and event.c are the only code that knows it.
- * Everything in `struct sp_event` is borrowed: from the caller when encoding, from the record (and the
- * scratch space) when decoding.
+ * A record is one entry of the log: an event, or a control record of the engine's own bookkeeping.
+ * Its layout is byte by byte in docs/format.md; this file and event.c are the only code that knows
+ * it. Everything in `struct sp_event` is borrowed: from the caller when encoding, from the record
+ * (and the scratch space) when decoding.
  */
 #ifndef SP_RECORD_EVENT_H
 #define SP_RECORD_EVENT_H
@@ -13,7 +13,9 @@
 #include "base/error.h"
 #include "base/str.h"
 
-/* The attributes every part of spoor knows; all others are extensions. Order is the stored order. */
+/*
+ * The attributes every part of spoor knows; all others are extensions. Order is the stored order.
+ */
 enum sp_attr {
     SP_ATTR_TYPE = 0,
     SP_ATTR_SOURCE,
@@ -72,8 +74,8 @@ static inline bool sp_event_has(const struct sp_event *event, enum sp_attr attr)
 struct sp_record {
     const uint8_t *bytes; /* size bytes, 8-aligned relative to its block */
     uint32_t size;
-    uint8_t kind;  /* enum sp_record_kind */
-    uint8_t flags; /* SP_RECORD_* */
+    uint8_t kind;     /* enum sp_record_kind */
+    uint8_t flags;    /* SP_RECORD_* */
     uint16_t control; /* of a control record: which */
     uint32_t entry_seq;
     uint64_t position; /* of an event; of a control record: of the last event before it */
@@ -101,24 +103,29 @@ enum {
 size_t sp_record_size_max(const struct sp_event *event);
 
 /*
- * Encodes the event at `to`, which has room for sp_record_size_max(), and returns the stored size, a
- * multiple of SP_RECORD_ALIGN. The event is complete and within limits: the caller has checked it.
+ * Encodes the event at `to`, which has room for sp_record_size_max(), and returns the stored size,
+ * a multiple of SP_RECORD_ALIGN. The event is complete and within limits: the caller has checked
+ * it.
  */
 size_t sp_record_encode(const struct sp_event *event, uint8_t *to);
 
-/* The record's checksum tag: the low half of XXH3-64, seeded with the position, over bytes 8 to size. */
+/*
+ * The record's checksum tag: the low half of XXH3-64, seeded with the position, over bytes 8 to
+ * size.
+ */
 uint32_t sp_record_tag(const uint8_t *bytes, size_t size, uint64_t position);
 
 /*
- * Reads the record at the start of `bytes`. `position` is what the block says of it. SP_CORRUPT where the
- * lengths do not fit, or the kind or a flag is none of this format's; nothing of the header is decoded yet.
- * The checksum tag is not compared here.
+ * Reads the record at the start of `bytes`. `position` is what the block says of it. SP_CORRUPT
+ * where the lengths do not fit, or the kind or a flag is none of this format's; nothing of the
+ * header is decoded yet. The checksum tag is not compared here.
  */
-SP_WARN_UNUSED sp_status sp_record_read(sp_str bytes, uint64_t position, struct sp_record *ret_record);
+SP_WARN_UNUSED sp_status sp_record_read(sp_str bytes, uint64_t position,
+                                        struct sp_record *ret_record);
 
 /*
- * The type of an event record, which stands first in its header, without decoding the rest. Empty where
- * the header makes no sense.
+ * The type of an event record, which stands first in its header, without decoding the rest. Empty
+ * where the header makes no sense.
  */
 sp_str sp_record_type(const struct sp_record *record);
 
@@ -135,8 +142,9 @@ enum { SP_PACKED_BYTES = 16 };
 static const uint32_t SP_PACKED_NONE = UINT32_MAX;
 
 /*
- * Where the packed ids stand in a header; SP_PACKED_NONE for those that it has not. With `apart` the header is
- * one that they were taken out of, and the answer is where they belong. False where it makes no sense.
+ * Where the packed ids stand in a header; SP_PACKED_NONE for those that it has not. With `apart`
+ * the header is one that they were taken out of, and the answer is where they belong. False where
+ * it makes no sense.
  */
 bool sp_record_packed_ids(sp_str header, bool apart, uint32_t ret_offsets[SP_PACKED_COUNT]);
 

@@ -1,7 +1,7 @@
 /*
- * SHA-256 comes from libcrypto by its low-level calls, which OpenSSL 3 marks deprecated in favour of EVP:
- * an EVP one-shot costs 290 to 390 ns for one event's part, these cost 65 to 160, and this is the busiest
- * loop of the program. They are part of every OpenSSL 1.1 and 3.x.
+ * SHA-256 comes from libcrypto by its low-level calls, which OpenSSL 3 marks deprecated in favour
+ * of EVP: an EVP one-shot costs 290 to 390 ns for one event's part, these cost 65 to 160, and this
+ * is the busiest loop of the program. They are part of every OpenSSL 1.1 and 3.x.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "record/tree.h"
@@ -69,7 +69,10 @@ static void derive_salts(struct sp_salter *salter, uint64_t position,
     hash_key_and_number(salter->group_key, position, ret_salts);
 }
 
-/* SHA-256(salt || bytes). Short messages are padded in place: libcrypto's buffering costs as much again. */
+/*
+ * SHA-256(salt || bytes). Short messages are padded in place: libcrypto's buffering costs as much
+ * again.
+ */
 static void commit(const uint8_t salt[SALT_BYTES], const void *bytes, size_t len,
                    uint8_t ret_hash[SP_HASH_BYTES]) {
     enum { SHORT_BYTES = 12 * BLOCK_BYTES };

@@ -1,8 +1,8 @@
 /*
  * The Merkle tree over the log's events: leaves, nodes, root (RFC 6962 section 2.1). pure
  *
- * Leaf i of the tree is the event at position i + 1. What is hashed into a leaf is not the event but a
- * small commitment record, so that an event can be erased later and every proof stays valid:
+ * Leaf i of the tree is the event at position i + 1. What is hashed into a leaf is not the event
+ * but a small commitment record, so that an event can be erased later and every proof stays valid:
  *
  *     leaf record (88 bytes)  "spr1", u16 flags, u16 0, u64 position, u64 recorded time,
  *                             header commitment[32], data commitment[32]
@@ -13,9 +13,9 @@
  *     leaf hash               SHA-256(0x00 || leaf record): the event's `hash`
  *     node                    SHA-256(0x01 || left || right)
  *
- * The salts make low-entropy payloads unguessable once they are gone; deriving them costs one hash an
- * event and 32 bytes a segment instead of 32 incompressible bytes an event. Erasing one event later
- * replaces its group's key by the salts of the 255 others.
+ * The salts make low-entropy payloads unguessable once they are gone; deriving them costs one hash
+ * an event and 32 bytes a segment instead of 32 incompressible bytes an event. Erasing one event
+ * later replaces its group's key by the salts of the 255 others.
  */
 #ifndef SP_RECORD_TREE_H
 #define SP_RECORD_TREE_H
@@ -48,12 +48,13 @@ void sp_leaf_hash(struct sp_salter *salter, const struct sp_record *record,
                   uint8_t ret_hash[SP_HASH_BYTES]);
 
 /*
- * The right edge of a growing tree: for each set bit of the size the root of that perfect subtree, the
- * largest first. Enough to add leaves and to give the root; 2 KiB at most.
+ * The right edge of a growing tree: for each set bit of the size the root of that perfect subtree,
+ * the largest first. Enough to add leaves and to give the root; 2 KiB at most.
  */
 struct sp_tree {
     uint64_t size;
-    uint8_t edge[SP_TREE_LEVELS_MAX][SP_HASH_BYTES]; /* edge[l]: the perfect subtree of 2^l leaves */
+    uint8_t edge[SP_TREE_LEVELS_MAX]
+                [SP_HASH_BYTES]; /* edge[l]: the perfect subtree of 2^l leaves */
 };
 
 void sp_tree_init(struct sp_tree *tree);
