@@ -138,7 +138,7 @@ typedef struct spoor_event {
     spoor_str correlationid; /* the run; absent: the cause's, else the event's own id */
     spoor_str causationid;   /* id of the event that caused this one */
     spoor_str schemaversion;
-    spoor_str datacontenttype; /* absent, application/json or +json: data must be JSON */
+    spoor_str datacontenttype; /* application/json or +json: data must be JSON; absent: it may be */
     spoor_str metadata;        /* a JSON object */
     spoor_str data;
     const spoor_extension *extensions;

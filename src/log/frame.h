@@ -1,5 +1,5 @@
 /*
- * The frame of a sealed segment: up to 256 events, transposed into columns so that they compress.
+ * The frame of a sealed segment: up to 128 events, transposed into columns so that they compress.
  * pure
  *
  * Decoding gives back the records byte for byte, but for the checksum tag, which is left zero: a
@@ -13,7 +13,7 @@
 #include "record/event.h"
 
 enum {
-    SP_FRAME_EVENTS_MAX = 256,
+    SP_FRAME_EVENTS_MAX = 128,
     SP_FRAME_BYTES_SOFT_MAX = 256 << 10, /* a frame is closed when its records pass this */
     SP_FRAME_RECORDS_MAX = 512,
 };

@@ -639,7 +639,7 @@ static void test_limits(void **state) {
     event.type.len = 255;
     (void)help_append(store, &event);
     spoor_extension extensions[70];
-    char names[70][8];
+    char names[70][16];
     for (int i = 0; i < 70; i++) {
         (void)snprintf(names[i], sizeof(names[i]), "x%d", i);
         extensions[i] = (spoor_extension){spoor_text(names[i]), spoor_text("1"), 0};
