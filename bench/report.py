@@ -64,7 +64,7 @@ def targets(lines):
     yield "1000 outstanding", thousand, "/s", 1.5e6, 2.5e6, True
     yield ("1000 outstanding, of SQLite in batches of 1000",
            thousand / sqlite if thousand and sqlite else None, "x", 15, 30, True)
-    for segments, cache, floor, aim in (("open", "cold", 6e6, 20e6), ("open", "warm", 10e6, 40e6),
+    for segments, cache, floor, aim in (("open", "cold", 6e6, 10e6), ("open", "warm", 20e6, 40e6),
                                         ("sealed", "cold", 4e6, 6e6), ("sealed", "warm", 4e6, 6e6)):
         yield (f"replay of {segments} segments, {cache}, one core",
                value("events_per_s", "replay", segments=segments, cache=cache), "/s", floor, aim, True)

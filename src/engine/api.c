@@ -13,7 +13,8 @@ enum {
     EVENT_BYTES_MOST = 16 << 20,
     OUTSTANDING_DEFAULT = 65536,
     OUTSTANDING_MOST = 1 << 22,
-    SEGMENT_BYTES_DEFAULT = 256 << 20,
+    SEGMENT_BYTES_DEFAULT = 128 << 20, /* what is not sealed must be indexed anew by opening */
+    SEGMENT_BYTES_MOST = 256 << 20,
     SEGMENT_BYTES_FIRST = 8 << 20,
     BLOCK_BYTES_DEFAULT = 4 << 20,
     CACHE_BYTES_DEFAULT = 32 << 20,
@@ -200,9 +201,9 @@ static sp_status check_options(const spoor_options *options, struct sp_error *er
         return sp_error_set(error, SP_INVALID, "outstanding_max %u, at most %d",
                             options->outstanding_max, OUTSTANDING_MOST);
     }
-    if (options->segment_bytes_max > SEGMENT_BYTES_DEFAULT) {
+    if (options->segment_bytes_max > SEGMENT_BYTES_MOST) {
         return sp_error_set(error, SP_INVALID, "segment_bytes_max %llu, at most %d",
-                            (unsigned long long)options->segment_bytes_max, SEGMENT_BYTES_DEFAULT);
+                            (unsigned long long)options->segment_bytes_max, SEGMENT_BYTES_MOST);
     }
     bool exclusive = (options->flags & SPOOR_OWN_THREAD) != 0 &&
                      (options->flags & (SPOOR_NO_THREADS | SPOOR_READ_ONLY)) != 0;

@@ -10,7 +10,7 @@
 #include "log/local_int.h"
 
 enum {
-    SEAL_BACKLOG_MAX = 6, /* segments that wait before sealing leaves the background */
+    SEAL_BACKLOG_MAX = 12, /* segments that wait before sealing leaves the background */
     SEAL_RETRY_US = 5000000,
     RETENTION_PERIOD_US = 1000000
 };

@@ -17,7 +17,7 @@
 #include "log/local_int.h"
 
 enum {
-    ZSTD_LEVEL = 1,
+    ZSTD_LEVEL = 2,
     FLUSH_BYTES = 1 << 20,
     DICTIONARY_BYTES = 110 << 10,
     DICTIONARY_BYTES_LEAST = 4 << 10,
