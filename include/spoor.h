@@ -173,13 +173,14 @@ enum spoor_flags {
 
 typedef struct spoor_options {
     size_t size;
-    unsigned flags;             /* default SPOOR_CREATE */
-    uint32_t event_bytes_max;   /* of one event: default 1 MiB, at most 16 MiB */
-    uint32_t outstanding_max;   /* appends submitted and not yet durable; default 65536 */
-    uint64_t segment_bytes_max; /* of one log file before it is sealed; default 128 MiB, at most 256 */
-    uint64_t retain_bytes_max;  /* drop the oldest whole segments beyond; default 0: keep all */
-    uint64_t retain_age_us;     /* drop whole segments older; default 0: keep all */
-    uint64_t cache_bytes_max;   /* of recent blocks kept in memory; default 32 MiB */
+    unsigned flags;           /* default SPOOR_CREATE */
+    uint32_t event_bytes_max; /* of one event: default 1 MiB, at most 16 MiB */
+    uint32_t outstanding_max; /* appends submitted and not yet durable; default 65536 */
+    uint64_t
+        segment_bytes_max; /* of one log file before it is sealed; default 128 MiB, at most 256 */
+    uint64_t retain_bytes_max; /* drop the oldest whole segments beyond; default 0: keep all */
+    uint64_t retain_age_us;    /* drop whole segments older; default 0: keep all */
+    uint64_t cache_bytes_max;  /* of recent blocks kept in memory; default 32 MiB */
 } spoor_options;
 
 SPOOR_API void spoor_options_init(spoor_options *options);

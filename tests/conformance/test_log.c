@@ -128,7 +128,7 @@ static void test_reopened_it_is_the_same(void **state) {
     struct rig *rig = *state;
     for (int i = 0; i < 6; i++) {
         rig_fill(rig, 25, 9000);
-        rig_settle_down(rig); /* sealing stands back while appends are in full swing */
+        rig_settle_down(rig); /* sealing waits for a pause */
         rig_restart(rig);
         assert_int_equal(rig->model.durable_block, (uint64_t)(i + 1) * 25);
         rig_check_all(rig);
