@@ -191,9 +191,13 @@ static const char *status_after(sp_str type) {
         sp_str type;
         const char *status;
     } ENDINGS[] = {
-        {SP_STR("run.completed"), "completed"},    {SP_STR("conversation.completed"), "completed"},
-        {SP_STR("agent.completed"), "completed"},  {SP_STR("run.failed"), "failed"},
-        {SP_STR("conversation.failed"), "failed"}, {SP_STR("agent.failed"), "failed"},
+        {SP_STR("run.completed"), "completed"},
+        {SP_STR("conversation.completed"), "completed"},
+        {SP_STR("conversation.ended"), "completed"},
+        {SP_STR("agent.completed"), "completed"},
+        {SP_STR("run.failed"), "failed"},
+        {SP_STR("conversation.failed"), "failed"},
+        {SP_STR("agent.failed"), "failed"},
     };
     for (size_t i = 0; i < sizeof(ENDINGS) / sizeof(*ENDINGS); i++) {
         if (sp_str_eq(type, ENDINGS[i].type)) {
