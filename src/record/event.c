@@ -115,6 +115,25 @@ size_t sp_record_encode(const struct sp_event *event, uint8_t *to) {
     return size;
 }
 
+size_t sp_record_encode_control(const struct sp_control *control, uint8_t *to) {
+    sp_require(control->number > 0 && control->body.len > 0);
+    size_t size = sp_record_control_size(control->body.len);
+    size_t used = SP_RECORD_FIXED_BYTES + control->body.len;
+    sp_put_u32(to, (uint32_t)size);
+    to[8] = SP_RECORD_CONTROL;
+    to[9] = SP_RECORD_HAS_DATA;
+    sp_put_u16(to + 10, control->kind);
+    sp_put_u32(to + 12, 0);
+    sp_put_u32(to + 16, (uint32_t)control->body.len);
+    sp_put_u32(to + 20, control->entry_seq);
+    sp_put_u64(to + 24, control->recorded_us);
+    sp_put_u64(to + 32, control->number);
+    memcpy(to + SP_RECORD_FIXED_BYTES, control->body.ptr, control->body.len);
+    memset(to + used, 0, size - used);
+    sp_put_u32(to + 4, sp_record_tag(to, size, control->position));
+    return size;
+}
+
 uint32_t sp_record_tag(const uint8_t *bytes, size_t size, uint64_t position) {
     return (uint32_t)sp_hash_seeded(bytes + 8, size - 8, position);
 }
@@ -257,6 +276,7 @@ sp_status sp_record_decode(const struct sp_record *record, char scratch[SP_RECOR
     event->data_is_json = (record->flags & SP_RECORD_DATA_JSON) != 0;
     event->data = event->has_data ? record->data : (sp_str){.ptr = NULL, .len = 0};
     char *expand = scratch;
+#pragma GCC unroll 10
     for (int i = 0; i < SP_ATTR_COUNT; i++) {
         event->attr[i] = (present & 1u << i) != 0
                              ? take_attr(&wire, i, packing, event->attr, &expand)

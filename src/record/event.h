@@ -79,7 +79,7 @@ struct sp_record {
     uint16_t control; /* of a control record: which */
     uint32_t entry_seq;
     uint64_t position; /* of an event; of a control record: of the last event before it */
-    uint64_t version;
+    uint64_t version;  /* of a control record its number, dense over the log */
     uint64_t recorded_us;
     sp_str header;
     sp_str data;
@@ -108,6 +108,25 @@ size_t sp_record_size_max(const struct sp_event *event);
  * it.
  */
 size_t sp_record_encode(const struct sp_event *event, uint8_t *to);
+
+/* What a control record is made of; its time and entry number are those of the event before it. */
+struct sp_control {
+    uint16_t kind;
+    uint64_t number;   /* dense over the log, from 1 */
+    uint64_t position; /* of the last event before it; 0 where there is none */
+    uint64_t recorded_us;
+    uint32_t entry_seq;
+    sp_str body;
+};
+
+/* Bytes that a control record with such a body takes. */
+static inline size_t sp_record_control_size(size_t body_bytes) {
+    return (SP_RECORD_FIXED_BYTES + body_bytes + SP_RECORD_ALIGN - 1) / SP_RECORD_ALIGN *
+           SP_RECORD_ALIGN;
+}
+
+/* Encodes a control record at `to`, which has room for sp_record_control_size(body); returns it. */
+size_t sp_record_encode_control(const struct sp_control *control, uint8_t *to);
 
 /*
  * The record's checksum tag: the low half of XXH3-64, seeded with the position, over bytes 8 to

@@ -314,8 +314,42 @@ static void test_walk_counts_events(void **state) {
     assert_int_equal(status, SP_CORRUPT);
 }
 
+static void test_a_control_record_comes_back(void **state) {
+    (void)state;
+    static const char body[] = "ops, back to back";
+    uint8_t bytes[128];
+    for (size_t len = 1; len < sizeof(body); len++) {
+        struct sp_control control = {.kind = 1,
+                                     .number = 4711 + len,
+                                     .position = 99,
+                                     .recorded_us = UINT64_C(1700000000123456),
+                                     .entry_seq = 3,
+                                     .body = sp_str_of(body, len)};
+        memset(bytes, 0xff, sizeof(bytes));
+        size_t size = sp_record_encode_control(&control, bytes);
+        assert_int_equal(size, sp_record_control_size(len));
+        struct sp_block_walk walk = sp_block_walk_of(sp_str_of(bytes, size), 100);
+        struct sp_record record;
+        assert_int_equal(sp_block_walk_next(&walk, &record), SP_OK);
+        assert_true(sp_record_tag_valid(&record));
+        assert_int_equal(record.kind, SP_RECORD_CONTROL);
+        assert_int_equal(record.control, 1);
+        assert_int_equal(record.version, control.number);
+        assert_int_equal(record.position, 99);
+        assert_int_equal(record.recorded_us, control.recorded_us);
+        assert_int_equal(record.entry_seq, 3);
+        assert_int_equal(record.header.len, 0);
+        assert_same_str(record.data, control.body);
+        assert_int_equal(sp_block_walk_next(&walk, &record), SP_END);
+        assert_int_equal(walk.next_position, 100);
+        bytes[SP_RECORD_FIXED_BYTES] ^= 1;
+        assert_false(sp_record_tag_valid(&record));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_control_record_comes_back),
         cmocka_unit_test(test_every_combination_comes_back),
         cmocka_unit_test(test_what_repeats_takes_no_room),
         cmocka_unit_test(test_long_values),
