@@ -1,0 +1,122 @@
+/*
+ * The server: its store, its clients, and what a turn of the loop does between them. loop-thread
+ *
+ * A turn: the loop hands over what the sockets gave (sp_connection_feed), then sp_server_turn
+ * moves the store on: the open block is written, timers fire, replies whose gate has passed are
+ * let go, what paused goes on. The loop then sends. Nothing else is ever waited for.
+ *
+ * Parts that come beside the commands (subscriptions, waiting reads) hang in by hooks.
+ */
+#ifndef SP_SERVER_SERVER_H
+#define SP_SERVER_SERVER_H
+
+#include "engine/bus.h"
+#include "server/command.h"
+#include "server/connection.h"
+#include "server/logger.h"
+#include "server/settings.h"
+
+struct sp_server;
+struct sp_waits; /* wait.h */
+struct sp_loop;  /* loop.h */
+
+/* What a part of the server wants to be told. Every member may be NULL. */
+struct sp_server_hooks {
+    /* An event became durable. Must not write replies of commands; may push, may mark as ready. */
+    void (*live)(struct sp_server *server, void *context, const struct sp_event *event);
+    /* The turn has moved the store on: the place to push and to read the log. */
+    void (*turn)(struct sp_server *server, void *context);
+    /* A connection is about to be freed, or was RESET. */
+    void (*closed)(struct sp_server *server, void *context, struct sp_connection *connection);
+    /* The output of a connection fell below half of output-buffer after a push was refused. */
+    void (*drained)(struct sp_server *server, void *context, struct sp_connection *connection);
+    /* The server ends: free what is yours. */
+    void (*fini)(struct sp_server *server, void *context);
+    void *context;
+};
+
+enum { SP_SERVER_HOOKS_MAX = 8, SP_SERVER_BUFFERS_KEPT_MAX = 64 };
+
+/* Counted for INFO. */
+struct sp_server_stats {
+    uint64_t connections_total;
+    uint64_t connections_rejected;
+    uint64_t commands;
+    uint64_t errors;
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t turns;
+};
+
+struct sp_server {
+    struct sp_settings settings;
+    struct sp_logger logger;
+    struct sp_engine *engine;
+    struct sp_bus *bus;
+    struct sp_clock clock;
+    uint64_t monotonic_ms; /* read once a turn */
+    uint64_t wall_ms;
+    uint64_t started_ms; /* wall clock */
+
+    struct sp_command_index commands;
+    struct sp_connection *connections; /* all of them, the newest first */
+    uint32_t connection_count;
+    uint64_t connection_last_id;
+    struct sp_connection *dirty; /* those that the end of the turn looks at */
+    size_t buffer_bytes;         /* what all connections' buffers hold, about */
+
+    struct sp_server_hooks hooks[SP_SERVER_HOOKS_MAX];
+    uint32_t hook_count;
+    uint32_t listening; /* how many parts want `live` */
+    struct sp_waits *waits;
+
+    struct sp_buf scratch;  /* of one command */
+    struct sp_event event;  /* likewise: it is large */
+    struct sp_buf key_room; /* names of keys with their database before */
+    struct sp_server_stats stats;
+    bool draining; /* no new connections, no new commands */
+    int resp_port; /* as bound */
+    void *loop;
+};
+
+/*
+ * Takes over settings (also on failure), opens nothing: engine and bus are the caller's and
+ * outlive it.
+ */
+SP_WARN_UNUSED sp_status sp_server_init(struct sp_server *server, struct sp_settings *settings,
+                                        struct sp_engine *engine, struct sp_bus *bus,
+                                        struct sp_clock clock, int log_fd, struct sp_error *error);
+void sp_server_fini(struct sp_server *server);
+
+/* Adds a part. Its place in `hooks` stays. */
+void sp_server_hook(struct sp_server *server, const struct sp_server_hooks *hooks);
+
+/* One part more, or one fewer, that wants to be told of events: nobody listening costs nothing. */
+void sp_server_listen(struct sp_server *server, bool on);
+
+/* Reads the clocks: at the start of a turn. */
+void sp_server_tick(struct sp_server *server);
+
+/*
+ * Moves everything on (see above). Returns ms until it must be called again; -1: whenever
+ * something comes.
+ */
+int sp_server_turn(struct sp_server *server);
+
+/*
+ * The key that a client means: with its database before it where that is not 0. What it points to
+ * lasts for the request, or as long as the text. False where it is none: the reply is then written.
+ */
+SP_WARN_UNUSED bool sp_request_key(struct sp_request *request, sp_str text, struct sp_key *ret_key);
+
+/*
+ * As sp_request_key, and the key must be one that clients may write: else the reply says it is
+ * read-only.
+ */
+SP_WARN_UNUSED bool sp_request_key_to_write(struct sp_request *request, sp_str text,
+                                            struct sp_key *ret_key);
+
+/* What stands before the names of a connection's keys: empty in database 0, else `db9:`. */
+sp_str sp_connection_prefix(const struct sp_connection *connection, char room[16]);
+
+#endif

@@ -1,0 +1,151 @@
+/*
+ * The settings of `spoor serve`: one table from which the options of the command line, the lines
+ * of a configuration file, CONFIG GET and SET, the help and docs/settings.md come. pure
+ *
+ * A value is text in all of them, in the same form: sizes `64Ki`, `8MiB` or a plain number of
+ * bytes; durations `30s`, `1h30m` or a plain number of seconds; `yes` and `no`; lists are words
+ * between blanks. What Redis has a name for is known by that name as well (`maxclients`), and then
+ * has Redis' unit.
+ *
+ * Order of precedence: the command line, the file, the default.
+ */
+#ifndef SP_SERVER_SETTINGS_H
+#define SP_SERVER_SETTINGS_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/str.h"
+
+enum sp_setting_type {
+    SP_SETTING_SIZE,     /* bytes */
+    SP_SETTING_DURATION, /* kept in milliseconds */
+    SP_SETTING_INTEGER,
+    SP_SETTING_BOOLEAN,
+    SP_SETTING_CHOICE, /* the number of a word of `choices` */
+    SP_SETTING_TEXT,
+    SP_SETTING_LIST, /* words between blanks, kept as one text */
+};
+
+/*
+ * One row: ID, name, Redis' name ("" where it has none), type, choices, least, greatest, default,
+ * LIVE or START (may CONFIG SET change it), meaning.
+ */
+#define SP_SETTING_TABLE(X)                                                                        \
+    X(DATA, "data", "dir", TEXT, "", 1, 4096, "./data", START, "the data folder")                  \
+    X(LISTEN, "listen", "bind", TEXT, "", 1, 255, "127.0.0.1", START,                              \
+      "the address to listen at; 0.0.0.0 or :: for all")                                           \
+    X(RESP_PORT, "resp-port", "port", INTEGER, "", 0, 65535, "7379", START,                        \
+      "port of the Redis protocol; 0 picks a free one")                                            \
+    X(HTTP_PORT, "http-port", "", INTEGER, "", 0, 65535, "7380", START,                            \
+      "port of HTTP; 0 picks a free one")                                                          \
+    X(DURABILITY, "durability", "", CHOICE, "always interval os", 0, 2, "always", START,           \
+      "when an append is acknowledged: always: once it is on stable storage")                      \
+    X(ALLOW_FLUSHALL, "allow-flushall", "", BOOLEAN, "", 0, 1, "no", LIVE,                         \
+      "whether FLUSHALL and FLUSHDB hide all streams; else they are refused")                      \
+    X(PASSWORD, "password", "requirepass", TEXT, "", 0, 512, "", LIVE,                             \
+      "what AUTH must say before anything else; empty: nothing")                                   \
+    X(MAX_CONNECTIONS, "max-connections", "maxclients", INTEGER, "", 1, 1000000, "10000", LIVE,    \
+      "connections at a time; one more is told so and closed")                                     \
+    X(IDLE_TIMEOUT, "idle-timeout", "timeout", DURATION, "", 0, 31536000000, "0s", LIVE,           \
+      "a connection that says nothing for so long is closed; 0: never; blocked and subscribed "    \
+      "ones stay")                                                                                 \
+    X(OUTPUT_BUFFER, "output-buffer", "", SIZE, "", 1048576, 4294967296, "8Mi", LIVE,              \
+      "bytes that may wait for a client that does not read; beyond, it is closed or lags")         \
+    X(QUERY_BUFFER, "query-buffer", "client-query-buffer-limit", SIZE, "", 1048576, 1073741824,    \
+      "64Mi", LIVE, "bytes of one command with all its arguments")                                 \
+    X(BULK_BYTES_MAX, "bulk-bytes-max", "proto-max-bulk-len", SIZE, "", 1048576, 536870912,        \
+      "16Mi", LIVE, "bytes of one argument of a command")                                          \
+    X(EVENT_BYTES_MAX, "event-bytes-max", "", SIZE, "", 1024, 16777216, "1Mi", START,              \
+      "bytes of one event; a larger one is refused")                                               \
+    X(MEMORY_BUDGET, "memory-budget", "maxmemory", SIZE, "", 0, 1099511627776, "1Gi", LIVE,        \
+      "bytes of all connections' buffers; at it reading stops until they are emptier; 0: no "      \
+      "limit")                                                                                     \
+    X(CACHE_BYTES_MAX, "cache-bytes-max", "", SIZE, "", 1048576, 1099511627776, "32Mi", START,     \
+      "bytes of indexes in memory for segments that wait to be sealed")                            \
+    X(DATABASES, "databases", "databases", INTEGER, "", 1, 16, "16", START,                        \
+      "how many numbers SELECT takes; keys of number 9 are the streams that begin with db9:")      \
+    X(EPHEMERAL_TOPICS, "ephemeral-topics", "", LIST, "", 0, 16384, "", LIVE,                      \
+      "patterns of channels whose messages are delivered and not stored")                          \
+    X(STREAM_NODE_MAX_ENTRIES, "stream-node-max-entries", "stream-node-max-entries", INTEGER, "",  \
+      1, 1000000, "100", START, "entries of a node, what trimming with ~ goes by; always 100")     \
+    X(RETAIN_BYTES, "retain-bytes", "", SIZE, "", 0, UINT64_MAX, "0", START,                       \
+      "the oldest segments are dropped where the log is larger; 0: never")                         \
+    X(RETAIN_AGE, "retain-age", "", DURATION, "", 0, UINT64_MAX / 1000, "0s", START,               \
+      "segments whose events are all older are dropped; 0: never")                                 \
+    X(LOG_FORMAT, "log-format", "", CHOICE, "logfmt json", 0, 1, "logfmt", LIVE,                   \
+      "how log lines on stderr are written")                                                       \
+    X(LOG_LEVEL, "log-level", "loglevel", CHOICE, "debug info warn error", 0, 3, "info", LIVE,     \
+      "the least grave lines that are logged")
+
+enum sp_setting_id {
+#define SP_SETTING_ENUM_(id, name, redis, type, choices, least, most, initial, when, meaning)      \
+    SP_SET_##id,
+    SP_SETTING_TABLE(SP_SETTING_ENUM_)
+#undef SP_SETTING_ENUM_
+        SP_SET_COUNT,
+};
+
+enum { SP_DURABILITY_ALWAYS, SP_DURABILITY_INTERVAL, SP_DURABILITY_OS };
+
+struct sp_setting {
+    const char *name;
+    const char *redis_name; /* empty where Redis has none */
+    enum sp_setting_type type;
+    const char *choices; /* words between blanks */
+    uint64_t least;      /* of a text or list: bytes */
+    uint64_t most;
+    const char *initial;
+    bool live; /* CONFIG SET may change it */
+    const char *meaning;
+};
+
+/* The table, SP_SET_COUNT rows by id. Static storage. */
+const struct sp_setting *sp_setting_table(void);
+
+/*
+ * The row of this name, spoor's or Redis'; SP_SET_COUNT where there is none. Case does not count.
+ */
+enum sp_setting_id sp_setting_find(sp_str name);
+
+struct sp_settings {
+    uint64_t numbers[SP_SET_COUNT]; /* of every type but text and list */
+    char *texts[SP_SET_COUNT];      /* of texts and lists; owned, NUL-terminated */
+};
+
+/* Sets all defaults. SP_NO_MEMORY. */
+SP_WARN_UNUSED sp_status sp_settings_init(struct sp_settings *settings);
+void sp_settings_fini(struct sp_settings *settings);
+
+/*
+ * Sets one by spoor's form of the value, or Redis' (`by_redis_name`: a plain number is in Redis'
+ * unit). SP_INVALID with what was expected; nothing has changed then.
+ */
+SP_WARN_UNUSED sp_status sp_settings_set(struct sp_settings *settings, enum sp_setting_id id,
+                                         sp_str value, bool by_redis_name, struct sp_error *error);
+
+/* Reads lines `name value`; `#` begins a comment. SP_INVALID names the line. */
+SP_WARN_UNUSED sp_status sp_settings_read(struct sp_settings *settings, sp_str text,
+                                          struct sp_error *error);
+
+/*
+ * Appends the value as sp_settings_set takes it; by Redis' name as Redis would say it (bytes,
+ * seconds, yes and no).
+ */
+void sp_settings_format(const struct sp_settings *settings, enum sp_setting_id id,
+                        bool by_redis_name, struct sp_buf *to);
+
+/* The word of a choice. */
+sp_str sp_setting_choice(const struct sp_setting *setting, uint64_t number);
+
+static inline uint64_t sp_settings_u64(const struct sp_settings *settings, enum sp_setting_id id) {
+    return settings->numbers[id];
+}
+
+static inline sp_str sp_settings_text(const struct sp_settings *settings, enum sp_setting_id id) {
+    return sp_str_from(settings->texts[id]);
+}
+
+/* Appends docs/settings.md's table. */
+void sp_settings_document(struct sp_buf *to);
+
+#endif
