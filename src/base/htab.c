@@ -70,3 +70,29 @@ sp_status sp_htab_add(struct sp_htab *table, uint64_t hash, uint32_t value) {
     table->count++;
     return SP_OK;
 }
+
+/* Whether an entry whose home is `home` may move from `from` back to `to`, a free slot before it. */
+static bool htab_may_move(uint32_t home, uint32_t from, uint32_t to, uint32_t mask) {
+    return ((from - home) & mask) >= ((from - to) & mask);
+}
+
+void sp_htab_remove(struct sp_htab *table, uint64_t hash, uint32_t value) {
+    sp_require(table->slots != NULL && value < UINT32_MAX);
+    uint64_t slot = (hash >> 32) << 32 | ((uint64_t)value + 1);
+    uint32_t mask = table->mask;
+    uint32_t hole = (uint32_t)(slot >> 32) & mask;
+    while (table->slots[hole] != slot) {
+        sp_require(table->slots[hole] != 0);
+        hole = (hole + 1) & mask;
+    }
+    for (uint32_t at = (hole + 1) & mask; table->slots[at] != 0; at = (at + 1) & mask) {
+        uint32_t home = (uint32_t)(table->slots[at] >> 32) & mask;
+        if (htab_may_move(home, at, hole, mask)) {
+            table->slots[hole] = table->slots[at];
+            hole = at;
+        }
+    }
+    table->slots[hole] = 0;
+    sp_invariant(table->count > 0);
+    table->count--;
+}

@@ -3,9 +3,8 @@
  *
  * Open addressing, linear probing, eight bytes a slot: the upper half of the hash and the value.
  * Keys are not stored: a lookup yields every value whose upper hash half matches, and the caller
- * compares the entry itself. Values are below UINT32_MAX. Entries are never removed one by one.
- * Insertion is O(1) amortised; a doubling moves all slots once. Iteration order means nothing and
- * is not offered.
+ * compares the entry itself. Values are below UINT32_MAX. Insertion is O(1) amortised; a doubling
+ * moves all slots once. Iteration order means nothing and is not offered.
  */
 #ifndef SP_BASE_HTAB_H
 #define SP_BASE_HTAB_H
@@ -37,6 +36,12 @@ SP_WARN_UNUSED sp_status sp_htab_reserve(struct sp_htab *table, size_t count);
 
 /* Adds a value; the caller has made sure that its key is not there yet. SP_OK or SP_NO_MEMORY. */
 SP_WARN_UNUSED sp_status sp_htab_add(struct sp_htab *table, uint64_t hash, uint32_t value);
+
+/*
+ * Takes one entry of this hash and value out; it is there. The slots behind it close up, so that
+ * nothing is left of it. O(1) on average.
+ */
+void sp_htab_remove(struct sp_htab *table, uint64_t hash, uint32_t value);
 
 /* Forgets all entries and keeps the storage. */
 void sp_htab_clear(struct sp_htab *table);

@@ -162,6 +162,40 @@ static void test_reserve_moves_nothing_later(void **state) {
     sp_htab_fini(&table);
 }
 
+enum { REMOVE_VALUES = 500 };
+
+/* What was removed is gone, and everything else is still found, however the slots cluster. */
+static void test_removes(void **state) {
+    (void)state;
+    struct sp_prng prng = sp_prng_seed(7);
+    struct sp_htab table;
+    sp_htab_init(&table);
+    bool there[REMOVE_VALUES] = {false};
+    uint32_t count = 0;
+    for (unsigned step = 0; step < 20000; step++) {
+        uint32_t value = sp_prng_below(&prng, REMOVE_VALUES);
+        uint64_t hash =
+            UINT64_MAX - ((uint64_t)(value / 7) << 33); /* neighbours, and over the end */
+        if (there[value]) {
+            sp_htab_remove(&table, hash, value);
+            count--;
+        } else {
+            assert_int_equal(sp_htab_add(&table, hash, value), SP_OK);
+            count++;
+        }
+        there[value] = !there[value];
+        assert_int_equal(table.count, count);
+        uint32_t other = sp_prng_below(&prng, REMOVE_VALUES);
+        assert_int_equal(has(&table, UINT64_MAX - ((uint64_t)(other / 7) << 33), other),
+                         there[other]);
+    }
+    for (uint32_t value = 0; value < REMOVE_VALUES; value++) {
+        assert_int_equal(has(&table, UINT64_MAX - ((uint64_t)(value / 7) << 33), value),
+                         there[value]);
+    }
+    sp_htab_fini(&table);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty),
@@ -171,6 +205,7 @@ int main(void) {
         cmocka_unit_test(test_probing_wraps_around),
         cmocka_unit_test(test_clear_forgets_and_keeps_the_storage),
         cmocka_unit_test(test_reserve_moves_nothing_later),
+        cmocka_unit_test(test_removes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
