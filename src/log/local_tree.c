@@ -15,13 +15,22 @@
 enum {
     TREE_BATCH_EVENTS = 4096, /* enough to be worth waking a thread */
     TREE_LAG_US = 5000,       /* and no later than this */
+    BATCH_EVENTS = 64,        /* whose hashes are computed side by side */
+};
+
+/* One run of the worker. */
+struct follower {
+    struct background_job *job;
+    struct segment *segment; /* of the last block: in the list until the tree has passed it */
+    uint64_t segment_id;     /* of the salter: a segment that is gone may leave its address */
+    struct sp_salter salter;
 };
 
 static sp_status grow(void **array, size_t *capacity, size_t count, size_t item_bytes) {
-    if (count < *capacity) {
+    if (count <= *capacity) {
         return SP_OK;
     }
-    size_t wanted = *capacity == 0 ? 1024 : *capacity * 2;
+    size_t wanted = *capacity == 0 ? 1024 : *capacity * 2; /* more than a batch of events asks */
     void *grown = realloc(*array, wanted * item_bytes);
     if (grown == NULL) {
         return SP_NO_MEMORY;
@@ -47,48 +56,83 @@ static sp_status compare_expected(struct local_log *log, struct sp_error *error)
     return SP_OK;
 }
 
-static sp_status add_event(struct local_log *log, struct segment *segment, struct sp_salter *salter,
-                           const struct sp_record *record) {
-    uint8_t leaf[SP_HASH_BYTES];
-    sp_leaf_hash(salter, record, leaf);
+/* Room for what so many more events leave for sealing. */
+static sp_status reserve(struct segment *segment, size_t count) {
     void *tags = segment->tags;
     void *tiles = segment->tiles;
-    sp_status status = grow(&tags, &segment->tag_capacity, segment->tag_count, sizeof(uint16_t));
+    sp_status status =
+        grow(&tags, &segment->tag_capacity, segment->tag_count + count, sizeof(uint16_t));
     segment->tags = tags;
     if (status == SP_OK) {
-        status = grow(&tiles, &segment->tile_capacity, segment->tile_count, SP_HASH_BYTES);
+        size_t tile_count = segment->tile_count + count / SP_TILE_LEAVES + 1;
+        status = grow(&tiles, &segment->tile_capacity, tile_count, SP_HASH_BYTES);
         segment->tiles = tiles;
     }
+    return status;
+}
+
+/* How many of the leaves may be added before the tree is to be compared with the checkpoint. */
+static size_t up_to_expected(const struct local_log *log, size_t count) {
+    uint64_t size = log->tree.size;
+    bool within =
+        log->expected.present && log->expected.size > size && log->expected.size - size < count;
+    return within ? (size_t)(log->expected.size - size) : count;
+}
+
+static sp_status add_events(struct follower *follower, const struct sp_record *records,
+                            size_t count) {
+    struct local_log *log = follower->job->log;
+    struct segment *segment = follower->segment;
+    uint8_t leaves[BATCH_EVENTS][SP_HASH_BYTES];
+    sp_status status = reserve(segment, count);
     if (status != SP_OK) {
         return status;
     }
-    memcpy(&segment->tags[segment->tag_count++], leaf, sizeof(uint16_t));
-    if (sp_tree_add(&log->tree, leaf, segment->tiles[segment->tile_count])) {
-        segment->tile_count++;
+    sp_leaf_hashes(&follower->salter, records, count, leaves);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&segment->tags[segment->tag_count++], leaves[i], sizeof(uint16_t));
     }
-    return compare_expected(log, NULL);
+    for (size_t at = 0, part; at < count && status == SP_OK; at += part) {
+        part = up_to_expected(log, count - at);
+        segment->tile_count +=
+            sp_tree_add_all(&log->tree, leaves + at, part, segment->tiles + segment->tile_count,
+                            follower->salter.pairs);
+        status = compare_expected(log, NULL);
+    }
+    return status;
 }
 
-static sp_status add_block(struct local_log *log, struct segment *segment,
-                           const struct sp_log_chunk *chunk, struct sp_error *error) {
-    struct sp_salter salter;
-    sp_salter_init(&salter, segment->salt_key);
+static sp_status add_batch(struct follower *follower, const struct sp_record *records,
+                           size_t count) {
+    sp_status status = add_events(follower, records, count);
+    if (status == SP_OK) {
+        return SP_OK;
+    }
+    return sp_error_set(&follower->job->error, status, "Merkle tree near event %llu: %s",
+                        (unsigned long long)records[0].position,
+                        status == SP_CORRUPT ? "differs from the checkpoint: run verify"
+                                             : sp_status_text(status));
+}
+
+static sp_status add_block(struct follower *follower, const struct sp_log_chunk *chunk) {
+    struct sp_record records[BATCH_EVENTS];
+    size_t count = 0;
     struct sp_block_walk walk = sp_block_walk_of(chunk->body, chunk->first_position);
-    struct sp_record record;
     sp_status status;
-    while ((status = sp_block_walk_next(&walk, &record)) == SP_OK) {
-        if (record.kind != SP_RECORD_EVENT) {
-            continue;
+    while ((status = sp_block_walk_next(&walk, &records[count])) == SP_OK) {
+        count += records[count].kind == SP_RECORD_EVENT ? 1 : 0;
+        if (count == BATCH_EVENTS) {
+            status = add_batch(follower, records, count);
+            count = 0;
         }
-        status = add_event(log, segment, &salter, &record);
         if (status != SP_OK) {
-            return sp_error_set(error, status, "Merkle tree at event %llu: %s",
-                                (unsigned long long)record.position,
-                                status == SP_CORRUPT ? "differs from the checkpoint: run verify"
-                                                     : sp_status_text(status));
+            return status;
         }
     }
-    return status == SP_END ? SP_OK : status;
+    if (status != SP_END || count == 0) {
+        return status == SP_END ? SP_OK : status;
+    }
+    return add_batch(follower, records, count);
 }
 
 static void publish(struct local_log *log, uint64_t block, struct segment *segment) {
@@ -103,35 +147,41 @@ static void publish(struct local_log *log, uint64_t block, struct segment *segme
 }
 
 /* Adds one block; what was reached is published now and then, and at the end of each segment. */
-static sp_status follow_block(struct background_job *job, uint64_t block,
-                              struct segment **segment) {
+static sp_status follow_block(struct follower *follower, uint64_t block) {
+    struct background_job *job = follower->job;
     struct local_log *log = job->log;
     struct sp_log_chunk chunk;
-    struct segment *before = *segment; /* gone, perhaps, once the tree has passed its last block */
-    sp_status status = local_reader_block(log->tree_reader, block, &chunk, segment, &job->error);
+    struct segment *before = follower->segment;
+    struct segment *segment = before;
+    sp_status status = local_reader_block(log->tree_reader, block, &chunk, &segment, &job->error);
     if (status != SP_OK) {
         return status;
     }
-    if (before != NULL && block == (*segment)->first_block && log->tree_block < block - 1) {
+    follower->segment = segment;
+    if (segment->id != follower->segment_id) {
+        sp_salter_init(&follower->salter, segment->salt_key);
+        follower->segment_id = segment->id;
+    }
+    if (before != NULL && block == segment->first_block && log->tree_block < block - 1) {
         publish(log, block - 1, before);
     }
-    if (block == (*segment)->first_block) {
-        (*segment)->tree_start = log->tree;
+    if (block == segment->first_block) {
+        segment->tree_start = log->tree;
     }
-    status = add_block(log, *segment, &chunk, &job->error);
+    status = add_block(follower, &chunk);
     if (status == SP_OK && (block == job->target_block || block % 64 == 0)) {
-        publish(log, block, *segment);
+        publish(log, block, segment);
     }
     return status;
 }
 
 static void tree_work(struct sp_job *base) {
     struct background_job *job = (struct background_job *)base;
-    struct segment *segment = NULL; /* stays in the list as long as the tree has not passed it */
+    struct follower follower = {.job = job, .segment_id = 0}; /* none has this id */
     job->status = SP_OK;
     uint64_t block = job->log->tree_block + 1;
     while (job->status == SP_OK && block <= job->target_block) {
-        job->status = follow_block(job, block++, &segment);
+        job->status = follow_block(&follower, block++);
     }
 }
 

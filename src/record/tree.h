@@ -39,11 +39,18 @@ struct sp_salter {
     uint8_t salt_key[SP_HASH_BYTES];
     uint8_t group_key[SP_HASH_BYTES];
     uint64_t group; /* of group_key; UINT64_MAX before the first use */
+    bool pairs;     /* the processor hashes two messages at a time: see sha256.h */
 };
 
+/* Asks the processor what it can do: once for many events, not once for each. */
 void sp_salter_init(struct sp_salter *salter, const uint8_t salt_key[SP_HASH_BYTES]);
 
-/* Computes an event record's leaf hash: about 10 compressions for 300 bytes. */
+/*
+ * Computes the leaf hashes of event records: about 10 compressions each for 300 bytes. Together
+ * they take little more than half the time that they take one by one.
+ */
+void sp_leaf_hashes(struct sp_salter *salter, const struct sp_record *records, size_t count,
+                    uint8_t (*ret_hashes)[SP_HASH_BYTES]);
 void sp_leaf_hash(struct sp_salter *salter, const struct sp_record *record,
                   uint8_t ret_hash[SP_HASH_BYTES]);
 
@@ -65,6 +72,14 @@ void sp_tree_init(struct sp_tree *tree);
  */
 bool sp_tree_add(struct sp_tree *tree, const uint8_t leaf[SP_HASH_BYTES],
                  uint8_t ret_tile[SP_HASH_BYTES]);
+
+/*
+ * Adds leaf hashes, which are written over. The roots of the tiles that they complete go to
+ * ret_tiles, which has room for count / SP_TILE_LEAVES + 1; returns how many. `pairs` as in the
+ * salter.
+ */
+size_t sp_tree_add_all(struct sp_tree *tree, uint8_t (*leaves)[SP_HASH_BYTES], size_t count,
+                       uint8_t (*ret_tiles)[SP_HASH_BYTES], bool pairs);
 
 /* The root of the tree as it is; of the empty tree SHA-256 of nothing. O(log size). */
 void sp_tree_root(const struct sp_tree *tree, uint8_t ret_root[SP_HASH_BYTES]);

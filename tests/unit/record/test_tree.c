@@ -11,6 +11,7 @@
 #include "base/prng.h"
 #include "base/wire.h"
 #include "record/event.h"
+#include "record/sha256.h"
 #include "record/tree.h"
 
 enum { LEAVES_MAX = 600, DATA_MAX = 1000 };
@@ -170,6 +171,39 @@ static void test_tiles(void **state) {
     free(leaves);
 }
 
+/* Leaves that are added many at a time make the same tree and the same tiles. */
+static void test_adding_many(void **state) {
+    (void)state;
+    struct sp_prng prng = sp_prng_seed(3);
+    for (size_t round = 0; round < 60; round++) {
+        uint8_t(*leaves)[SP_HASH_BYTES] = random_leaves();
+        struct sp_tree one_by_one;
+        struct sp_tree many;
+        sp_tree_init(&one_by_one);
+        sp_tree_init(&many);
+        for (size_t at = 0, count; at < LEAVES_MAX; at += count) {
+            uint8_t expected[LEAVES_MAX / SP_TILE_LEAVES + 1][SP_HASH_BYTES];
+            uint8_t tiles[LEAVES_MAX / SP_TILE_LEAVES + 1][SP_HASH_BYTES];
+            size_t completed = 0;
+            size_t most = LEAVES_MAX - at;
+            count = round % 2 == 0 ? 1 + sp_prng_below(&prng, 70)
+                                   : 1 + sp_prng_below(&prng, LEAVES_MAX);
+            count = count > most ? most : count;
+            for (size_t i = at; i < at + count; i++) {
+                completed += sp_tree_add(&one_by_one, leaves[i], expected[completed]);
+            }
+            size_t tile_count =
+                sp_tree_add_all(&many, leaves + at, count, tiles, sp_sha256_can_pair());
+            assert_int_equal(tile_count, completed);
+            assert_memory_equal(tiles, expected, completed * SP_HASH_BYTES);
+            uint8_t root[SP_HASH_BYTES];
+            sp_tree_root(&one_by_one, root);
+            check_packed(&many, root);
+        }
+        free(leaves);
+    }
+}
+
 /* The leaf hash as record/tree.h describes it, put together from whole messages. */
 static void naive_leaf(const uint8_t salt_key[SP_HASH_BYTES], const struct sp_record *record,
                        uint8_t ret_hash[SP_HASH_BYTES]) {
@@ -232,13 +266,55 @@ static void test_leaf_hashes(void **state) {
     }
 }
 
+/* Records of unlike sizes, over the border of a group of salts; with and without pairs. */
+static void test_leaf_hashes_together(void **state) {
+    (void)state;
+    enum { RECORDS = 29, FIRST = 240 };
+    uint8_t salt_key[SP_HASH_BYTES];
+    memset(salt_key, 0x35, sizeof(salt_key));
+    char data[DATA_MAX];
+    memset(data, 'e', sizeof(data));
+    static uint8_t bytes[RECORDS][DATA_MAX + 300];
+    struct sp_record records[RECORDS];
+    for (size_t i = 0; i < RECORDS; i++) {
+        struct sp_event event = {.position = FIRST + i,
+                                 .version = 1,
+                                 .recorded_us = i,
+                                 .data = sp_str_of(data, i * 331 % DATA_MAX),
+                                 .has_data = true};
+        for (int k = 0; k < SP_ATTR_CAUSATION; k++) {
+            event.attr[k] = sp_str_of(data, i + 1);
+        }
+        size_t size = sp_record_encode(&event, bytes[i]);
+        sp_status status = sp_record_read(sp_str_of(bytes[i], size), event.position, &records[i]);
+        assert_int_equal(status, SP_OK);
+    }
+    for (size_t count = 0; count <= RECORDS; count++) {
+        uint8_t hashes[2][RECORDS][SP_HASH_BYTES];
+        for (int pass = 0; pass < 2; pass++) {
+            struct sp_salter salter;
+            sp_salter_init(&salter, salt_key);
+            salter.pairs = salter.pairs && pass == 1;
+            sp_leaf_hashes(&salter, records, count, hashes[pass]);
+        }
+        for (size_t i = 0; i < count; i++) {
+            uint8_t expected[SP_HASH_BYTES];
+            naive_leaf(salt_key, &records[i], expected);
+            assert_memory_equal(hashes[0][i], expected, SP_HASH_BYTES);
+            assert_memory_equal(hashes[1][i], expected, SP_HASH_BYTES);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sha256),
         cmocka_unit_test(test_reference_vectors),
         cmocka_unit_test(test_tree_agrees_with_a_naive_one),
         cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_adding_many),
         cmocka_unit_test(test_leaf_hashes),
+        cmocka_unit_test(test_leaf_hashes_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
