@@ -185,18 +185,40 @@ static sp_status note_offsets(struct sp_cursor *cursor) {
     struct sp_block_walk walk = sp_block_walk_of(cursor->chunk.body, cursor->chunk.first_position);
     struct sp_record record;
     sp_status status;
-    cursor->offset_count = 0;
+    uint32_t count = 0;
     while ((status = sp_block_walk_next(&walk, &record)) == SP_OK) {
         if (record.kind == SP_RECORD_EVENT) {
-            if (cursor->offset_count == cursor->chunk.event_count) {
+            if (count == cursor->chunk.event_count) {
                 return SP_CORRUPT;
             }
-            cursor->offsets[cursor->offset_count++] =
+            cursor->offsets[count++] =
                 (uint32_t)((const char *)record.bytes - cursor->chunk.body.ptr);
         }
     }
-    return status == SP_END && cursor->offset_count == cursor->chunk.event_count ? SP_OK
-                                                                                 : SP_CORRUPT;
+    cursor->offsets_noted = status == SP_END && count == cursor->chunk.event_count;
+    return cursor->offsets_noted ? SP_OK : SP_CORRUPT;
+}
+
+/* Places the walk before an event of the chunk that it has passed, or that a later one precedes. */
+static sp_status walk_back(struct sp_cursor *cursor, uint64_t position) {
+    sp_status status = cursor->offsets_noted ? SP_OK : note_offsets(cursor);
+    if (status == SP_OK) {
+        uint32_t offset = cursor->offsets[position - cursor->chunk.first_position];
+        cursor->walk = sp_block_walk_of(sp_str_from_byte(cursor->chunk.body, offset), position);
+    }
+    return status;
+}
+
+/* Finds the record of an event of the chunk. Who reads on needs no more than the walk. */
+static sp_status find_record(struct sp_cursor *cursor, uint64_t position) {
+    sp_status status = SP_OK;
+    if (position < cursor->walk.next_position || cursor->reverse) {
+        status = walk_back(cursor, position);
+    }
+    while (status == SP_OK && cursor->walk.next_position <= position) {
+        status = sp_block_walk_next(&cursor->walk, &cursor->record);
+    }
+    return status == SP_END ? SP_CORRUPT : status;
 }
 
 static bool chunk_holds(const struct sp_cursor *cursor, uint64_t position) {
@@ -218,8 +240,9 @@ static sp_status load_chunk(struct sp_cursor *cursor, uint64_t position, struct 
     if (!there && status != SP_CORRUPT) {
         status = ops->seek(cursor->reader, position, &cursor->chunk, error);
     }
-    status = status == SP_OK ? note_offsets(cursor) : status;
     cursor->chunk_valid = status == SP_OK;
+    cursor->offsets_noted = false;
+    cursor->walk = sp_block_walk_of(cursor->chunk.body, cursor->chunk.first_position);
     if (status == SP_CORRUPT && error != NULL && error->status != SP_CORRUPT) {
         (void)sp_error_set(error, status, "event %llu is damaged", (unsigned long long)position);
     }
@@ -233,9 +256,8 @@ sp_status cursor_fetch(struct sp_cursor *cursor, uint64_t position, struct sp_er
             return status;
         }
     }
-    uint32_t offset = cursor->offsets[position - cursor->chunk.first_position];
-    sp_status status =
-        sp_record_read(sp_str_from_byte(cursor->chunk.body, offset), position, &cursor->record);
+    sp_status status = find_record(cursor, position);
+    cursor->chunk_valid = status == SP_OK; /* where lengths do not fit, nothing behind is found */
     status = status == SP_OK ? sp_record_decode(&cursor->record, cursor->scratch, &cursor->event)
                              : status;
     return status == SP_OK ? SP_OK

@@ -63,12 +63,13 @@ struct sp_cursor {
     size_t list_at;
     uint32_t depth;
 
-    /* The chunk that was read last, and where its events lie. */
+    /* The chunk that was read last, how far it is walked, and on demand where its events lie. */
     bool chunk_valid;
     struct sp_log_chunk chunk;
+    struct sp_block_walk walk;
+    bool offsets_noted;
     uint32_t *offsets;
     uint32_t offset_capacity;
-    uint32_t offset_count;
     bool yielded;
     struct sp_record record;
     struct sp_event event;

@@ -60,17 +60,42 @@ static struct sp_blob *find_in_tail_locked(struct local_log *log, uint64_t block
     return sp_blob_ref(log->tail[at].blob);
 }
 
-/* Brings [offset, offset + stored) of the segment's file into the window. */
-static sp_status load_window(struct local_reader *reader, uint64_t offset, size_t stored,
-                             uint64_t end, struct sp_error *error) {
-    struct segment *segment = reader->segment;
-    bool inside = reader->window_segment == segment->id && offset >= reader->window_offset &&
-                  offset + stored <= reader->window_offset + reader->window.len;
-    if (inside) {
-        return SP_OK;
+static uint64_t offset_of(const struct block_entry *entry) {
+    return (uint64_t)entry->offset_pages * SP_BLOCK_ALIGN;
+}
+
+static uint64_t end_of(const struct block_entry *entry) {
+    return ((uint64_t)entry->offset_pages + entry->stored_pages) * SP_BLOCK_ALIGN;
+}
+
+/* Whether the window holds the block of the reader's segment. */
+static bool window_holds(const struct local_reader *reader, const struct block_entry *entry) {
+    return reader->window_segment == reader->segment->id &&
+           offset_of(entry) >= reader->window_offset &&
+           end_of(entry) <= reader->window_offset + reader->window.len;
+}
+
+/*
+ * Where a window that begins with block `index` of the segment ends: whole blocks, as many as are
+ * worth one read. Bytes of blocks still in flight are not read: the page cache must not see them
+ * half done. The mutex is held.
+ */
+static uint64_t window_end_locked(const struct local_log *log, const struct segment *segment,
+                                  uint64_t index) {
+    uint64_t last =
+        segment->next_block - 1 < log->durable_block ? segment->next_block - 1 : log->durable_block;
+    uint64_t limit = offset_of(&segment->blocks[index]) + READ_AHEAD_BYTES;
+    while (segment->first_block + index < last && end_of(&segment->blocks[index + 1]) <= limit) {
+        index++;
     }
-    size_t want = stored > READ_AHEAD_BYTES ? stored : READ_AHEAD_BYTES;
-    want = want > end - offset ? (size_t)(end - offset) : want;
+    return end_of(&segment->blocks[index]);
+}
+
+/* Brings the file from the block's beginning up to `end` into the window. */
+static sp_status load_window(struct local_reader *reader, const struct block_entry *entry,
+                             uint64_t end, struct sp_error *error) {
+    uint64_t offset = offset_of(entry);
+    size_t want = (size_t)(end - offset);
     sp_buf_reset(&reader->window);
     reader->window_segment = 0;
     uint8_t *to = sp_buf_reserve(&reader->window, want);
@@ -78,14 +103,15 @@ static sp_status load_window(struct local_reader *reader, uint64_t offset, size_
         return sp_error_set(error, reader->window.status, "read of %zu bytes", want);
     }
     size_t got = 0;
-    sp_status status = reader->log->fs->ops->read(segment->file, to, want, offset, &got, error);
-    if (status == SP_OK && got < stored) {
+    sp_status status =
+        reader->log->fs->ops->read(reader->segment->file, to, want, offset, &got, error);
+    if (status == SP_OK && offset + got < end_of(entry)) {
         status = sp_error_set(error, SP_CORRUPT, "the file ends early");
     }
     if (status == SP_OK) {
         sp_buf_advance(&reader->window, got);
         reader->window_offset = offset;
-        reader->window_segment = segment->id;
+        reader->window_segment = reader->segment->id;
     }
     return status;
 }
@@ -132,9 +158,9 @@ static uint64_t next_position_locked(const struct segment *segment, uint64_t ind
 static sp_status yield_from_file(struct local_reader *reader, uint64_t block,
                                  const struct block_entry *entry, uint64_t next_position,
                                  uint64_t end, struct sp_error *error) {
-    uint64_t offset = (uint64_t)entry->offset_pages * SP_BLOCK_ALIGN;
+    uint64_t offset = offset_of(entry);
     size_t stored = (size_t)entry->stored_pages * SP_BLOCK_ALIGN;
-    sp_status status = load_window(reader, offset, stored, end, error);
+    sp_status status = window_holds(reader, entry) ? SP_OK : load_window(reader, entry, end, error);
     if (status != SP_OK) {
         return status;
     }
@@ -180,12 +206,9 @@ static sp_status yield_block(struct local_reader *reader, uint64_t block, struct
     uint64_t index = block - segment->first_block;
     struct block_entry entry = segment->blocks[index];
     uint64_t next_position = next_position_locked(segment, index);
-    /* Bytes of blocks still in flight are not read: the page cache must not see them half done. */
-    uint64_t last =
-        segment->next_block - 1 < log->durable_block ? segment->next_block - 1 : log->durable_block;
-    const struct block_entry *end = &segment->blocks[last - segment->first_block];
-    uint64_t end_offset = ((uint64_t)end->offset_pages + end->stored_pages) * SP_BLOCK_ALIGN;
     struct sp_blob *blob = find_in_tail_locked(log, block);
+    bool loads = blob == NULL && !window_holds(reader, &entry);
+    uint64_t end = loads ? window_end_locked(log, segment, index) : 0;
     pthread_mutex_unlock(&log->mutex);
     release_chunk(reader);
     reader->next_block = block + 1;
@@ -193,7 +216,7 @@ static sp_status yield_block(struct local_reader *reader, uint64_t block, struct
         (struct sp_log_chunk){.first_position = entry.first_position,
                               .event_count = (uint32_t)(next_position - entry.first_position)};
     return blob != NULL ? yield_from_memory(reader, blob, error)
-                        : yield_from_file(reader, block, &entry, next_position, end_offset, error);
+                        : yield_from_file(reader, block, &entry, next_position, end, error);
 }
 
 static sp_status yield_frame(struct local_reader *reader, uint32_t frame, struct sp_error *error) {
