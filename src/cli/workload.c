@@ -19,12 +19,19 @@ enum {
     WORD_COMMON_COUNT = 256, /* the most frequent, and short */
     WORD_SIZE = 16,          /* copied whole; the length says how much counts */
     NAME_SIZE = 48,
-    SLACK = 64, /* room behind the data for copies of whole words */
+    TEXT_BYTES = 16 << 20, /* words made beforehand: a store seals what is some megabytes apart */
+    TEXT_SHIFT = 131,      /* where the next round begins: no slice comes twice */
+    SLACK = 64,            /* room behind the data for its closing */
 };
 
 struct word {
     char text[WORD_SIZE];
     uint32_t len;
+};
+
+struct name {
+    char text[NAME_SIZE];
+    size_t len;
 };
 
 struct run {
@@ -44,11 +51,13 @@ struct sp_workload {
     struct sp_prng prng;
     uint64_t count;
     struct run runs[RUN_COUNT];
-    struct word words[WORD_COUNT];
-    char agents[AGENT_COUNT][NAME_SIZE];
-    char tools[TOOL_COUNT][NAME_SIZE]; /* "tool:search_code" */
-    char id[SP_UUID_TEXT_SIZE];        /* of the last event, where the producer makes ids */
-    uint32_t slot;                     /* run of the last event */
+    char *text; /* TEXT_BYTES of words */
+    size_t text_at;
+    size_t text_round;
+    struct name agents[AGENT_COUNT];
+    struct name tools[TOOL_COUNT]; /* "tool:search_code" */
+    char id[SP_UUID_TEXT_SIZE];    /* of the last event, where the producer makes ids */
+    uint32_t slot;                 /* run of the last event */
     char stream[NAME_SIZE];
     spoor_event event;
     char data[]; /* options.event_bytes and SLACK */
@@ -56,11 +65,12 @@ struct sp_workload {
 
 /* ---- pieces of text -------------------------------------------------------------------------- */
 
-static char *add(char *at, const char *text) {
-    size_t len = strlen(text);
+static char *add_bytes(char *at, const char *text, size_t len) {
     memcpy(at, text, len);
     return at + len;
 }
+
+#define add(at, literal) add_bytes((at), "" literal, sizeof(literal) - 1)
 
 static char *add_number(char *at, uint64_t value) {
     char digits[24];
@@ -91,19 +101,15 @@ static uint32_t word_index(uint32_t random) {
     return within + ((random >> 4) & within);
 }
 
-/* Adds so many bytes of words; writes up to WORD_SIZE bytes beyond them. */
+/* Adds so many bytes of words. Making them costs more than storing them: they are there already. */
 static char *add_words(struct sp_workload *workload, char *at, size_t bytes) {
-    char *end = at + bytes;
-    while (at < end) {
-        uint64_t random = sp_prng_next(&workload->prng);
-        for (unsigned i = 0; i < 4 && at < end; i++, random >>= 16) {
-            const struct word *word = &workload->words[word_index((uint32_t)random & 0xffff)];
-            memcpy(at, word->text, WORD_SIZE);
-            at += word->len;
-        }
+    if (workload->text_at + bytes > TEXT_BYTES) {
+        workload->text_at = ++workload->text_round * TEXT_SHIFT % TEXT_BYTES;
     }
-    end[-1] = '.'; /* instead of a blank, or of a letter within a word */
-    return end;
+    memcpy(at, workload->text + workload->text_at, bytes);
+    workload->text_at += bytes;
+    at[bytes - 1] = '.'; /* instead of a blank, or of a letter within a word */
+    return at + bytes;
 }
 
 static void make_uuid(struct sp_workload *workload, char text[SP_UUID_TEXT_SIZE]) {
@@ -118,20 +124,47 @@ static void make_uuid(struct sp_workload *workload, char text[SP_UUID_TEXT_SIZE]
 /* ---- vocabulary ------------------------------------------------------------------------------ */
 
 /* Common words are short; each is a few consonants and vowels in turn. */
-static void make_words(struct sp_workload *workload) {
+static void make_words(struct sp_prng *prng, struct word words[WORD_COUNT]) {
     static const char CONSONANTS[] = "bcdfghjklmnprstvwxyz";
     static const char VOWELS[] = "aeiou";
     for (unsigned i = 0; i < WORD_COUNT; i++) {
-        struct word *word = &workload->words[i];
+        struct word *word = &words[i];
         bool is_common = i < WORD_COMMON_COUNT;
-        word->len = (is_common ? 2 : 4) + sp_prng_below(&workload->prng, is_common ? 4 : 6);
+        word->len = (is_common ? 2 : 4) + sp_prng_below(prng, is_common ? 4 : 6);
         for (unsigned j = 0; j < word->len; j++) {
-            word->text[j] = j % 2 == 0 ? CONSONANTS[sp_prng_below(&workload->prng, 20)]
-                                       : VOWELS[sp_prng_below(&workload->prng, 5)];
+            word->text[j] =
+                j % 2 == 0 ? CONSONANTS[sp_prng_below(prng, 20)] : VOWELS[sp_prng_below(prng, 5)];
         }
         word->text[word->len++] = ' ';
         sp_ensure(word->len <= WORD_SIZE);
     }
+}
+
+/* NULL where memory is out. */
+static char *make_text(struct sp_prng *prng, size_t bytes) {
+    char *text = malloc(bytes + WORD_SIZE);
+    struct word *words = calloc(WORD_COUNT, sizeof(*words));
+    if (text == NULL || words == NULL) {
+        free(text);
+        free(words);
+        return NULL;
+    }
+    make_words(prng, words);
+    for (size_t at = 0; at < bytes;) {
+        uint64_t random = sp_prng_next(prng);
+        for (unsigned i = 0; i < 4 && at < bytes; i++, random >>= 16) {
+            const struct word *word = &words[word_index((uint32_t)random & 0xffff)];
+            memcpy(text + at, word->text, WORD_SIZE);
+            at += word->len;
+        }
+    }
+    free(words);
+    return text;
+}
+
+static void end_name(struct name *name, const char *end) {
+    name->len = (size_t)(end - name->text);
+    sp_ensure(name->len < NAME_SIZE);
 }
 
 static void make_names(struct sp_workload *workload) {
@@ -140,16 +173,16 @@ static void make_names(struct sp_workload *workload) {
     static const char *const VERBS[] = {"search", "get", "update", "list", "create", "run"};
     static const char *const NOUNS[] = {"code", "orders", "tickets", "tests"};
     for (unsigned i = 0; i < AGENT_COUNT; i++) {
-        char *at = add(workload->agents[i], "agent:");
-        at = add(at, ROLES[i % 8]);
-        *at++ = '-';
-        *add_number(at, i) = '\0';
+        struct name *agent = &workload->agents[i];
+        char *at = add(agent->text, "agent:");
+        at = add_bytes(at, ROLES[i % 8], strlen(ROLES[i % 8]));
+        end_name(agent, add_number(add(at, "-"), i));
     }
     for (unsigned i = 0; i < TOOL_COUNT; i++) {
-        char *at = add(workload->tools[i], "tool:");
-        at = add(at, VERBS[i / 4]);
-        *at++ = '_';
-        *add(at, NOUNS[i % 4]) = '\0';
+        struct name *tool = &workload->tools[i];
+        char *at = add(tool->text, "tool:");
+        at = add_bytes(at, VERBS[i / 4], strlen(VERBS[i / 4]));
+        end_name(tool, add_bytes(add(at, "_"), NOUNS[i % 4], strlen(NOUNS[i % 4])));
     }
 }
 
@@ -164,13 +197,20 @@ struct sp_workload *sp_workload_new(const struct sp_workload_options *options) {
     workload->options = *options;
     workload->options.event_bytes = bytes;
     workload->prng = sp_prng_seed(options->seed);
-    make_words(workload);
+    workload->text = make_text(&workload->prng, TEXT_BYTES);
+    if (workload->text == NULL) {
+        free(workload);
+        return NULL;
+    }
     make_names(workload);
     return workload;
 }
 
 void sp_workload_free(struct sp_workload *workload) {
-    free(workload);
+    if (workload != NULL) {
+        free(workload->text);
+        free(workload);
+    }
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -197,6 +237,11 @@ static enum kind kind_of(struct sp_workload *workload, const struct run *run) {
     return STEPS[(run->step - 1) % 6];
 }
 
+static char *add_tool(const struct sp_workload *workload, const struct run *run, char *at) {
+    const struct name *tool = &workload->tools[run->tool];
+    return add_bytes(add(at, "{\"tool\":\""), tool->text + 5, tool->len - 5); /* no "tool:" */
+}
+
 /* Begins the data of an event; words and the closing follow. */
 static char *begin_data(struct sp_workload *workload, struct run *run, enum kind kind, char *at) {
     uint32_t random = (uint32_t)sp_prng_next(&workload->prng);
@@ -204,12 +249,10 @@ static char *begin_data(struct sp_workload *workload, struct run *run, enum kind
     case CALLED:
         run->tool = random % TOOL_COUNT;
         run->call = random;
-        at = add(add(at, "{\"tool\":\""), workload->tools[run->tool] + 5);
-        at = add_hex(add(at, "\",\"call_id\":\"call_"), run->call);
+        at = add_hex(add(add_tool(workload, run, at), "\",\"call_id\":\"call_"), run->call);
         return add(at, "\",\"arguments\":{\"limit\":20,\"query\":\"");
     case RESULT:
-        at = add(add(at, "{\"tool\":\""), workload->tools[run->tool] + 5);
-        at = add_hex(add(at, "\",\"call_id\":\"call_"), run->call);
+        at = add_hex(add(add_tool(workload, run, at), "\",\"call_id\":\"call_"), run->call);
         at = add_number(add(at, "\",\"is_error\":false,\"latency_ms\":"), random % 3000);
         return add(at, ",\"content\":\"");
     case STARTED:
@@ -229,14 +272,22 @@ static char *begin_data(struct sp_workload *workload, struct run *run, enum kind
 }
 
 static void set_attributes(struct sp_workload *workload, struct run *run, enum kind kind) {
-    static const char *const TYPES[] = {
-        "conversation.started", "message.user",  "tool.called", "tool.result",
-        "response.generated",   "run.completed", "run.failed"};
+#define TYPE(literal)                                                                              \
+    { literal, sizeof(literal) - 1 }
+    static const spoor_str TYPES[] = {TYPE("conversation.started"),
+                                      TYPE("message.user"),
+                                      TYPE("tool.called"),
+                                      TYPE("tool.result"),
+                                      TYPE("response.generated"),
+                                      TYPE("run.completed"),
+                                      TYPE("run.failed")};
+#undef TYPE
     spoor_event *event = &workload->event;
     *event = (spoor_event){.size = sizeof(*event)};
-    event->type = spoor_text(TYPES[kind]);
-    event->source =
-        spoor_text(kind == RESULT ? workload->tools[run->tool] : workload->agents[run->agent]);
+    const struct name *source =
+        kind == RESULT ? &workload->tools[run->tool] : &workload->agents[run->agent];
+    event->type = TYPES[kind];
+    event->source = (spoor_str){.ptr = source->text, .len = source->len};
     event->correlationid = (spoor_str){.ptr = run->correlation, .len = SP_UUID_TEXT_SIZE};
     if (run->has_cause) {
         event->causationid = (spoor_str){.ptr = run->cause, .len = SP_UUID_TEXT_SIZE};
@@ -275,13 +326,13 @@ const spoor_event *sp_workload_next(struct sp_workload *workload, uint64_t *ret_
     char *at = begin_data(workload, run, kind, workload->data);
     set_attributes(workload, run, kind);
     spoor_event *event = &workload->event;
-    const char *closing = kind == CALLED ? "\"}}" : "\"}";
+    sp_str closing = kind == CALLED ? SP_STR("\"}}") : SP_STR("\"}");
     size_t used = event->type.len + event->source.len + event->stream.len + SP_UUID_TEXT_SIZE +
                   event->correlationid.len + event->causationid.len +
-                  (size_t)(at - workload->data) + strlen(closing);
+                  (size_t)(at - workload->data) + closing.len;
     size_t words = used < workload->options.event_bytes ? workload->options.event_bytes - used : 0;
     at = words == 0 ? at : add_words(workload, at, words);
-    at = add(at, closing);
+    at = add_bytes(at, closing.ptr, closing.len);
     event->data = (spoor_str){.ptr = workload->data, .len = (size_t)(at - workload->data)};
     *ret_ticket = (uint64_t)run->generation << 32 | slot;
     workload->slot = slot;
@@ -293,7 +344,7 @@ const spoor_event *sp_workload_next(struct sp_workload *workload, uint64_t *ret_
 
 void sp_workload_acknowledge(struct sp_workload *workload, uint64_t ticket, const char *id) {
     struct run *run = &workload->runs[(uint32_t)ticket];
-    if (run->generation == (uint32_t)(ticket >> 32) && strlen(id) == SP_UUID_TEXT_SIZE) {
+    if (run->generation == (uint32_t)(ticket >> 32) && id[0] != '\0') {
         memcpy(run->cause, id, SP_UUID_TEXT_SIZE);
         run->has_cause = true;
     }

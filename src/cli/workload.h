@@ -34,7 +34,7 @@ void sp_workload_free(struct sp_workload *workload);
 
 /*
  * The next event, valid until the next call. *ret_ticket is for sp_workload_acknowledge. Costs some
- * 150 ns for 300 bytes.
+ * 60 ns for 300 bytes: the words are made beforehand.
  */
 const spoor_event *sp_workload_next(struct sp_workload *workload, uint64_t *ret_ticket);
 
