@@ -94,7 +94,7 @@ void sp_resp_boolean(struct sp_resp *resp, bool value);
 /* `format` has three letters: "txt" or "mkd". */
 void sp_resp_verbatim(struct sp_resp *resp, const char *format, sp_str text);
 
-/* An array or map whose count is known when its elements have been written. */
+/* An array, map or bulk string whose count or length is known when its content has been written. */
 struct sp_resp_open {
     size_t at;          /* where its header stands in the buffer */
     uint32_t head_size; /* bytes left for it */
@@ -108,8 +108,12 @@ struct sp_resp_open {
 struct sp_resp_open sp_resp_open_array(struct sp_resp *resp, uint64_t expected);
 struct sp_resp_open sp_resp_open_map(struct sp_resp *resp, uint64_t expected_pairs);
 
-/* Ends the one begun last: `count` elements, of a map pairs. */
+/* Ends the array or map begun last: `count` elements, of a map pairs. */
 void sp_resp_close(struct sp_resp *resp, struct sp_resp_open open, uint64_t count);
+
+/* A bulk string of everything that is appended to the buffer until it is ended. */
+struct sp_resp_open sp_resp_open_bulk(struct sp_resp *resp, size_t expected_len);
+void sp_resp_close_bulk(struct sp_resp *resp, struct sp_resp_open open);
 
 /* Takes back what was written since it was begun, its header included. */
 void sp_resp_drop(struct sp_resp *resp, struct sp_resp_open open);
