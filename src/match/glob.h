@@ -13,8 +13,8 @@
  *
  * Cost: O(pattern × text) steps in the worst case, O(pattern + text) as a rule; no recursion.
  */
-#ifndef SP_PROTO_GLOB_H
-#define SP_PROTO_GLOB_H
+#ifndef SP_MATCH_GLOB_H
+#define SP_MATCH_GLOB_H
 
 #include "base/str.h"
 

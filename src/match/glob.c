@@ -3,7 +3,7 @@
  * go back to the last star and let that one take a byte more: stars before it took as little as
  * they could, and more would not help.
  */
-#include "proto/glob.h"
+#include "match/glob.h"
 
 #include "base/assert.h"
 
