@@ -1,15 +1,15 @@
 /*
  * Control records: what the core decides at high rate, as bytes. pure
  *
- * A decision on groups or on the view of a stream is one *op*: a kind and a few numbers. Deciding writes the op
- * and changes nothing; `sp_core_control` folds it in, on the way to the log and again when the log is
- * replayed, by the same code. Ops travel in control records, many in one record; each record carries a
- * dense number, so that a snapshot can say which ones it covers. docs/format.md has the bytes of every
- * op.
+ * A decision on groups or on the view of a stream is one *op*: a kind and a few numbers. Deciding
+ * writes the op and changes nothing; folding it in changes, on the way to the log (sp_core_fold)
+ * and again when the log is replayed (sp_core_control), by the same code. Ops travel in control
+ * records, many in one record; each record carries a dense number, so that a snapshot can say which
+ * ones it covers. docs/format.md has the bytes of every op.
  *
  * Ops name a group by the number it was given when it was made, which is never used again, and an
- * event by its position. All that depended on time or chance is in the op; nothing is looked up while
- * folding.
+ * event by its position. All that depended on time or chance is in the op; nothing is looked up
+ * while folding.
  */
 #ifndef SP_CORE_CONTROL_H
 #define SP_CORE_CONTROL_H
@@ -29,7 +29,6 @@ enum sp_op {
     SP_OP_VIEW_SET = 5,    /* last id, entries added, greatest deleted id (XSETID) */
     SP_OP_VIEW_EXPIRE = 6, /* when the key is to go; 0: never */
     SP_OP_VIEW_ALIAS = 7,  /* a key stands for another stream from now on (RENAME) */
-    SP_OP_VIEW_OWN = 8,    /* entries have ids of their own from now on */
 
     /* consumer groups: core/groups.h */
     SP_OP_GROUP_MAKE = 20,
@@ -38,17 +37,17 @@ enum sp_op {
     SP_OP_GROUP_POLICY = 23, /* set, or taken away */
     SP_OP_GROUP_REKEY = 24,  /* the key was renamed */
     SP_OP_CONSUMER_MAKE = 30,
-    SP_OP_CONSUMER_DROP = 31, /* its pending entries are dropped (Redis) or given back (policy) */
+    SP_OP_CONSUMER_DROP = 31, /* and what is pending for it */
     SP_OP_CONSUMER_SEEN = 32,
     SP_OP_DELIVER =
         40,           /* new entries: to a consumer, or parked behind their key; moves the cursor */
-    SP_OP_AGAIN = 41, /* entries that were due: to a consumer, one attempt more */
+    SP_OP_AGAIN = 41, /* to a consumer, one attempt more: what was due, parked, or his already */
     SP_OP_ACK = 42,
     SP_OP_CLAIM = 43,   /* XCLAIM, XAUTOCLAIM: owner, time and count as given */
     SP_OP_RELEASE = 44, /* back to the group, due at a time */
     SP_OP_FORGET = 45,  /* pending entries whose event is gone */
     SP_OP_BURY = 46,    /* a dead letter: leaves the pending, enters the dead */
-    SP_OP_REDRIVE = 47, /* from the dead back to the group, due now, attempts from 0 */
+    SP_OP_REDRIVE = 47, /* from the dead back to the group, attempts from 0 */
     SP_OP_DISCARD = 48, /* out of the dead */
 };
 

@@ -10,24 +10,43 @@
  *
  * What the core cannot know without reading (is this id there already, what was the cause's run)
  * its owner looks up beforehand and hands in as facts.
+ *
+ * Beside the streams stand the views of them (core/views.h) and the consumer groups
+ * (core/groups.h). Those decide by ops (core/control.h), which are folded in at once and travel to
+ * the log in control records.
  */
 #ifndef SP_CORE_CORE_H
 #define SP_CORE_CORE_H
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "core/control.h"
+#include "core/groups.h"
 #include "core/streams.h"
+#include "core/views.h"
+#include "record/entry_id.h"
 #include "record/event.h"
 
+/* Not to be moved. */
 struct sp_core {
     struct sp_streams streams;
-    uint64_t position;    /* of the last event */
-    uint64_t recorded_us; /* of the last event */
-    uint32_t entry_seq;   /* of the last event */
+    struct sp_views views;
+    struct sp_groups groups;
+    uint64_t control_number; /* of the last control record */
+    uint64_t position;       /* of the last event */
+    uint64_t recorded_us;    /* of the last event */
+    uint32_t entry_seq;      /* of the last event */
 };
 
 enum {
     SP_CORE_ANY_VERSION = -1, /* as uint64_t: no expectation */
+};
+
+/* The entry id that an event is to have in its stream. */
+enum sp_id_wish {
+    SP_ID_WISH_NONE = 0,
+    SP_ID_WISH_MS = 1,    /* its milliseconds are given, its number is made */
+    SP_ID_WISH_GIVEN = 2, /* all of it */
 };
 
 /* One event of an append, and what its owner found out about it. */
@@ -37,6 +56,18 @@ struct sp_core_candidate {
     uint64_t known_position; /* fact: where the same source and id is already; 0: nowhere */
     /* Fact: 1 + index of an earlier candidate with the same source and id; 0: none. */
     uint32_t same_as;
+    enum sp_id_wish id_wish;
+    struct sp_entry_id wished_id;
+    /*
+     * Fact, with a wish only: the id of the stream's last event, where its view does not know it
+     * (sp_view_facts.last_id_known).
+     */
+    struct sp_entry_id last_id;
+    /*
+     * Filled in when appended: the own id that the event has to carry (SP_OWN_ID_NAME); none where
+     * its id is the log's.
+     */
+    struct sp_entry_id own_id;
 };
 
 /* "This stream is at this version." */
@@ -58,8 +89,9 @@ struct sp_core_append {
 /* What became of an append. */
 struct sp_core_outcome {
     uint32_t appended_count;     /* candidates that are new; they have their positions */
-    uint32_t failed_expectation; /* with SP_CONFLICT: which one */
-    uint64_t actual_version;     /* with SP_CONFLICT: of its stream */
+    uint32_t failed_candidate;   /* not 0: 1 + index of the one whose id cannot be had */
+    uint32_t failed_expectation; /* with SP_CONFLICT otherwise: which one */
+    uint64_t actual_version;     /* with SP_CONFLICT otherwise: of its stream */
 };
 
 void sp_core_init(struct sp_core *core);
@@ -70,6 +102,11 @@ void sp_core_fini(struct sp_core *core);
  * SP_CONFLICT where an expectation does not hold and at least one candidate is new; SP_NO_MEMORY
  * or SP_LIMIT (streams). But for SP_OK nothing has changed. A candidate whose source and id are
  * known is left out and counts as done. O(candidates).
+ *
+ * Ids: SP_CONFLICT where a wished one is not above the last of the stream, SP_INVALID where it is
+ * 0-0, SP_END where the stream has had its last possible id; failed_candidate says which. In a
+ * stream that has own ids an event without a wish gets the log's id, or where this would not rise
+ * the one after the stream's last.
  */
 SP_WARN_UNUSED sp_status sp_core_step(struct sp_core *core, const struct sp_core_append *append,
                                       struct sp_core_outcome *ret_outcome);
@@ -82,21 +119,43 @@ struct sp_core_applied {
     uint64_t version;
     uint64_t recorded_us;
     uint32_t entry_seq;
+    struct sp_entry_id own_id; /* that the event carries, or none */
 };
 
 /*
  * Folds one event of the log in. SP_CORRUPT where it does not continue the state: a position or a
- * version that does not follow, a time that falls. SP_NO_MEMORY, SP_LIMIT.
+ * version that does not follow, a time that falls, an own id that does not rise. SP_NO_MEMORY,
+ * SP_LIMIT.
  */
 SP_WARN_UNUSED sp_status sp_core_apply(struct sp_core *core, const struct sp_core_applied *applied);
 
-/* A hash of everything the log determines. O(streams). */
+/*
+ * Folds ops that were just decided. They must get into the log, in this order, by the next control
+ * record. SP_NO_MEMORY, SP_LIMIT, SP_CORRUPT (a bug): the state is wrong, throw the core away.
+ */
+SP_WARN_UNUSED sp_status sp_core_fold(struct sp_core *core, sp_str ops);
+
+/*
+ * The number of the control record that the ops go into which were folded since the last one; it is
+ * counted as written. Before a snapshot is taken no such ops may be left.
+ */
+uint64_t sp_core_control_next(struct sp_core *core);
+
+/*
+ * Folds one control record of the log. SP_CORRUPT where its number is not the next one (one that
+ * the state covers already, at or below control_number, is the caller's to skip), or its ops make
+ * no sense; SP_NO_MEMORY, SP_LIMIT. Unless SP_OK the state is wrong.
+ */
+SP_WARN_UNUSED sp_status sp_core_control(struct sp_core *core, uint64_t number, sp_str ops,
+                                         struct sp_error *error);
+
+/* A hash of everything the log determines. O(streams, views, groups and what they hold). */
 uint64_t sp_core_hash(const struct sp_core *core);
 
 /*
  * A copy of the mutable part of the state, taken at once, to be encoded at leisure on another
- * thread while the core goes on: names never change. Memory: 16 bytes a stream. NULL where memory
- * is out.
+ * thread while the core goes on: names never change. Memory: 16 bytes a stream; views and groups
+ * are encoded at once, about 12 bytes a pending entry. NULL where memory is out.
  */
 struct sp_core_snapshot;
 struct sp_core_snapshot *sp_core_snapshot_new(const struct sp_core *core);
