@@ -63,7 +63,7 @@ static const char *skip_stars(const char *at, const char *end) {
     return at;
 }
 
-bool sp_glob_match(sp_str pattern, sp_str text) {
+bool sp_redis_glob_match(sp_str pattern, sp_str text) {
     if (text.len == 0 || pattern.len == 0) {
         return text.len == pattern.len;
     }
@@ -100,7 +100,7 @@ bool sp_glob_match(sp_str pattern, sp_str text) {
     return skip_stars(at, end) == end;
 }
 
-bool sp_glob_is_literal(sp_str pattern) {
+bool sp_redis_glob_is_literal(sp_str pattern) {
     for (size_t i = 0; i < pattern.len; i++) {
         char byte = pattern.ptr[i];
         if (byte == '*' || byte == '?' || byte == '[' || byte == '\\') {

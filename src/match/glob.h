@@ -18,9 +18,9 @@
 
 #include "base/str.h"
 
-bool sp_glob_match(sp_str pattern, sp_str text);
+bool sp_redis_glob_match(sp_str pattern, sp_str text);
 
 /* True where the pattern has none of the characters * ? [ \ and so matches but itself. */
-bool sp_glob_is_literal(sp_str pattern);
+bool sp_redis_glob_is_literal(sp_str pattern);
 
 #endif

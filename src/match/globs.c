@@ -234,7 +234,7 @@ static void offer_parts(const struct sp_globs *globs, struct choice *best, sp_st
 static uint32_t place_choose(struct sp_globs *globs, sp_str pattern) {
     struct choice best = {.kind = PLACE_EVERY};
     sp_str bytes = pattern;
-    if (sp_glob_is_literal(pattern)) {
+    if (sp_redis_glob_is_literal(pattern)) {
         best.kind = PLACE_WHOLE;
     } else {
         offer_parts(globs, &best, pattern);
@@ -419,7 +419,7 @@ static size_t look(struct sp_globs *globs, enum place_kind kind, sp_str bytes, s
     globs->places[number].looked = globs->match;
     for (uint32_t i = globs->places[number].first; i != NONE; i = globs->pairs[i].next) {
         globs->steps++;
-        if (sp_glob_match(pair_pattern(&globs->pairs[i]), text)) {
+        if (sp_redis_glob_match(pair_pattern(&globs->pairs[i]), text)) {
             globs->found[found++] = globs->pairs[i].id;
         }
     }

@@ -110,7 +110,8 @@ static void compare(struct sp_globs *globs, const struct model *model, sp_str te
     size_t count = sp_globs_match(globs, text, &ids);
     size_t at = 0;
     for (uint32_t id = 0; id < PATTERNS; id++) {
-        bool expected = model->there[id] && sp_glob_match(sp_str_from(model->pattern[id]), text);
+        bool expected =
+            model->there[id] && sp_redis_glob_match(sp_str_from(model->pattern[id]), text);
         bool found = at < count && ids[at] == id;
         if (expected != found) {
             fail_msg("pattern %s, text %.*s: found %d, expected %d", model->pattern[id],
