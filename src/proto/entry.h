@@ -114,8 +114,8 @@ SP_WARN_UNUSED sp_status sp_entry_to_event(const struct sp_entry *entry,
 enum { SP_ENTRY_IID_BYTES = 32 };
 
 /*
- * The iid of IDMPAUTO: a hash of the fields with their values, whatever their order, in hex, no NUL.
- * Not collision-proof against those who try.
+ * The iid of IDMPAUTO: a hash of the fields with their values, whatever their order, in hex, no
+ * NUL. Not collision-proof against those who try.
  */
 void sp_entry_auto_iid(const sp_str *fields, uint32_t count, char ret_iid[SP_ENTRY_IID_BYTES]);
 

@@ -322,7 +322,7 @@ static bool give_data(struct mapping *m) {
     return m->data.status == SP_OK && (small || sp_event_size(event) <= m->limits->event_bytes_max);
 }
 
-/* Walks over the fields, keeping ordinary ones in the mapping's way; false where that will not do. */
+/* Walks over the fields, keeping ordinary ones in the way chosen; false where that will not do. */
 static bool walk(struct mapping *m) {
     const struct sp_entry *entry = m->entry;
     memset(m->event, 0, offsetof(struct sp_event, extensions));

@@ -43,7 +43,7 @@ struct entry_layout_writer {
     uint64_t run; /* ordinary fields since the last letter */
 };
 
-/* The next field is an attribute. `time_given` is its text where the event has another, else empty. */
+/* The next field is an attribute. `time_given`: its text where the event's differs, else empty */
 void entry_layout_add(struct entry_layout_writer *writer, char letter, sp_str time_given);
 
 /* One step of a layout that was read: an attribute's field, or a run of ordinary ones. */

@@ -73,8 +73,8 @@ void sp_resp_id(struct sp_resp *resp, struct sp_entry_id id);
 
 /*
  * A bulk string whose length is known and whose bytes are not: writes everything around them and
- * returns where they go, or NULL after a failure. The caller fills in exactly `len` bytes before the
- * next call.
+ * returns where they go, or NULL after a failure. The caller fills in exactly `len` bytes before
+ * the next call.
  */
 char *sp_resp_bulk_room(struct sp_resp *resp, size_t len);
 

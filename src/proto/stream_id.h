@@ -2,8 +2,9 @@
  * Ids of stream entries as clients write them: in full, in part, and the signs that stand for one.
  * pure
  *
- * The id itself, its order and its text are in record/entry_id.h. Numbers are decimal digits, leading zeros allowed, that fit into 64 bits; a text of
- * more than 127 bytes is no id. Each function costs O(bytes).
+ * The id itself, its order and its text are in record/entry_id.h. Numbers are decimal digits,
+ * leading zeros allowed, that fit into 64 bits; a text of more than 127 bytes is no id.
+ * Each function costs O(bytes).
  */
 #ifndef SP_PROTO_STREAM_ID_H
 #define SP_PROTO_STREAM_ID_H
