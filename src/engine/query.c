@@ -504,6 +504,9 @@ sp_status sp_cursor_next(struct sp_cursor *cursor, const struct sp_event **ret_e
                          struct sp_error *error) {
     cursor->yielded = false;
     while (cursor->remaining > 0) {
+        if (cursor->bounded && cursor->allowed == 0) {
+            return SP_BUSY;
+        }
         uint64_t position = 0;
         sp_status status = next_position(cursor, &position, error);
         if (status == SP_END && cursor->follow) {
@@ -515,6 +518,7 @@ sp_status sp_cursor_next(struct sp_cursor *cursor, const struct sp_event **ret_e
         if (status != SP_OK) {
             return status;
         }
+        cursor->allowed -= cursor->bounded ? 1 : 0;
         status = cursor_fetch(cursor, position, error);
         if (status != SP_OK) {
             return fail_at(cursor, position, status, error);
@@ -530,6 +534,19 @@ sp_status sp_cursor_next(struct sp_cursor *cursor, const struct sp_event **ret_e
         }
     }
     return SP_END;
+}
+
+void sp_cursor_allow(struct sp_cursor *cursor, uint32_t events) {
+    cursor->bounded = true;
+    cursor->allowed = events;
+}
+
+uint32_t sp_cursor_allowed(const struct sp_cursor *cursor) {
+    return cursor->allowed;
+}
+
+uint64_t sp_cursor_position(const struct sp_cursor *cursor) {
+    return cursor->from;
 }
 
 sp_status sp_cursor_hash(struct sp_cursor *cursor, uint8_t ret_hash[SP_HASH_BYTES],

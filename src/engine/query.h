@@ -44,6 +44,22 @@ SP_WARN_UNUSED sp_status sp_cursor_open(struct sp_engine *engine, const struct s
 SP_WARN_UNUSED sp_status sp_cursor_next(struct sp_cursor *cursor, const struct sp_event **ret_event,
                                         struct sp_error *error);
 
+/*
+ * Bounds what sp_cursor_next does before it comes back: it looks at so many events in all from here
+ * on, whether they match or not, and then says SP_BUSY until it is allowed more. For those who have
+ * other work to do meanwhile.
+ */
+void sp_cursor_allow(struct sp_cursor *cursor, uint32_t events);
+
+/* What is left of it. */
+uint32_t sp_cursor_allowed(const struct sp_cursor *cursor);
+
+/*
+ * The first position that was not looked at yet: who opens a cursor from there misses nothing. Not
+ * of a reverse one, nor of a list.
+ */
+uint64_t sp_cursor_position(const struct sp_cursor *cursor);
+
 /* The leaf hash of the event yielded last. */
 SP_WARN_UNUSED sp_status sp_cursor_hash(struct sp_cursor *cursor, uint8_t ret_hash[SP_HASH_BYTES],
                                         struct sp_error *error);

@@ -42,6 +42,8 @@ struct sp_cursor {
     struct sp_filter *filter;
     uint64_t from_version;
     uint64_t remaining; /* of the limit */
+    bool bounded;       /* sp_cursor_allow */
+    uint32_t allowed;
     bool reverse;
     bool follow;
 
