@@ -2,23 +2,23 @@
 
 enum { HEADER_BYTES_LEAST = 4 };
 
-/*
- * Sixteen bytes as two big-endian numbers: subtracted half by half, neighbours differ in few bytes.
- */
-static void subtract(const uint8_t *from, const uint8_t *what, uint8_t ret[SP_PACKED_BYTES]) {
-    for (int half = 0; half < SP_PACKED_BYTES; half += 8) {
-        uint64_t difference =
-            __builtin_bswap64(sp_get_u64(from + half)) - __builtin_bswap64(sp_get_u64(what + half));
-        sp_put_u64(ret + half, __builtin_bswap64(difference));
-    }
+static struct sp_packed_halves halves_of(const uint8_t *packed) {
+    return (struct sp_packed_halves){.high = __builtin_bswap64(sp_get_u64(packed)),
+                                     .low = __builtin_bswap64(sp_get_u64(packed + 8))};
 }
 
-static void add(const uint8_t *to, const uint8_t *what, uint8_t ret[SP_PACKED_BYTES]) {
-    for (int half = 0; half < SP_PACKED_BYTES; half += 8) {
-        uint64_t sum =
-            __builtin_bswap64(sp_get_u64(to + half)) + __builtin_bswap64(sp_get_u64(what + half));
-        sp_put_u64(ret + half, __builtin_bswap64(sum));
-    }
+static void put_halves(struct sp_packed_halves halves, uint8_t to[SP_PACKED_BYTES]) {
+    sp_put_u64(to, __builtin_bswap64(halves.high));
+    sp_put_u64(to + 8, __builtin_bswap64(halves.low));
+}
+
+/* Subtracted half by half, neighbours differ in few bytes. */
+static struct sp_packed_halves minus(struct sp_packed_halves from, struct sp_packed_halves what) {
+    return (struct sp_packed_halves){.high = from.high - what.high, .low = from.low - what.low};
+}
+
+static struct sp_packed_halves plus(struct sp_packed_halves to, struct sp_packed_halves what) {
+    return (struct sp_packed_halves){.high = to.high + what.high, .low = to.low + what.low};
 }
 
 void sp_frame_ids_find(const struct sp_record *records, uint32_t count, struct sp_frame_ids *ids) {
@@ -66,16 +66,19 @@ static const uint8_t *packed_at(const struct sp_record *record, uint32_t offset)
     return (const uint8_t *)record->header.ptr + offset;
 }
 
+static struct sp_packed_halves halves_at(const struct sp_record *record, uint32_t offset) {
+    return halves_of(packed_at(record, offset));
+}
+
 /* Ids as differences to the one before. */
 static void put_ids(const struct sp_record *records, uint32_t count, const struct sp_frame_ids *ids,
                     struct sp_buf *to) {
-    static const uint8_t zero[SP_PACKED_BYTES];
     struct planes planes = {.count = 0};
-    const uint8_t *before = zero;
+    struct sp_packed_halves before = {.high = 0};
     for (uint32_t i = 0; i < count; i++) {
         if (ids->apart[i] && ids->offsets[i][SP_PACKED_ID] != SP_PACKED_NONE) {
-            const uint8_t *id = packed_at(&records[i], ids->offsets[i][SP_PACKED_ID]);
-            subtract(id, before, planes.rows[planes.count++]);
+            struct sp_packed_halves id = halves_at(&records[i], ids->offsets[i][SP_PACKED_ID]);
+            put_halves(minus(id, before), planes.rows[planes.count++]);
             before = id;
         }
     }
@@ -87,15 +90,15 @@ static void put_ids(const struct sp_record *records, uint32_t count, const struc
  */
 static void put_causes(const struct sp_record *records, uint32_t count,
                        const struct sp_frame_ids *ids, struct sp_buf *to) {
-    static const uint8_t zero[SP_PACKED_BYTES];
     struct planes planes = {.count = 0};
-    const uint8_t *before = zero;
+    struct sp_packed_halves before = {.high = 0};
     for (uint32_t i = 0; i < count; i++) {
         if (ids->apart[i] && ids->offsets[i][SP_PACKED_CAUSATION] != SP_PACKED_NONE) {
-            const uint8_t *cause = packed_at(&records[i], ids->offsets[i][SP_PACKED_CAUSATION]);
+            struct sp_packed_halves cause =
+                halves_at(&records[i], ids->offsets[i][SP_PACKED_CAUSATION]);
             uint32_t own = ids->offsets[i][SP_PACKED_ID];
-            subtract(own != SP_PACKED_NONE ? packed_at(&records[i], own) : before, cause,
-                     planes.rows[planes.count++]);
+            before = own != SP_PACKED_NONE ? halves_at(&records[i], own) : before;
+            put_halves(minus(before, cause), planes.rows[planes.count++]);
             before = cause;
         }
     }
@@ -184,19 +187,26 @@ static void take_header(struct sp_wire *wire, uint32_t size, uint32_t i,
     }
 }
 
+/* Makes rows of sixteen bytes of sixteen planes. */
+static void take_planes(struct sp_wire *wire, uint32_t count, uint8_t (*rows)[SP_PACKED_BYTES]) {
+    const char *at = sp_wire_bytes(wire, (size_t)count * SP_PACKED_BYTES).ptr;
+    for (uint32_t plane = 0; plane < SP_PACKED_BYTES && !wire->bad; plane++) {
+        for (uint32_t i = 0; i < count; i++) {
+            rows[i][plane] = (uint8_t)*at++;
+        }
+    }
+}
+
 void sp_frame_ids_take(struct sp_wire *wire, const uint32_t *sizes, uint32_t count,
                        struct sp_frame_ids_taken *taken) {
     taken->id_count = taken->cause_count = taken->correlation_count = 0;
     taken->id_at = taken->cause_at = taken->correlation_max = 0;
-    memset(taken->id, 0, SP_PACKED_BYTES);
-    memset(taken->cause, 0, SP_PACKED_BYTES);
+    taken->id = taken->cause = (struct sp_packed_halves){.high = 0};
     for (uint32_t i = 0; i < count && !wire->bad; i++) {
         take_header(wire, sizes[i], i, taken);
     }
-    size_t id_bytes = (size_t)taken->id_count * SP_PACKED_BYTES;
-    size_t cause_bytes = (size_t)taken->cause_count * SP_PACKED_BYTES;
-    taken->id_planes = (const uint8_t *)sp_wire_bytes(wire, id_bytes).ptr;
-    taken->cause_planes = (const uint8_t *)sp_wire_bytes(wire, cause_bytes).ptr;
+    take_planes(wire, taken->id_count, taken->ids);
+    take_planes(wire, taken->cause_count, taken->causes);
     uint64_t distinct = sp_wire_varint(wire);
     wire->bad |= distinct > taken->correlation_count;
     size_t distinct_bytes = wire->bad ? 0 : (size_t)distinct * SP_PACKED_BYTES;
@@ -210,23 +220,13 @@ void sp_frame_ids_take(struct sp_wire *wire, const uint32_t *sizes, uint32_t cou
     taken->correlation_count = wire->bad ? 0 : (uint32_t)distinct;
 }
 
-static void row_of(const uint8_t *planes, uint32_t count, uint32_t i,
-                   uint8_t ret[SP_PACKED_BYTES]) {
-    for (uint32_t plane = 0; plane < SP_PACKED_BYTES; plane++) {
-        ret[plane] = planes[(size_t)plane * count + i];
-    }
-}
-
 static void next_id(struct sp_frame_ids_taken *taken) {
-    uint8_t difference[SP_PACKED_BYTES];
-    row_of(taken->id_planes, taken->id_count, taken->id_at++, difference);
-    add(taken->id, difference, taken->id);
+    taken->id = plus(taken->id, halves_of(taken->ids[taken->id_at++]));
 }
 
 static void next_cause(struct sp_frame_ids_taken *taken, bool own_id) {
-    uint8_t difference[SP_PACKED_BYTES];
-    row_of(taken->cause_planes, taken->cause_count, taken->cause_at++, difference);
-    subtract(own_id ? taken->id : taken->cause, difference, taken->cause);
+    taken->cause =
+        minus(own_id ? taken->id : taken->cause, halves_of(taken->causes[taken->cause_at++]));
 }
 
 /* NULL where the number names no correlation of the frame. */
@@ -235,6 +235,26 @@ static const uint8_t *next_correlation(struct sp_frame_ids_taken *taken) {
     uint64_t index = number == 0 ? taken->correlation_max++ : number - 1;
     bool known = number == 0 ? index < taken->correlation_count : index < taken->correlation_max;
     return known ? taken->correlations + index * SP_PACKED_BYTES : NULL;
+}
+
+/* Writes the id that comes next in its column. False where there is none. */
+static bool put_next(struct sp_frame_ids_taken *taken, enum sp_packed_id which, bool own_id,
+                     uint8_t to[SP_PACKED_BYTES]) {
+    if (which == SP_PACKED_ID) {
+        next_id(taken);
+        put_halves(taken->id, to);
+        return true;
+    }
+    if (which == SP_PACKED_CAUSATION) {
+        next_cause(taken, own_id);
+        put_halves(taken->cause, to);
+        return true;
+    }
+    const uint8_t *correlation = next_correlation(taken);
+    if (correlation != NULL) {
+        memcpy(to, correlation, SP_PACKED_BYTES);
+    }
+    return correlation != NULL;
 }
 
 bool sp_frame_ids_join(struct sp_frame_ids_taken *taken, uint32_t i, uint32_t size, uint8_t *to) {
@@ -252,23 +272,14 @@ bool sp_frame_ids_join(struct sp_frame_ids_taken *taken, uint32_t i, uint32_t si
         if (offsets[k] == SP_PACKED_NONE) {
             continue;
         }
-        memcpy(at, header.ptr + from, offsets[k] - from);
-        at += offsets[k] - from;
-        from = offsets[k];
-        const uint8_t *id = NULL;
-        if (k == SP_PACKED_ID) {
-            next_id(taken);
-            id = taken->id;
-        } else if (k == SP_PACKED_CORRELATION) {
-            id = next_correlation(taken);
-        } else {
-            next_cause(taken, offsets[SP_PACKED_ID] != SP_PACKED_NONE);
-            id = taken->cause;
+        if (offsets[k] != from) { /* most often ids stand side by side */
+            memcpy(at, header.ptr + from, offsets[k] - from);
+            at += offsets[k] - from;
+            from = offsets[k];
         }
-        if (id == NULL) {
+        if (!put_next(taken, (enum sp_packed_id)k, offsets[SP_PACKED_ID] != SP_PACKED_NONE, at)) {
             return false;
         }
-        memcpy(at, id, SP_PACKED_BYTES);
         at += SP_PACKED_BYTES;
     }
     memcpy(at, header.ptr + from, header.len - from);

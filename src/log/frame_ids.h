@@ -27,13 +27,19 @@ void sp_frame_ids_find(const struct sp_record *records, uint32_t count, struct s
 void sp_frame_ids_put(const struct sp_record *records, uint32_t count,
                       const struct sp_frame_ids *ids, struct sp_buf *to);
 
+/* Sixteen bytes as two big-endian numbers. */
+struct sp_packed_halves {
+    uint64_t high;
+    uint64_t low;
+};
+
 /* What sp_frame_ids_put wrote, while it is put together again. */
 struct sp_frame_ids_taken {
     bool apart[SP_FRAME_RECORDS_MAX]; /* in: from the flags column */
     sp_str headers[SP_FRAME_RECORDS_MAX];
     uint32_t offsets[SP_FRAME_RECORDS_MAX][SP_PACKED_COUNT]; /* where the ids belong */
-    const uint8_t *id_planes;
-    const uint8_t *cause_planes;
+    uint8_t ids[SP_FRAME_RECORDS_MAX][SP_PACKED_BYTES];      /* each as its difference */
+    uint8_t causes[SP_FRAME_RECORDS_MAX][SP_PACKED_BYTES];   /* likewise */
     uint32_t id_count;
     uint32_t cause_count;
     uint32_t correlation_count;
@@ -42,8 +48,8 @@ struct sp_frame_ids_taken {
     struct sp_wire correlation_numbers;
     const uint8_t *correlations; /* the distinct ones */
     uint32_t correlation_max;
-    uint8_t id[SP_PACKED_BYTES]; /* of the record before */
-    uint8_t cause[SP_PACKED_BYTES];
+    struct sp_packed_halves id; /* of the record before */
+    struct sp_packed_halves cause;
 };
 
 /*

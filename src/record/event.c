@@ -186,7 +186,9 @@ sp_str sp_record_type(const struct sp_record *record) {
 }
 
 uint32_t sp_record_packed_count(const char *header) {
-    return (uint32_t)__builtin_popcount((uint8_t)header[2] & PACK_UUIDS);
+    _Static_assert(PACK_UUIDS == 7, "three bits");
+    uint32_t packing = (uint8_t)header[2] & PACK_UUIDS;
+    return (packing & 1) + (packing >> 1 & 1) + (packing >> 2); /* no popcount in old processors */
 }
 
 bool sp_record_packed_ids(sp_str header, bool apart, uint32_t ret_offsets[SP_PACKED_COUNT]) {
