@@ -31,7 +31,8 @@
  *
  * Idempotency. `event_id` is the event's id. An entry added with IDMP has as id a UUID (version 8)
  * made of the SHA-256 of key, producer and iid; `event_id` is then ordinary, and the producer is
- * the default source if it could be one. The same source and id again append nothing.
+ * the default source if it could be one. The same source and id again append nothing; a repetition
+ * with another field `source` is therefore another event.
  *
  * What is kept to give the fields back: the extension `redisfields`, a text. It is absent where all
  * fields are ordinary. Else it says in which order attributes and ordinary fields came, as a
@@ -87,7 +88,7 @@ enum {
 struct sp_entry {
     const sp_str *fields;      /* names and values in turn, a name first */
     uint32_t count;            /* of both together: even */
-    sp_str stream;             /* the key */
+    sp_str stream;             /* the key; the engine refuses one that no stream can be called */
     sp_str source;             /* where no field says another; a usable source */
     sp_str producer;           /* with iid: of IDMP or IDMPAUTO */
     sp_str iid;                /* NULL ptr: not idempotent */
