@@ -66,6 +66,27 @@ static inline const char *sp_scan_ascii_swar(const char *at, const char *end) {
     return at;
 }
 
+/* True for a visible character of ASCII. */
+static inline bool sp_scan_is_visible(char byte) {
+    return (uint8_t)(byte - 0x21) < 0x5e;
+}
+
+/* The first byte in [at, end) that is not visible ASCII, or end. */
+static inline const char *sp_scan_visible_swar(const char *at, const char *end) {
+    while (end - at >= 8) {
+        uint64_t x = sp_get_u64(at);
+        uint64_t hit = (x & SP_SWAR_HIGHS_) | sp_swar_below_(x, 0x21) | sp_swar_equal_(x, 0x7f);
+        if (hit != 0) {
+            return at + (__builtin_ctzll(hit) >> 3);
+        }
+        at += 8;
+    }
+    while (at < end && sp_scan_is_visible(*at)) {
+        at++;
+    }
+    return at;
+}
+
 #if defined(__SSE2__)
 
 static inline const char *sp_scan_plain(const char *at, const char *end) {
@@ -98,7 +119,25 @@ static inline const char *sp_scan_ascii(const char *at, const char *end) {
     return sp_scan_ascii_swar(at, end);
 }
 
+static inline const char *sp_scan_visible(const char *at, const char *end) {
+    while (end - at >= 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
+        __m128i seen = _mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)),
+                                        _mm_cmpgt_epi8(x, _mm_set1_epi8(0x20)));
+        unsigned mask = ~(unsigned)_mm_movemask_epi8(seen) & 0xffff;
+        if (mask != 0) {
+            return at + __builtin_ctz(mask);
+        }
+        at += 16;
+    }
+    return sp_scan_visible_swar(at, end);
+}
+
 #else
+
+static inline const char *sp_scan_visible(const char *at, const char *end) {
+    return sp_scan_visible_swar(at, end);
+}
 
 static inline const char *sp_scan_plain(const char *at, const char *end) {
     return sp_scan_plain_swar(at, end);

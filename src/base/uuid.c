@@ -10,7 +10,7 @@
  * Sixteen digits to their values, each in its byte; *bad collects the bytes that are none of 0-9
  * and a-f.
  */
-static __m128i digit_values(__m128i text, __m128i *bad) {
+static inline __m128i digit_values(__m128i text, __m128i *bad) {
     const __m128i below = _mm_set1_epi8(-1);
     __m128i digit = _mm_sub_epi8(text, _mm_set1_epi8('0'));
     __m128i letter = _mm_sub_epi8(text, _mm_set1_epi8('a'));
@@ -24,16 +24,30 @@ static __m128i digit_values(__m128i text, __m128i *bad) {
 }
 
 /* Joins neighbouring values, the first being the high half, into the low bytes of 16-bit lanes. */
-static __m128i join_digits(__m128i values) {
+static inline __m128i join_digits(__m128i values) {
     __m128i joined = _mm_or_si128(_mm_slli_epi16(values, 4), _mm_srli_epi16(values, 8));
     return _mm_and_si128(joined, _mm_set1_epi16(0xff));
 }
 
-static bool pack_digits(const char digits[32], uint8_t bytes[16]) {
+static __m128i load4(const char *from) {
+    int32_t four;
+    memcpy(&four, from, sizeof(four));
+    return _mm_cvtsi32_si128(four);
+}
+
+static __m128i load8(const char *from) {
+    return _mm_loadl_epi64((const __m128i *)(const void *)from);
+}
+
+/* The digits are gathered in registers: what is stored in pieces cannot be loaded whole at once. */
+static bool pack_digits(const char text[SP_UUID_TEXT_SIZE], uint8_t bytes[16]) {
+    __m128i first =
+        _mm_unpacklo_epi64(load8(text), _mm_unpacklo_epi32(load4(text + 9), load4(text + 14)));
+    __m128i second = _mm_unpacklo_epi64(_mm_unpacklo_epi32(load4(text + 19), load4(text + 24)),
+                                        load8(text + 28));
     __m128i bad = _mm_setzero_si128();
-    __m128i low = digit_values(_mm_loadu_si128((const __m128i *)(const void *)digits), &bad);
-    __m128i high =
-        digit_values(_mm_loadu_si128((const __m128i *)(const void *)(digits + 16)), &bad);
+    __m128i low = digit_values(first, &bad);
+    __m128i high = digit_values(second, &bad);
     if (_mm_movemask_epi8(bad) != 0) {
         return false;
     }
@@ -42,7 +56,13 @@ static bool pack_digits(const char digits[32], uint8_t bytes[16]) {
     return true;
 }
 #else
-static bool pack_digits(const char digits[32], uint8_t bytes[16]) {
+static bool pack_digits(const char text[SP_UUID_TEXT_SIZE], uint8_t bytes[16]) {
+    char digits[32];
+    memcpy(digits, text, 8);
+    memcpy(digits + 8, text + 9, 4);
+    memcpy(digits + 12, text + 14, 4);
+    memcpy(digits + 16, text + 19, 4);
+    memcpy(digits + 20, text + 24, 12);
     uint8_t packed[16];
     uint32_t bad = 0;
     for (size_t i = 0; i < 16; i++) {
@@ -66,13 +86,7 @@ bool sp_uuid_pack(sp_str text, uint8_t bytes[16]) {
         text.ptr[18] != '-' || text.ptr[23] != '-') {
         return false;
     }
-    char digits[32];
-    memcpy(digits, text.ptr, 8);
-    memcpy(digits + 8, text.ptr + 9, 4);
-    memcpy(digits + 12, text.ptr + 14, 4);
-    memcpy(digits + 16, text.ptr + 19, 4);
-    memcpy(digits + 20, text.ptr + 24, 12);
-    return pack_digits(digits, bytes);
+    return pack_digits(text.ptr, bytes);
 }
 
 #if defined(__SSE2__)

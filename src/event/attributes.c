@@ -1,5 +1,6 @@
 #include "event/attributes.h"
 
+#include "base/scan.h"
 #include "base/utf8.h"
 
 #define NAME(text_, kind_, attr_, rank_)                                                           \
@@ -111,12 +112,7 @@ struct flaw {
 
 static struct flaw find_flaw(sp_str text, bool space_allowed) {
     const char *end = text.ptr + text.len;
-    for (const char *at = text.ptr; at < end;) {
-        uint8_t byte = (uint8_t)*at;
-        if (SP_LIKELY(byte > 0x20 && byte < 0x7f)) {
-            at++;
-            continue;
-        }
+    for (const char *at = text.ptr; (at = sp_scan_visible(at, end)) < end;) {
         uint32_t code = 0;
         size_t length = sp_utf8_decode(at, end, &code);
         const char *what = length == 0                                ? "bytes that are not UTF-8"
