@@ -396,6 +396,7 @@ static bool gather_ids(struct encoder *enc, uint32_t buckets) {
         for (uint32_t slot = 0; slot < slots; slot++) {
             uint64_t hash48;
             struct sp_idtab_walk walk;
+            sp_idtab_prefetch_walk(tab, table, slot);
             if (!sp_idtab_slot(tab, table, slot, &hash48, &walk)) {
                 continue;
             }

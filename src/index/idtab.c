@@ -192,6 +192,24 @@ bool sp_idtab_next(struct sp_idtab_walk *walk, sp_idtab_node *ret_node) {
     return true;
 }
 
+/*
+ * The first link of a slot far ahead, and, for a slot half as far, whose first link has come
+ * meanwhile, the last one.
+ */
+void sp_idtab_prefetch_walk(const struct sp_idtab *tab, uint32_t table, uint32_t slot) {
+    enum { NEAR = 8, FAR = 16 };
+    const struct sp_idtab_table *at = &tab->tables[table];
+    uint64_t far = slot + FAR <= at->mask ? at->slots[slot + FAR] : 0;
+    uint64_t near = slot + NEAR <= at->mask ? at->slots[slot + NEAR] : 0;
+    if (far != 0) {
+        __builtin_prefetch(idtab_link(tab, (uint32_t)(far & NODE_MASK) - 1));
+    }
+    uint32_t last = near != 0 ? *idtab_link(tab, (uint32_t)(near & NODE_MASK) - 1) : 0;
+    if (last != 0) {
+        __builtin_prefetch(idtab_link(tab, last - 1));
+    }
+}
+
 bool sp_idtab_slot(const struct sp_idtab *tab, uint32_t table, uint32_t slot, uint64_t *ret_hash48,
                    struct sp_idtab_walk *ret_walk) {
     sp_require(table < SP_IDTAB_TABLES && slot <= tab->tables[table].mask);

@@ -85,4 +85,7 @@ bool sp_idtab_next(struct sp_idtab_walk *walk, sp_idtab_node *ret_node);
 bool sp_idtab_slot(const struct sp_idtab *tab, uint32_t table, uint32_t slot, uint64_t *ret_hash48,
                    struct sp_idtab_walk *ret_walk);
 
+/* For who visits slot after slot: brings towards the cache what the walks after this one touch. */
+void sp_idtab_prefetch_walk(const struct sp_idtab *tab, uint32_t table, uint32_t slot);
+
 #endif

@@ -201,8 +201,10 @@ struct local_log {
 
     /* The Merkle worker's state; `published` is guarded. */
     struct sp_tree tree;
-    uint64_t tree_block; /* guarded: last block in the published tree */
-    uint64_t tree_asked; /* loop thread: last block a job was submitted for */
+    struct sp_salter tree_salter;
+    uint64_t tree_salter_segment; /* that the salter is of; 0: none yet */
+    uint64_t tree_block;          /* guarded: last block in the published tree */
+    uint64_t tree_asked;          /* loop thread: last block a job was submitted for */
     uint64_t tree_asked_us;
     struct sp_log_tree published;
     struct sp_log_reader *tree_reader;

@@ -22,8 +22,6 @@ enum {
 struct follower {
     struct background_job *job;
     struct segment *segment; /* of the last block: in the list until the tree has passed it */
-    uint64_t segment_id;     /* of the salter: a segment that is gone may leave its address */
-    struct sp_salter salter;
 };
 
 static sp_status grow(void **array, size_t *capacity, size_t count, size_t item_bytes) {
@@ -88,7 +86,7 @@ static sp_status add_events(struct follower *follower, const struct sp_record *r
     if (status != SP_OK) {
         return status;
     }
-    sp_leaf_hashes(&follower->salter, records, count, leaves);
+    sp_leaf_hashes(&log->tree_salter, records, count, leaves);
     for (size_t i = 0; i < count; i++) {
         memcpy(&segment->tags[segment->tag_count++], leaves[i], sizeof(uint16_t));
     }
@@ -96,7 +94,7 @@ static sp_status add_events(struct follower *follower, const struct sp_record *r
         part = up_to_expected(log, count - at);
         segment->tile_count +=
             sp_tree_add_all(&log->tree, leaves + at, part, segment->tiles + segment->tile_count,
-                            follower->salter.pairs);
+                            log->tree_salter.pairs);
         status = compare_expected(log, NULL);
     }
     return status;
@@ -158,9 +156,9 @@ static sp_status follow_block(struct follower *follower, uint64_t block) {
         return status;
     }
     follower->segment = segment;
-    if (segment->id != follower->segment_id) {
-        sp_salter_init(&follower->salter, segment->salt_key);
-        follower->segment_id = segment->id;
+    if (segment->id != log->tree_salter_segment) {
+        sp_salter_init(&log->tree_salter, segment->salt_key);
+        log->tree_salter_segment = segment->id;
     }
     if (before != NULL && block == segment->first_block && log->tree_block < block - 1) {
         publish(log, block - 1, before);
@@ -177,7 +175,7 @@ static sp_status follow_block(struct follower *follower, uint64_t block) {
 
 static void tree_work(struct sp_job *base) {
     struct background_job *job = (struct background_job *)base;
-    struct follower follower = {.job = job, .segment_id = 0}; /* none has this id */
+    struct follower follower = {.job = job, .segment = NULL};
     job->status = SP_OK;
     uint64_t block = job->log->tree_block + 1;
     while (job->status == SP_OK && block <= job->target_block) {
