@@ -136,4 +136,5 @@ def main():
     show_reads(lines)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -107,13 +107,15 @@ class Redis(Server):
 
     def start(self, timeout=120):
         # Somebody else may take the port between the look and the start; then another one is tried.
+        # What is started again keeps its port.
         for _ in range(5):
+            self.port = self.port or free_port()
             if self.try_start(timeout):
                 return
+            self.port = 0
         raise AssertionError("redis-server did not start")
 
     def try_start(self, timeout):
-        self.port = free_port()
         persistence = ["--appendonly", "no"]
         if self.appendfsync:
             persistence = ["--appendonly", "yes", "--appendfsync", self.appendfsync,
@@ -165,8 +167,8 @@ class Spoor(Server):
         if self.stderr is None:
             self.log = open(self.folder.with_name(self.folder.name + ".log"), "ab")
         self.process = subprocess.Popen(
-            [self.path, "serve", "--data", str(self.folder), "--resp-port", "0", "--http-port",
-             "0", *self.options], stdout=subprocess.PIPE, stderr=self.stderr or self.log, env=env)
+            [self.path, "serve", "--data", str(self.folder), "--resp-port", str(self.port),
+             "--http-port", "0", *self.options], stdout=subprocess.PIPE, stderr=self.stderr or self.log, env=env)
         line = self.process.stdout.readline().decode("utf-8", "replace").rstrip("\n")
         self.started_s = time.monotonic() - begun
         match = READY.match(line)
