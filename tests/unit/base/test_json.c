@@ -346,7 +346,7 @@ static void fast_scans_agree_with_the_definition(void **state) {
         assert_ptr_equal(sp_scan_ascii(text.ptr, end), ascii_end);
         assert_ptr_equal(sp_scan_ascii_swar(text.ptr, end), ascii_end);
         const char *visible_end = text.ptr;
-        while (visible_end < end && *visible_end > ' ' && *visible_end < 0x7f) {
+        while (visible_end < end && visible_end[0] > ' ' && visible_end[0] != 0x7f) {
             visible_end++;
         }
         assert_ptr_equal(sp_scan_visible(text.ptr, end), visible_end);
