@@ -157,7 +157,7 @@ void sp_feed_falls(struct sp_feeds *feeds, struct sp_feed *feed, uint64_t positi
 }
 
 void sp_feed_wake(struct sp_feeds *feeds, struct sp_feed *feed) {
-    if (feed->asleep && is_behind(feed)) {
+    if (feed->asleep && (is_behind(feed) || feed->state == SP_FEED_OVER)) {
         feed->asleep = false;
         link_last(feeds, feed);
     }
@@ -282,6 +282,15 @@ static void slice(struct sp_feeds *feeds, struct sp_feed *feed, struct used *use
     used->bytes += unsent - before;
 }
 
+/* The limit was reached. The client may have to read first. */
+static void tell_over(struct sp_feeds *feeds, struct sp_feed *feed) {
+    sleep_until_read(feeds, feed);
+    if (feeds->io->unsent(feeds->context, feed) <= feeds->unsent_max) {
+        sp_feed_stop(feeds, feed);
+        feeds->io->over(feeds->context, feed);
+    }
+}
+
 bool sp_feeds_turn(struct sp_feeds *feeds) {
     struct used used = {.events = 0};
     uint32_t slices = feeds->ready_count; /* each goes on once */
@@ -289,8 +298,7 @@ bool sp_feeds_turn(struct sp_feeds *feeds) {
            used.bytes < SP_FEED_TURN_BYTES) {
         struct sp_feed *feed = feeds->first;
         if (feed->state == SP_FEED_OVER) {
-            sp_feed_stop(feeds, feed);
-            feeds->io->over(feeds->context, feed);
+            tell_over(feeds, feed);
             continue;
         }
         slice(feeds, feed, &used);
