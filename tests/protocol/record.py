@@ -5,7 +5,7 @@ What comes out is a draft to be read and judged: what changes from run to run is
 import re
 
 from resp import Map, Nil, Push, Set, Verbatim
-from script import Runner, parse, remove_keys, show
+from script import SILENT, Runner, parse, remove_keys, show
 
 AUTO_ID = re.compile(rb"^\d{13}-\d+$")
 COLUMNS = 96
@@ -74,7 +74,7 @@ def record(text, start):
     for number, line in enumerate(text.splitlines(), 1):
         out.append(line)
         step = steps.get(number)
-        if step is None or step.replies or step.kind in ("quiet", "sleep"):
+        if step is None or step.replies or step.kind in SILENT:
             continue
         if number not in two and number not in three:
             continue

@@ -12,6 +12,7 @@
     b: quiet                     nothing arrives
     ! "PING\\r\\n"                 bytes as they are, not a command (b! on another connection)
     sleep 20ms
+    repeat 1000 XADD s * n v     a command so many times, on the first connection; no reply is an error
 
 Replies:
 
@@ -42,13 +43,14 @@ from resp import Bulk, Closed, Error, Map, Nil, Push, Set, Simple, Timeout, Verb
 
 CONDITIONS = ("redis", "spoor", "resp2", "resp3")
 QUIET_S = 0.06
+SILENT = ("quiet", "sleep", "repeat")
 ID = re.compile(rb"^\d+-\d+$")
 
 
 @dataclasses.dataclass
 class Step:
     line: int
-    kind: str           # command, bytes, arrives, quiet, sleep
+    kind: str           # command, bytes, arrives, quiet, sleep, repeat
     connection: str
     text: str
     only: set
@@ -95,8 +97,9 @@ def parse_line(steps, number, line, only):
     """Adds a line to the steps; True where it began a step."""
     if quiet := QUIET.match(line):
         steps.append(Step(number, "quiet", quiet[1], "", set(only), []))
-    elif line.startswith("sleep "):
-        steps.append(Step(number, "sleep", "", line[6:], set(only), []))
+    elif line.startswith(("sleep ", "repeat ")):
+        kind, text = line.split(" ", 1)
+        steps.append(Step(number, kind, "", text, set(only), []))
     elif step := STEP.match(line):
         kind = {">": "command", "!": "bytes", "<": "arrives"}[step[2]]
         text = step[3] or ""
@@ -463,7 +466,7 @@ class Runner:
                     value = self.take(step)
                     if record is not None:
                         record[step.line] = value
-                    if step.kind not in ("quiet", "sleep") and (record is None or step.replies):
+                    if step.kind not in SILENT and (record is None or step.replies):
                         self.judge(step, value)
                 except Mismatch as problem:
                     raise Mismatch(f"line {step.line}: {step.connection}> {step.text}: {problem}"
@@ -482,6 +485,13 @@ class Runner:
         if step.kind == "quiet":
             if not connection.silent(QUIET_S):
                 raise Mismatch(f"expected nothing, got {show(connection.read())}")
+            return None
+        if step.kind == "repeat":
+            count, text = step.text.split(" ", 1)
+            replies = connection.pipeline([words(text, self.names)] * int(count))
+            bad = next((reply for reply in replies if isinstance(reply, Error)), None)
+            if bad is not None:
+                raise Mismatch(f"one of {count} replies is {show(bad)}")
             return None
         wanted = self.wanted(step)
         command = []
