@@ -24,14 +24,18 @@ static sp_status submit_locked(spoor *store, const spoor_event *events, size_t c
                                const spoor_expect *expects, size_t expect_count,
                                sp_engine_done_fn *done, sp_engine_extra_fn *extra, void *context,
                                struct sp_error *error) {
+    sp_status status = sp_engine_check_count(store->engine, count, error);
+    if (status != SP_OK) {
+        return status; /* before memory is taken for them */
+    }
     struct sp_event one;
     struct sp_engine_expect one_expect;
     struct sp_event *inside = count == 1 ? &one : malloc(count * sizeof(*inside));
     struct sp_engine_expect *inside_expects =
         expect_count <= 1 ? &one_expect : malloc(expect_count * sizeof(*inside_expects));
-    sp_status status = inside == NULL || inside_expects == NULL
-                           ? sp_error_set(error, SP_NO_MEMORY, "append")
-                           : SP_OK;
+    if (inside == NULL || inside_expects == NULL) {
+        status = sp_error_set(error, SP_NO_MEMORY, "append");
+    }
     for (size_t i = 0; i < count && status == SP_OK; i++) {
         status = api_event_in(&events[i], &inside[i], error);
     }

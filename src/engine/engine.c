@@ -129,9 +129,16 @@ void sp_engine_wait(struct sp_engine *engine, int timeout_ms) {
     engine->log->ops->wait(engine->log, timeout_ms);
 }
 
+/* Nothing is under way, but no append is taken until the log has made room. */
+static bool waits_for_room(struct sp_engine *engine) {
+    return engine->pending_count == 0 && engine->state == SP_OK && !engine->options.read_only &&
+           engine->log->ops->ready(engine->log, NULL) == SP_BUSY;
+}
+
 uint32_t sp_engine_turn(struct sp_engine *engine, int timeout_ms) {
     uint32_t answered = sp_engine_poll(engine);
-    while (answered == 0 && timeout_ms != 0 && engine->pending_count > 0) {
+    while (answered == 0 && timeout_ms != 0 &&
+           (engine->pending_count > 0 || waits_for_room(engine))) {
         uint64_t before = engine->options.clock.monotonic_ns(engine->options.clock.context);
         sp_engine_wait(engine, timeout_ms);
         answered = sp_engine_poll(engine);

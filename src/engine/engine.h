@@ -115,6 +115,10 @@ struct sp_engine_append {
     void *context;
 };
 
+/* SP_LIMIT where no append of so many events can ever be taken. O(1): before memory is spent. */
+SP_WARN_UNUSED sp_status sp_engine_check_count(const struct sp_engine *engine, size_t count,
+                                               struct sp_error *error);
+
 /*
  * Takes an append, all or nothing. SP_OK: `done` will be called from a turn (or from close).
  * Otherwise nothing was stored and `done` is not called: SP_INVALID, SP_LIMIT, SP_CONFLICT (the

@@ -72,6 +72,21 @@ static sp_status grow_tables(struct sp_engine *engine, uint32_t count, uint32_t 
     return SP_OK;
 }
 
+sp_status sp_engine_check_count(const struct sp_engine *engine, size_t count,
+                                struct sp_error *error) {
+    uint32_t most = engine->block_bytes_max / SP_RECORD_FIXED_BYTES;
+    if (count > engine->options.outstanding_max) {
+        return sp_error_set(error, SP_LIMIT,
+                            "%zu events in one append, at most %u may be outstanding", count,
+                            engine->options.outstanding_max);
+    }
+    return count <= most ? SP_OK
+                         : sp_error_set(error, SP_LIMIT,
+                                        "%zu events in one append, more than the %u bytes that are "
+                                        "written at once can hold",
+                                        count, engine->block_bytes_max);
+}
+
 /* Refuses what cannot be taken now, before anything is looked at. */
 static sp_status admit(struct sp_engine *engine, const struct sp_engine_append *append,
                        struct sp_error *error) {
@@ -88,10 +103,9 @@ static sp_status admit(struct sp_engine *engine, const struct sp_engine_append *
     if (append->count == 0) {
         return sp_error_set(error, SP_INVALID, "an append of no events");
     }
-    if (append->count > engine->options.outstanding_max) {
-        return sp_error_set(error, SP_LIMIT,
-                            "%u events in one append, at most %u may be outstanding", append->count,
-                            engine->options.outstanding_max);
+    sp_status fits = sp_engine_check_count(engine, append->count, error);
+    if (fits != SP_OK) {
+        return fits;
     }
     if (engine->outstanding + append->count > engine->options.outstanding_max ||
         engine->pending_count == engine->pending_capacity) {

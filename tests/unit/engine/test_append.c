@@ -667,6 +667,23 @@ static void test_limits(void **state) {
     spoor_close(store);
 }
 
+/* More events than a block can ever hold are refused by their number: not one is looked at. */
+static void test_a_batch_of_millions(void **state) {
+    (void)state;
+    spoor *store = NULL;
+    spoor_error error;
+    spoor_options options;
+    spoor_options_init(&options);
+    options.outstanding_max = 1 << 22;
+    help_ok(spoor_open(help_folder, &options, &store, &error), &error);
+    static const spoor_event event = {.size = 0}; /* which would be refused for its size */
+    spoor_status status = spoor_append_batch(store, &event, 1 << 22, NULL, 0, NULL, &error);
+    help_refused(status, &error, SPOOR_LIMIT, "4194304 events in one append");
+    status = spoor_submit(store, &event, 200000, NULL, 0, NULL, NULL, &error);
+    help_refused(status, &error, SPOOR_LIMIT, "written at once");
+    spoor_close(store);
+}
+
 /* Beyond outstanding_max: refused at once, and later there is room. */
 static void test_too_much_is_outstanding(void **state) {
     (void)state;
@@ -730,6 +747,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_made_ids_are_uuids_and_unique, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_refuses_what_is_no_event, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_limits, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_a_batch_of_millions, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_too_much_is_outstanding, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_read_only_refuses, help_begin, help_end),
     };
