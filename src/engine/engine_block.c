@@ -14,7 +14,9 @@ static void block_forget(struct open_block *open) {
 
 /* Moves the block to a larger blob. The log's limit was checked by the caller. */
 static sp_status block_grow(struct open_block *open, size_t body_bytes, size_t body_max) {
-    size_t room = open->blob != NULL ? (size_t)open->body_room * 2 : open->last_bytes;
+    /* Some more than the block before: to grow is to copy what is there. */
+    size_t guess = open->last_bytes + open->last_bytes / 4;
+    size_t room = open->blob != NULL ? (size_t)open->body_room * 2 : guess;
     room = room < FIRST_BLOCK_BYTES ? FIRST_BLOCK_BYTES : room;
     while (room < body_bytes) {
         room *= 2;
@@ -91,16 +93,12 @@ void engine_block_add(struct sp_engine *engine, const struct sp_event *event,
     size_t size = sp_record_encode(event, to);
     sp_invariant(open->body_bytes + size <= open->body_room);
     struct open_event *entry = &open->events[open->event_count];
-    /* The type stands behind the header's fixed part and its one or two bytes of length. */
-    struct sp_record record;
-    sp_status read = sp_record_read(sp_str_of(to, size), event->position, &record);
-    sp_ensure(read == SP_OK);
-    sp_str type = sp_record_type(&record);
+    sp_str type = event->attr[SP_ATTR_TYPE];
     *entry = (struct open_event){
         .keys = *keys,
         .recorded_us = event->recorded_us,
         .offset = open->body_bytes,
-        .type_offset = (uint32_t)((const uint8_t *)type.ptr - sp_log_block_body(open->blob)),
+        .type_offset = open->body_bytes + (uint32_t)sp_record_type_offset(type.len),
         .type_bytes = (uint32_t)type.len,
     };
     if (id_given) { /* nobody can name an id yet that was only made here */

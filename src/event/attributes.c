@@ -87,22 +87,18 @@ const struct sp_name *sp_name_find(sp_str name) {
     return NULL;
 }
 
-sp_str sp_attr_name(enum sp_attr attr) {
-    static const sp_str NAMES[SP_ATTR_COUNT] = {
-        [SP_ATTR_TYPE] = {.ptr = "type", .len = 4},
-        [SP_ATTR_SOURCE] = {.ptr = "source", .len = 6},
-        [SP_ATTR_STREAM] = {.ptr = "stream", .len = 6},
-        [SP_ATTR_ID] = {.ptr = "id", .len = 2},
-        [SP_ATTR_CORRELATION] = {.ptr = "correlationid", .len = 13},
-        [SP_ATTR_CAUSATION] = {.ptr = "causationid", .len = 11},
-        [SP_ATTR_TIME] = {.ptr = "time", .len = 4},
-        [SP_ATTR_SCHEMAVERSION] = {.ptr = "schemaversion", .len = 13},
-        [SP_ATTR_CONTENTTYPE] = {.ptr = "datacontenttype", .len = 15},
-        [SP_ATTR_METADATA] = {.ptr = "metadata", .len = 8},
-    };
-    sp_require(attr < SP_ATTR_COUNT);
-    return NAMES[attr];
-}
+const sp_str sp_attr_names[SP_ATTR_COUNT] = {
+    [SP_ATTR_TYPE] = {.ptr = "type", .len = 4},
+    [SP_ATTR_SOURCE] = {.ptr = "source", .len = 6},
+    [SP_ATTR_STREAM] = {.ptr = "stream", .len = 6},
+    [SP_ATTR_ID] = {.ptr = "id", .len = 2},
+    [SP_ATTR_CORRELATION] = {.ptr = "correlationid", .len = 13},
+    [SP_ATTR_CAUSATION] = {.ptr = "causationid", .len = 11},
+    [SP_ATTR_TIME] = {.ptr = "time", .len = 4},
+    [SP_ATTR_SCHEMAVERSION] = {.ptr = "schemaversion", .len = 13},
+    [SP_ATTR_CONTENTTYPE] = {.ptr = "datacontenttype", .len = 15},
+    [SP_ATTR_METADATA] = {.ptr = "metadata", .len = 8},
+};
 
 /* What is wrong with a text whose characters are limited, and where. */
 struct flaw {

@@ -45,7 +45,12 @@ extern const struct sp_name sp_names[SP_NAME_COUNT];
 const struct sp_name *sp_name_find(sp_str name);
 
 /* The canonical name of an attribute; static storage. */
-sp_str sp_attr_name(enum sp_attr attr);
+extern const sp_str sp_attr_names[SP_ATTR_COUNT];
+
+static inline sp_str sp_attr_name(enum sp_attr attr) {
+    sp_require(attr < SP_ATTR_COUNT);
+    return sp_attr_names[attr];
+}
 
 enum { SP_EVENT_ID_BYTES_MAX = 4096 }; /* of id, source, stream, correlationid and causationid */
 

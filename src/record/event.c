@@ -185,6 +185,10 @@ sp_str sp_record_type(const struct sp_record *record) {
     return sp_wire_lstr(&wire);
 }
 
+size_t sp_record_type_offset(size_t type_len) {
+    return SP_RECORD_FIXED_BYTES + HEADER_FIXED_BYTES + sp_varint_size(type_len);
+}
+
 uint32_t sp_record_packed_count(const char *header) {
     _Static_assert(PACK_UUIDS == 7, "three bits");
     uint32_t packing = (uint8_t)header[2] & PACK_UUIDS;

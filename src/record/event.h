@@ -148,6 +148,9 @@ SP_WARN_UNUSED sp_status sp_record_read(sp_str bytes, uint64_t position,
  */
 sp_str sp_record_type(const struct sp_record *record);
 
+/* Where in an encoded record the type begins that has so many bytes. */
+size_t sp_record_type_offset(size_t type_len);
+
 /* Ids that a header may hold packed, 16 bytes each: in this order. */
 enum sp_packed_id {
     SP_PACKED_ID = 0,
