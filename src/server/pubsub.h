@@ -21,6 +21,11 @@ sp_handler_fn sp_on_punsubscribe;
 sp_handler_fn sp_on_pubsub_channels;
 sp_handler_fn sp_on_pubsub_numsub;
 sp_handler_fn sp_on_pubsub_numpat;
+sp_handler_fn sp_on_ssubscribe;
+sp_handler_fn sp_on_sunsubscribe;
+sp_handler_fn sp_on_spublish;
+sp_handler_fn sp_on_pubsub_shardchannels;
+sp_handler_fn sp_on_pubsub_shardnumsub;
 sp_handler_fn sp_on_spoor_subscribe;
 sp_handler_fn sp_on_spoor_unsubscribe;
 

@@ -1,0 +1,150 @@
+/*
+ * What the files of pub/sub and SPOOR.SUBSCRIBE share; only pubsub*.c and subscribe*.c include this.
+ *
+ * A client that subscribed to anything has a *subscriber*. It has one *outlet* for all its channels
+ * and globs together, for their messages come in the order of the log, and one for each watch
+ * (SPOOR.SUBSCRIBE). An outlet is a feed (subscribe.h) with its owner. Shard channels and messages
+ * that are not stored go past the feeds: there is nothing to read them from again.
+ */
+#ifndef SP_SERVER_PUBSUB_INT_H
+#define SP_SERVER_PUBSUB_INT_H
+
+#include "base/htab.h"
+#include "server/live.h"
+#include "server/live_message.h"
+#include "server/pubsub.h"
+#include "server/subscribe.h"
+
+enum {
+    SUBSCRIBER_NAMES_MAX = 1000000, /* channels, globs and shard channels of one client */
+    SUBSCRIBER_WATCHES_MAX = 1024,
+    SUBSCRIBER_NAME_BYTES_MAX = 1 << 20,
+    FEED_UNSENT_MAX = 256 << 10, /* what a feed that is behind lets wait for its client */
+    NOTICES_MAX = 4096,
+    PLAIN_QUEUE_BYTES_MAX = 16 << 20, /* of messages that are not stored, within a turn */
+    NAME_KINDS = SP_LIVE_GLOB + 1,
+};
+
+struct outlet {
+    struct sp_feed feed; /* first */
+    struct sp_subscriber *subscriber;
+    bool is_watch;
+};
+
+/* A channel, glob or shard channel of one client. */
+struct named {
+    struct sp_live_interest interest; /* first */
+    struct sp_subscriber *subscriber;
+    uint64_t since; /* events up to here were there before */
+    uint32_t slot;  /* in subscriber->named */
+    uint32_t len;
+    char text[];
+};
+
+/* A SPOOR.SUBSCRIBE. */
+struct watch {
+    struct outlet outlet; /* first */
+    struct sp_live_interest interest;
+    struct watch *next;
+    sp_str name;
+    struct sp_query query; /* its texts are in `text`, its types in `types` */
+    sp_str *types;
+    char *text;
+};
+
+struct sp_subscriber {
+    struct sp_pubsub *pubsub;
+    struct sp_connection *connection;
+    struct outlet outlet; /* of channels and globs */
+    struct named **named; /* of all kinds, in no order */
+    uint32_t named_count;
+    uint32_t named_capacity;
+    uint32_t counts[NAME_KINDS]; /* by kind */
+    struct sp_htab table;        /* by kind and name, to slots */
+    struct watch *watches;
+    uint32_t watch_count;
+    uint32_t watch_number; /* of the last one without a name */
+};
+
+/* An event about a subscriber that is still to be appended. */
+struct notice {
+    bool begins;
+    struct sp_buf data; /* JSON */
+};
+
+struct sp_pubsub {
+    struct sp_server *server;
+    struct sp_live *live;
+    struct sp_feeds feeds;
+    struct sp_messages messages;
+    bool listening;
+    struct notice *notices; /* ring of NOTICES_MAX, allocated when it is used first */
+    uint32_t notice_start;
+    uint32_t notice_count;
+    struct sp_buf plain;    /* messages that are not stored and wait for the turn's end */
+    struct sp_event event;  /* of what is appended here: it is large */
+    uint64_t plain_dropped; /* messages that were not stored and not taken either */
+    uint64_t notices_dropped;
+};
+
+static inline struct outlet *outlet_of(struct sp_feed *feed) {
+    return (struct outlet *)feed;
+}
+
+static inline struct watch *watch_of(struct outlet *outlet) {
+    sp_require(outlet->is_watch);
+    return (struct watch *)outlet;
+}
+
+static inline struct watch *watch_of_interest(struct sp_live_interest *interest) {
+    return (struct watch *)((char *)interest - offsetof(struct watch, interest));
+}
+
+/* ---- pubsub.c ---- */
+
+/* The client's subscriber, made where it has none yet; NULL where memory is out. */
+struct sp_subscriber *pubsub_subscriber(struct sp_connection *connection);
+
+/* After interests came or went: listens if there are any; tells the connection how many it has. */
+void pubsub_changed(struct sp_subscriber *subscriber);
+
+/* The position of the last event that was decided: what comes behind is new. */
+uint64_t pubsub_head(const struct sp_pubsub *pubsub);
+
+/* Sends one form of the message at hand. False where the client takes no more. */
+bool pubsub_push(struct sp_subscriber *subscriber, enum sp_message_form form, sp_str name);
+
+/* ---- pubsub_names.c ---- */
+
+/* Forgets all channels, globs and shard channels. */
+void pubsub_forget_names(struct sp_subscriber *subscriber);
+
+struct named *pubsub_find_named(const struct sp_subscriber *subscriber, enum sp_live_kind kind,
+                                sp_str name);
+
+/* ---- pubsub_publish.c ---- */
+
+/* Delivers what was published and is not stored. */
+void pubsub_flush_plain(struct sp_pubsub *pubsub);
+
+/* ---- subscribe_watch.c ---- */
+
+void pubsub_free_watch(struct watch *watch);
+
+/* The last event of a limited watch was given. */
+void pubsub_watch_is_over(struct watch *watch);
+
+/* Tells the client that its watch has lost something. */
+void pubsub_watch_gap(struct watch *watch, const char *text);
+
+/* ---- subscribe_notice.c ---- */
+
+/* An episode of the outlet begins or is over: to be appended as an event. */
+void pubsub_notice(struct outlet *outlet, bool begins);
+
+/* Appends what is to be. True where something is left for the next turn. */
+bool pubsub_append_notices(struct sp_pubsub *pubsub);
+
+void pubsub_free_notices(struct sp_pubsub *pubsub);
+
+#endif

@@ -1,0 +1,84 @@
+#include "server/subscribe_query.h"
+
+#include "server/command.h"
+
+static sp_status read_limit(sp_str text, uint64_t *ret_limit, struct sp_error *error) {
+    int64_t value = 0;
+    if (!sp_word_i64(text, &value) || value < 0) {
+        return sp_error_set(error, SP_INVALID, "LIMIT %.*s is no number of events",
+                            SP_STR_ARG(text));
+    }
+    *ret_limit = (uint64_t)value;
+    return SP_OK;
+}
+
+static sp_status add_type(struct sp_query_words *read, sp_str pattern, struct sp_error *error) {
+    if (read->query.type_count == SP_QUERY_TYPES_MAX) {
+        return sp_error_set(error, SP_LIMIT, "more than %d times TYPE", SP_QUERY_TYPES_MAX);
+    }
+    read->types[read->query.type_count++] = pattern;
+    return SP_OK;
+}
+
+/* Where the text of a word goes that may be there once; NULL where it is none of them. */
+static sp_str *once(struct sp_query_words *read, sp_str word) {
+    struct sp_query *query = &read->query;
+    const struct {
+        const char *word;
+        sp_str *to;
+    } rows[] = {
+        {"source", &query->source},
+        {"stream", &query->stream},
+        {"correlation", &query->correlation},
+        {"filter", &query->filter},
+        {"from", &query->from},
+        {"until", &query->until},
+        {"as", &read->name},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (sp_word_is(word, rows[i].word)) {
+            return rows[i].to;
+        }
+    }
+    return NULL;
+}
+
+static sp_status read_pair(struct sp_query_words *read, sp_str word, sp_str value,
+                           struct sp_error *error) {
+    if (sp_word_is(word, "type")) {
+        return add_type(read, value, error);
+    }
+    if (sp_word_is(word, "limit")) {
+        return read_limit(value, &read->query.limit, error);
+    }
+    sp_str *to = once(read, word);
+    if (to == NULL) {
+        return sp_error_set(error, SP_INVALID,
+                            "'%.*s' is none of TYPE SOURCE STREAM CORRELATION FILTER FROM UNTIL "
+                            "LIMIT AS",
+                            (int)(word.len > 64 ? 64 : word.len), word.len > 0 ? word.ptr : "");
+    }
+    if (to->ptr != NULL) {
+        return sp_error_set(error, SP_INVALID, "%.*s is there twice", SP_STR_ARG(word));
+    }
+    *to = sp_str_of(value.len > 0 ? value.ptr : "", value.len);
+    return SP_OK;
+}
+
+sp_status sp_query_words_read(const sp_str *words, uint32_t count, struct sp_query_words *ret_read,
+                              struct sp_error *error) {
+    ret_read->query = (struct sp_query){.types = ret_read->types};
+    ret_read->name = (sp_str){.ptr = NULL};
+    for (uint32_t i = 0; i < count; i += 2) {
+        if (i + 1 == count) {
+            return sp_error_set(error, SP_INVALID, "nothing follows '%.*s'",
+                                (int)(words[i].len > 64 ? 64 : words[i].len),
+                                words[i].len > 0 ? words[i].ptr : "");
+        }
+        sp_status status = read_pair(ret_read, words[i], words[i + 1], error);
+        if (status != SP_OK) {
+            return status;
+        }
+    }
+    return SP_OK;
+}
