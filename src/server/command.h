@@ -25,6 +25,7 @@ struct sp_request {
     bool in_transaction; /* run by EXEC: must not block */
     bool lazy;     /* set by a handler: the reply need not wait until what was decided is durable */
     bool appended; /* set by a handler: the client's later reads wait until this is durable */
+    bool unasked;  /* set by a handler: what it wrote is sent whatever CLIENT REPLY says */
 };
 
 enum sp_verdict {
@@ -47,6 +48,8 @@ enum sp_command_flag {
     SP_CMD_PUBSUB = 128,  /* allowed to a RESP2 client that is subscribed */
     SP_CMD_BLOCKING = 256,
     SP_CMD_ADMIN = 512,
+    SP_CMD_SETTLED =
+        2048, /* a write that looks into the log: waits for the own appends as READ does */
     SP_CMD_KEYS_MOVE = 1024, /* where the keys stand depends on the arguments: XREAD … STREAMS */
 };
 
@@ -91,6 +94,9 @@ enum sp_verdict sp_dispatch(struct sp_connection *connection, const sp_str *args
 
 /* Runs the row's handler and nothing else: for EXEC and for commands that were blocked. */
 enum sp_verdict sp_dispatch_run(struct sp_request *request);
+
+/* What follows a reply that was written outside of a command: sizes, the gate, CLIENT REPLY. */
+void sp_dispatch_finish(struct sp_request *request, size_t from);
 
 /* ---- replies that many handlers give ---- */
 

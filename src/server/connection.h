@@ -67,6 +67,7 @@ struct sp_connection {
     uint64_t resume_gate; /* with SP_PAUSE_GATE */
     uint64_t append_gate; /* of the client's last append: what its reads wait for */
     bool ended;           /* the client will send nothing more */
+    size_t drain_below;   /* hooks are told when fewer bytes wait; 0: they are not */
     bool broken;          /* to be closed at once: nothing more is sent */
 
     bool authenticated;
@@ -79,6 +80,8 @@ struct sp_connection {
     uint64_t since_ms;            /* wall clock */
     uint64_t last_ms;             /* monotonic: the last command */
     const struct sp_command_row *last_command;
+
+    size_t counted_bytes; /* what the server's sum of buffers holds of it */
 
     struct sp_transaction *transaction; /* MULTI or WATCH; NULL: neither */
     struct sp_wait *wait;               /* with SP_PAUSE_BLOCKED */
@@ -104,6 +107,9 @@ void sp_connection_resume(struct sp_connection *connection);
 /* Says that the output changed, or that there is something to look at when the turn ends. */
 void sp_connection_touch(struct sp_connection *connection);
 
+/* Takes it off the list of those that the end of the turn looks at. */
+void sp_connection_settle(struct sp_connection *connection);
+
 /* Sends what is there, then closes. */
 void sp_connection_finish(struct sp_connection *connection);
 
@@ -123,7 +129,13 @@ static inline size_t sp_connection_unsent(const struct sp_connection *connection
     return sp_output_waiting(&connection->output);
 }
 
-/* The name for messages and as the source of PUBLISH: CLIENT SETNAME, else `client:<id>`. */
-sp_str sp_connection_name(const struct sp_connection *connection, char room[32]);
+/*
+ * Replaces a name, library or version: printable ASCII but blanks; empty text is none. False where
+ * it is something else, or memory is out.
+ */
+SP_WARN_UNUSED bool sp_connection_set_text(char **field, sp_str text);
+
+/* The source of what the client publishes: its name (CLIENT SETNAME), else `redis`. */
+sp_str sp_connection_source(const struct sp_connection *connection);
 
 #endif

@@ -62,9 +62,4 @@ void sp_logger_line(struct sp_logger *logger, enum sp_level level, const char *m
     sp_logger_line((logger), (level), (message), (struct sp_field[]){__VA_ARGS__},                 \
                    sizeof((struct sp_field[]){__VA_ARGS__}) / sizeof(struct sp_field))
 
-/* Writes one line as sp_logger_line does, into `to`: for tests. */
-void sp_logger_format(const struct sp_logger *logger, uint64_t time_us, enum sp_level level,
-                      const char *message, const struct sp_field *fields, size_t field_count,
-                      struct sp_buf *to);
-
 #endif

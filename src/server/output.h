@@ -23,12 +23,11 @@ struct iovec;
 
 enum {
     SP_OUTPUT_COPY_BYTES_MAX = 2048, /* a shorter message is copied, which costs less */
-    SP_OUTPUT_KEPT_BYTES_MAX = 64 << 10,
 };
 
 struct sp_output_mark {
     uint64_t at;          /* absolute offset among the own bytes */
-    uint64_t gate;        /* where blob is NULL */
+    uint64_t gate;        /* where blob is NULL; 0: it has passed */
     struct sp_blob *blob; /* owned reference */
 };
 
@@ -43,6 +42,7 @@ struct sp_output {
     uint32_t mark_start;
     uint32_t mark_count;
     uint32_t mark_capacity; /* power of two, or 0 */
+    uint32_t gate_count;    /* gates that have not passed */
 };
 
 void sp_output_init(struct sp_output *output, size_t size_bytes_max);
@@ -71,7 +71,7 @@ uint64_t sp_output_gate(const struct sp_output *output);
 /* What may be sent now, in at most `max` pieces; returns how many. */
 size_t sp_output_pieces(const struct sp_output *output, struct iovec *ret_pieces, size_t max);
 
-/* Says that so many of these bytes were sent. Frees what is not needed any more. */
+/* Says that so many of these bytes were sent. What is done with is dropped, storage is kept. */
 void sp_output_sent(struct sp_output *output, size_t bytes);
 
 #endif

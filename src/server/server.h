@@ -15,27 +15,32 @@
 #include "server/connection.h"
 #include "server/logger.h"
 #include "server/settings.h"
+#include "server/spare.h"
 
 struct sp_server;
-struct sp_waits; /* wait.h */
-struct sp_loop;  /* loop.h */
+struct sp_waits;  /* wait.h */
+struct sp_pubsub; /* pubsub_int.h */
+struct sp_loop;   /* loop.h */
 
 /* What a part of the server wants to be told. Every member may be NULL. */
 struct sp_server_hooks {
     /* An event became durable. Must not write replies of commands; may push, may mark as ready. */
     void (*live)(struct sp_server *server, void *context, const struct sp_event *event);
-    /* The turn has moved the store on: the place to push and to read the log. */
-    void (*turn)(struct sp_server *server, void *context);
+    /*
+     * The turn has moved the store on: the place to push and to read the log. True where there is
+     * more to do at once.
+     */
+    bool (*turn)(struct sp_server *server, void *context);
     /* A connection is about to be freed, or was RESET. */
     void (*closed)(struct sp_server *server, void *context, struct sp_connection *connection);
-    /* The output of a connection fell below half of output-buffer after a push was refused. */
+    /* Fewer bytes than connection->drain_below wait for a connection, which is 0 from then on. */
     void (*drained)(struct sp_server *server, void *context, struct sp_connection *connection);
     /* The server ends: free what is yours. */
     void (*fini)(struct sp_server *server, void *context);
     void *context;
 };
 
-enum { SP_SERVER_HOOKS_MAX = 8, SP_SERVER_BUFFERS_KEPT_MAX = 64 };
+enum { SP_SERVER_HOOKS_MAX = 8 };
 
 /* Counted for INFO. */
 struct sp_server_stats {
@@ -63,18 +68,22 @@ struct sp_server {
     uint32_t connection_count;
     uint64_t connection_last_id;
     struct sp_connection *dirty; /* those that the end of the turn looks at */
-    size_t buffer_bytes;         /* what all connections' buffers hold, about */
+    struct sp_spares spares;     /* for the connections' buffers */
+    size_t buffer_bytes;         /* what those hold, as of the end of the turn */
 
     struct sp_server_hooks hooks[SP_SERVER_HOOKS_MAX];
     uint32_t hook_count;
     uint32_t listening; /* how many parts want `live` */
     struct sp_waits *waits;
+    struct sp_pubsub *pubsub;
+    bool again; /* a part has more to do: the next turn comes at once */
 
     struct sp_buf scratch;  /* of one command */
     struct sp_event event;  /* likewise: it is large */
     struct sp_buf key_room; /* names of keys with their database before */
     struct sp_server_stats stats;
-    bool draining; /* no new connections, no new commands */
+    bool draining; /* no new connections */
+    bool failed;   /* the store is dead: the server must end */
     int resp_port; /* as bound */
     void *loop;
 };
@@ -87,6 +96,9 @@ SP_WARN_UNUSED sp_status sp_server_init(struct sp_server *server, struct sp_sett
                                         struct sp_engine *engine, struct sp_bus *bus,
                                         struct sp_clock clock, int log_fd, struct sp_error *error);
 void sp_server_fini(struct sp_server *server);
+
+/* What settings say that is kept elsewhere as well: after one has changed. */
+void sp_server_apply_settings(struct sp_server *server);
 
 /* Adds a part. Its place in `hooks` stays. */
 void sp_server_hook(struct sp_server *server, const struct sp_server_hooks *hooks);

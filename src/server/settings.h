@@ -51,6 +51,8 @@ enum sp_setting_type {
       "ones stay")                                                                                 \
     X(OUTPUT_BUFFER, "output-buffer", "", SIZE, "", 1048576, 4294967296, "8Mi", LIVE,              \
       "bytes that may wait for a client that does not read; beyond, it is closed or lags")         \
+    X(REPLY_BYTES_MAX, "reply-bytes-max", "", SIZE, "", 1048576, 1073741824, "256Mi", LIVE,        \
+      "bytes of one reply; a command that asks for more is told to use COUNT")                     \
     X(QUERY_BUFFER, "query-buffer", "client-query-buffer-limit", SIZE, "", 1048576, 1073741824,    \
       "64Mi", LIVE, "bytes of one command with all its arguments")                                 \
     X(BULK_BYTES_MAX, "bulk-bytes-max", "proto-max-bulk-len", SIZE, "", 1048576, 536870912,        \
@@ -58,8 +60,7 @@ enum sp_setting_type {
     X(EVENT_BYTES_MAX, "event-bytes-max", "", SIZE, "", 1024, 16777216, "1Mi", START,              \
       "bytes of one event; a larger one is refused")                                               \
     X(MEMORY_BUDGET, "memory-budget", "maxmemory", SIZE, "", 0, 1099511627776, "1Gi", LIVE,        \
-      "bytes of all connections' buffers; at it reading stops until they are emptier; 0: no "      \
-      "limit")                                                                                     \
+      "bytes of all connections' buffers; beyond, the one that takes most is closed; 0: no limit") \
     X(CACHE_BYTES_MAX, "cache-bytes-max", "", SIZE, "", 1048576, 1099511627776, "32Mi", START,     \
       "bytes of indexes in memory for segments that wait to be sealed")                            \
     X(DATABASES, "databases", "databases", INTEGER, "", 1, 16, "16", START,                        \
@@ -117,11 +118,11 @@ SP_WARN_UNUSED sp_status sp_settings_init(struct sp_settings *settings);
 void sp_settings_fini(struct sp_settings *settings);
 
 /*
- * Sets one by spoor's form of the value, or Redis' (`by_redis_name`: a plain number is in Redis'
- * unit). SP_INVALID with what was expected; nothing has changed then.
+ * Sets one. A plain number of a size is bytes, of a duration seconds, under both names. SP_INVALID
+ * with what was expected; nothing has changed then.
  */
 SP_WARN_UNUSED sp_status sp_settings_set(struct sp_settings *settings, enum sp_setting_id id,
-                                         sp_str value, bool by_redis_name, struct sp_error *error);
+                                         sp_str value, struct sp_error *error);
 
 /* Reads lines `name value`; `#` begins a comment. SP_INVALID names the line. */
 SP_WARN_UNUSED sp_status sp_settings_read(struct sp_settings *settings, sp_str text,

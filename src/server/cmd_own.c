@@ -1,0 +1,219 @@
+/* SPOOR.APPEND, SPOOR.READ, SPOOR.TRACE: events as such, for clients that speak Redis' protocol. */
+#include <stdio.h>
+
+#include "engine/query.h"
+#include "event/event_json.h"
+#include "server/handlers.h"
+#include "server/server.h"
+#include "server/subscribe_query.h"
+
+/* ---- SPOOR.APPEND ---------------------------------------------------------------------------- */
+
+/* `*`: any; `none` or 0: the stream is not there yet. False where the error is written. */
+static bool read_expected(struct sp_request *request, sp_str text, uint64_t *ret_version) {
+    int64_t version = 0;
+    if ((text.len == 1 && text.ptr[0] == '*') || sp_word_is(text, "any")) {
+        *ret_version = (uint64_t)SP_CORE_ANY_VERSION;
+        return true;
+    }
+    if (!sp_word_is(text, "none") && (!sp_word_i64(text, &version) || version < 0)) {
+        (void)sp_reply_error(request, "the expected version is a number, none or *");
+        return false;
+    }
+    *ret_version = (uint64_t)version;
+    return true;
+}
+
+/* Puts one attribute or extension into the event. False where the error is written. */
+static bool set_attribute(struct sp_request *request, struct sp_event *event, sp_str name,
+                          sp_str value) {
+    const struct sp_name *known = sp_name_find(name);
+    char text[300];
+    if (known == NULL) {
+        if (event->extension_count == SP_EVENT_EXTENSIONS_MAX) {
+            (void)sp_reply_error(request, "too many attributes");
+            return false;
+        }
+        event->extensions[event->extension_count++] =
+            (struct sp_extension){.name = name, .value = value, .kind = SP_VALUE_STRING};
+        return true;
+    }
+    bool attribute = known->kind == SP_NAME_ATTRIBUTE || known->kind == SP_NAME_ALIAS;
+    if (!attribute || known->attr == SP_ATTR_TYPE || known->attr == SP_ATTR_STREAM) {
+        (void)snprintf(text, sizeof(text), "'%.*s' is given by its place, or made by the store",
+                       name.len > 128 ? 128 : (int)name.len, name.ptr);
+        (void)sp_reply_error(request, text);
+        return false;
+    }
+    if (sp_event_has(event, (enum sp_attr)known->attr)) {
+        (void)snprintf(text, sizeof(text), "'%.*s' is given twice",
+                       name.len > 128 ? 128 : (int)name.len, name.ptr);
+        (void)sp_reply_error(request, text);
+        return false;
+    }
+    event->attr[known->attr] = value;
+    return true;
+}
+
+static bool read_event(struct sp_request *request, const struct sp_key *key,
+                       struct sp_event *event) {
+    for (unsigned i = 0; i < SP_ATTR_COUNT; i++) {
+        event->attr[i] = (sp_str){.ptr = NULL};
+    }
+    event->extension_count = 0;
+    event->attr[SP_ATTR_TYPE] = request->args[3];
+    event->attr[SP_ATTR_STREAM] = key->name;
+    event->data = request->args[4];
+    event->has_data = true;
+    event->data_is_json = false;
+    for (uint32_t i = 5; i + 1 < request->argc; i += 2) {
+        if (!set_attribute(request, event, request->args[i], request->args[i + 1])) {
+            return false;
+        }
+    }
+    if (!sp_event_has(event, SP_ATTR_SOURCE)) {
+        event->attr[SP_ATTR_SOURCE] = sp_connection_source(request->connection);
+    }
+    return true;
+}
+
+static void write_added(struct sp_resp *reply, sp_str stream, const struct sp_bus_added *added) {
+    sp_resp_map(reply, 5);
+    sp_resp_bulk_text(reply, "position");
+    sp_resp_unsigned(reply, added->position);
+    sp_resp_bulk_text(reply, "stream");
+    sp_resp_bulk(reply, stream);
+    sp_resp_bulk_text(reply, "version");
+    sp_resp_unsigned(reply, added->version);
+    sp_resp_bulk_text(reply, "entryid");
+    sp_resp_id(reply, added->id);
+    sp_resp_bulk_text(reply, "duplicate");
+    sp_resp_integer(reply, added->duplicate);
+}
+
+enum sp_verdict sp_on_spoor_append(struct sp_request *request) {
+    struct sp_event *event = &request->server->event;
+    struct sp_bus_added added;
+    struct sp_error error;
+    struct sp_key key;
+    uint64_t expected = 0;
+    if (request->argc % 2 == 0) {
+        return sp_reply_arity(request);
+    }
+    if (!read_expected(request, request->args[2], &expected) ||
+        !sp_request_key_to_write(request, request->args[1], &key) ||
+        !read_event(request, &key, event)) {
+        return SP_DONE;
+    }
+    sp_error_clear(&error);
+    sp_status status = sp_bus_append(request->server->bus, event, expected, &added, &error);
+    if (status != SP_OK) {
+        return sp_reply_status(request, status, &error);
+    }
+    request->appended = true;
+    write_added(request->reply, request->args[1], &added);
+    return SP_DONE;
+}
+
+/* ---- SPOOR.READ ------------------------------------------------------------------------------ */
+
+enum { READ_DEFAULT = 1000 }; /* events, where the query has no limit */
+
+/* Writes an event as one bulk string of JSON. */
+static sp_status write_json(struct sp_request *request, struct sp_cursor *cursor,
+                            const struct sp_event *event, struct sp_error *error) {
+    uint8_t hash[SP_HASH_BYTES];
+    struct sp_buf *scratch = &request->server->scratch;
+    sp_status status = sp_cursor_hash(cursor, hash, error);
+    if (status != SP_OK) {
+        return status;
+    }
+    sp_buf_reset(scratch);
+    sp_event_to_json(event, hash, scratch);
+    sp_resp_bulk(request->reply, sp_buf_str(scratch));
+    return scratch->status;
+}
+
+/* Writes all events of the cursor, each with its depth before it or not, and closes it. */
+static sp_status write_cursor(struct sp_request *request, struct sp_cursor *cursor, bool with_depth,
+                              struct sp_error *error) {
+    struct sp_resp *reply = request->reply;
+    struct sp_resp_open open = sp_resp_open_array(reply, 10);
+    uint64_t count = 0;
+    sp_status status = SP_OK;
+    while (status == SP_OK && reply->to->status == SP_OK) {
+        const struct sp_event *event = NULL;
+        status = sp_cursor_next(cursor, &event, error);
+        if (status != SP_OK) {
+            break;
+        }
+        if (with_depth) {
+            sp_resp_array(reply, 2);
+            sp_resp_unsigned(reply, sp_cursor_depth(cursor));
+        }
+        status = write_json(request, cursor, event, error);
+        count++;
+    }
+    sp_cursor_close(cursor);
+    if (status != SP_OK && status != SP_END) {
+        return status;
+    }
+    sp_resp_close(reply, open, count);
+    return SP_OK;
+}
+
+enum sp_verdict sp_on_spoor_read(struct sp_request *request) {
+    struct sp_query_words words;
+    struct sp_error error;
+    struct sp_cursor *cursor = NULL;
+    size_t from = request->reply->to->len;
+    sp_error_clear(&error);
+    sp_status status = sp_query_words_read(request->args + 1, request->argc - 1, &words, &error);
+    if (status == SP_OK && words.query.follow) {
+        return sp_reply_syntax(request);
+    }
+    if (status == SP_OK) {
+        words.query.limit = words.query.limit == 0 ? READ_DEFAULT : words.query.limit;
+        status = sp_cursor_open(request->server->engine, &words.query, &cursor, &error);
+    }
+    if (status == SP_OK) {
+        status = write_cursor(request, cursor, false, &error);
+    }
+    if (status != SP_OK) {
+        request->reply->to->len = from;
+        return sp_reply_status(request, status, &error);
+    }
+    return SP_DONE;
+}
+
+/* ---- SPOOR.TRACE ----------------------------------------------------------------------------- */
+
+enum sp_verdict sp_on_spoor_trace(struct sp_request *request) {
+    struct sp_engine *engine = request->server->engine;
+    struct sp_cursor *cursor = NULL;
+    struct sp_error error;
+    size_t from = request->reply->to->len;
+    sp_error_clear(&error);
+    if (request->argc != 2) {
+        return sp_reply_arity(request);
+    }
+    sp_resp_map(request->reply, 2);
+    sp_resp_bulk_text(request->reply, "causes");
+    sp_status status = sp_cursor_causes(engine, request->args[1], &cursor, &error);
+    if (status == SP_OK) {
+        status = write_cursor(request, cursor, false, &error);
+    }
+    if (status == SP_OK) {
+        sp_resp_bulk_text(request->reply, "effects");
+        status = sp_cursor_effects(engine, request->args[1], &cursor, &error);
+    }
+    if (status == SP_OK) {
+        status = write_cursor(request, cursor, true, &error);
+    }
+    if (status != SP_OK) {
+        request->reply->to->len = from;
+        return status == SP_NOT_FOUND ? sp_reply_error(request, "no such event")
+                                      : sp_reply_status(request, status, &error);
+    }
+    return SP_DONE;
+}

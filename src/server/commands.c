@@ -1,0 +1,242 @@
+/*
+ * Every command there is, with what COMMAND says of it. What is not in this table does not exist.
+ *
+ * Columns: name, arity, flags, first key, last key, step, group, since, handler, summary.
+ */
+#include "server/handlers.h"
+#include "server/pubsub.h"
+
+#define ROW(name_, arity_, flags_, first, last, step, group_, since_, handler_, summary_)          \
+    {                                                                                              \
+        .name = name_, .arity = arity_, .flags = flags_, .first_key = first, .last_key = last,     \
+        .key_step = step, .handler = handler_, .group = group_, .since = since_,                   \
+        .summary = summary_                                                                        \
+    }
+/* A command that is nothing without its subcommand. */
+#define PARENT(name_, group_, since_, subcommands_, summary_)                                      \
+    {                                                                                              \
+        .name = name_, .arity = -2, .subcommands = subcommands_, .group = group_, .since = since_, \
+        .summary = summary_                                                                        \
+    }
+/* HELP of the command before which it stands. */
+#define HELP(since_)                                                                               \
+    ROW("help", 2, SP_CMD_FAST, 0, 0, 0, "", since_, sp_on_help,                                   \
+        "Returns helpful text about the subcommands.")
+
+enum {
+    WRITE = SP_CMD_WRITE,
+    READ = SP_CMD_READ,
+    BUS = SP_CMD_BUS,
+    FAST = SP_CMD_FAST,
+    NO_AUTH = SP_CMD_NO_AUTH,
+    IN_MULTI = SP_CMD_IN_MULTI,
+    PUBSUB = SP_CMD_PUBSUB,
+    BLOCKING = SP_CMD_BLOCKING,
+    ADMIN = SP_CMD_ADMIN,
+    KEYS_MOVE = SP_CMD_KEYS_MOVE,
+    SETTLED = SP_CMD_SETTLED,
+};
+
+static const struct sp_command_row CLIENT[] = {
+    ROW("id", 2, FAST, 0, 0, 0, "connection", "5.0.0", sp_on_client_id,
+        "Returns the unique client ID of the connection."),
+    ROW("info", 2, 0, 0, 0, 0, "connection", "6.2.0", sp_on_client_info,
+        "Returns information about the connection."),
+    ROW("list", -2, ADMIN, 0, 0, 0, "connection", "2.4.0", sp_on_client_list,
+        "Lists open connections."),
+    ROW("getname", 2, FAST, 0, 0, 0, "connection", "2.6.9", sp_on_client_getname,
+        "Returns the name of the connection."),
+    ROW("setname", 3, FAST, 0, 0, 0, "connection", "2.6.9", sp_on_client_setname,
+        "Sets the connection name."),
+    ROW("setinfo", 4, FAST, 0, 0, 0, "connection", "7.2.0", sp_on_client_setinfo,
+        "Sets information specific to the client or connection."),
+    ROW("no-evict", 3, ADMIN, 0, 0, 0, "connection", "7.0.0", sp_on_client_no_evict,
+        "Accepted; clients are closed by memory-budget all the same."),
+    ROW("no-touch", 3, FAST, 0, 0, 0, "connection", "7.2.0", sp_on_client_no_touch,
+        "Accepted; keys have no access time."),
+    ROW("reply", 3, FAST, 0, 0, 0, "connection", "3.2.0", sp_on_client_reply,
+        "Instructs the server whether to reply to commands."),
+    ROW("unblock", -3, ADMIN, 0, 0, 0, "connection", "5.0.0", sp_on_client_unblock,
+        "Unblocks a client blocked by a blocking command from a different connection."),
+    ROW("kill", -3, ADMIN, 0, 0, 0, "connection", "2.4.0", sp_on_client_kill,
+        "Terminates open connections."),
+    ROW("tracking", -3, 0, 0, 0, 0, "connection", "6.0.0", sp_on_client_tracking,
+        "Refused: there is no server-assisted client-side caching."),
+    HELP("5.0.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row CONFIG[] = {
+    ROW("get", -3, ADMIN, 0, 0, 0, "server", "2.0.0", sp_on_config_get,
+        "Returns the effective values of configuration parameters."),
+    ROW("set", -4, ADMIN, 0, 0, 0, "server", "2.0.0", sp_on_config_set,
+        "Sets configuration parameters in-flight."),
+    ROW("resetstat", 2, ADMIN, 0, 0, 0, "server", "2.0.0", sp_on_config_resetstat,
+        "Resets the server's statistics."),
+    ROW("rewrite", 2, ADMIN, 0, 0, 0, "server", "2.8.0", sp_on_config_rewrite,
+        "Refused: the configuration file is its owner's."),
+    HELP("5.0.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row COMMAND[] = {
+    ROW("count", 2, 0, 0, 0, 0, "server", "2.8.13", sp_on_command_count,
+        "Returns a count of commands."),
+    ROW("docs", -2, 0, 0, 0, 0, "server", "7.0.0", sp_on_command_docs,
+        "Returns documentary information about one, multiple or all commands."),
+    ROW("info", -2, 0, 0, 0, 0, "server", "2.8.13", sp_on_command_info,
+        "Returns information about one, multiple or all commands."),
+    ROW("list", -2, 0, 0, 0, 0, "server", "7.0.0", sp_on_command_list,
+        "Returns a list of command names."),
+    ROW("getkeys", -3, 0, 0, 0, 0, "server", "2.8.13", sp_on_command_getkeys,
+        "Extracts the key names from an arbitrary command."),
+    HELP("5.0.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row MEMORY[] = {
+    ROW("usage", -3, BUS, 2, 2, 1, "server", "4.0.0", sp_on_memory_usage,
+        "Estimates the memory usage of a key."),
+    HELP("4.0.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row OBJECT[] = {
+    ROW("encoding", 3, BUS, 2, 2, 1, "generic", "2.2.3", sp_on_object_encoding,
+        "Returns the internal encoding of a Redis object."),
+    HELP("6.2.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row XINFO[] = {
+    ROW("stream", -3, READ, 2, 2, 1, "stream", "5.0.0", sp_on_xinfo_stream,
+        "Returns information about a stream."),
+    HELP("5.0.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row ROWS[] = {
+    /* connection */
+    ROW("hello", -1, FAST | NO_AUTH, 0, 0, 0, "connection", "6.0.0", sp_on_hello,
+        "Handshakes with the Redis server."),
+    ROW("auth", -2, FAST | NO_AUTH, 0, 0, 0, "connection", "1.0.0", sp_on_auth,
+        "Authenticates the connection."),
+    ROW("ping", -1, FAST | PUBSUB, 0, 0, 0, "connection", "1.0.0", sp_on_ping,
+        "Returns the server's liveliness response."),
+    ROW("echo", 2, FAST, 0, 0, 0, "connection", "1.0.0", sp_on_echo, "Returns the given string."),
+    ROW("quit", -1, FAST | NO_AUTH | PUBSUB | IN_MULTI, 0, 0, 0, "connection", "1.0.0", sp_on_quit,
+        "Closes the connection."),
+    ROW("reset", 1, FAST | NO_AUTH | PUBSUB | IN_MULTI, 0, 0, 0, "connection", "6.2.0", sp_on_reset,
+        "Resets the connection."),
+    ROW("select", 2, FAST, 0, 0, 0, "connection", "1.0.0", sp_on_select,
+        "Changes the selected database."),
+    PARENT("client", "connection", "2.4.0", CLIENT, "A container for client connection commands."),
+
+    /* server */
+    ROW("info", -1, 0, 0, 0, 0, "server", "1.0.0", sp_on_info,
+        "Returns information and statistics about the server."),
+    {.name = "command",
+     .arity = -1,
+     .subcommands = COMMAND,
+     .handler = sp_on_command,
+     .group = "server",
+     .since = "2.8.13",
+     .summary = "Returns detailed information about all commands."},
+    PARENT("config", "server", "2.0.0", CONFIG, "A container for server configuration commands."),
+    PARENT("memory", "server", "4.0.0", MEMORY, "A container for memory diagnostics commands."),
+    ROW("time", 1, FAST, 0, 0, 0, "server", "2.6.0", sp_on_time, "Returns the server time."),
+    ROW("dbsize", 1, BUS | FAST, 0, 0, 0, "server", "1.0.0", sp_on_dbsize,
+        "Returns the number of keys in the database."),
+    ROW("wait", 3, BUS, 0, 0, 0, "generic", "3.0.0", sp_on_wait,
+        "Returns 0: there are no replicas."),
+    ROW("debug", -2, ADMIN, 0, 0, 0, "server", "1.0.0", sp_on_debug,
+        "SLEEP, LOG and what test suites switch on and off."),
+    ROW("flushall", -1, WRITE, 0, 0, 0, "server", "1.0.0", sp_on_flush,
+        "Hides all streams from clients, where the setting allow-flushall permits."),
+    ROW("flushdb", -1, WRITE, 0, 0, 0, "server", "1.0.0", sp_on_flush,
+        "Hides all streams of the database, where the setting allow-flushall permits."),
+
+    /* keys */
+    ROW("type", 2, BUS | FAST, 1, 1, 1, "generic", "1.0.0", sp_on_type,
+        "Determines the type of value stored at a key."),
+    ROW("exists", -2, BUS | FAST, 1, -1, 1, "generic", "1.0.0", sp_on_exists,
+        "Determines whether one or more keys exist."),
+    ROW("touch", -2, BUS | FAST, 1, -1, 1, "generic", "3.2.1", sp_on_exists,
+        "Returns the number of existing keys out of those specified."),
+    ROW("del", -2, WRITE, 1, -1, 1, "generic", "1.0.0", sp_on_del,
+        "Hides one or more streams; what is added later begins anew."),
+    ROW("unlink", -2, WRITE | FAST, 1, -1, 1, "generic", "4.0.0", sp_on_del, "As DEL."),
+    ROW("keys", 2, BUS, 0, 0, 0, "generic", "1.0.0", sp_on_keys,
+        "Returns all key names that match a pattern."),
+    ROW("scan", -2, BUS, 0, 0, 0, "generic", "2.8.0", sp_on_scan,
+        "Iterates over the key names in the database."),
+    ROW("randomkey", 1, BUS, 0, 0, 0, "generic", "1.0.0", sp_on_randomkey,
+        "Returns a random key name from the database."),
+    ROW("rename", 3, WRITE, 1, 2, 1, "generic", "1.0.0", sp_on_rename,
+        "Renames a key and overwrites the destination."),
+    ROW("renamenx", 3, WRITE | FAST, 1, 2, 1, "generic", "1.0.0", sp_on_renamenx,
+        "Renames a key only when the target key name doesn't exist."),
+    ROW("expire", -3, WRITE | FAST, 1, 1, 1, "generic", "1.0.0", sp_on_expire,
+        "Sets the expiration time of a key in seconds."),
+    ROW("pexpire", -3, WRITE | FAST, 1, 1, 1, "generic", "2.6.0", sp_on_expire,
+        "Sets the expiration time of a key in milliseconds."),
+    ROW("expireat", -3, WRITE | FAST, 1, 1, 1, "generic", "1.2.0", sp_on_expire,
+        "Sets the expiration time of a key to a Unix timestamp."),
+    ROW("pexpireat", -3, WRITE | FAST, 1, 1, 1, "generic", "2.6.0", sp_on_expire,
+        "Sets the expiration time of a key to a Unix milliseconds timestamp."),
+    ROW("ttl", 2, BUS | FAST, 1, 1, 1, "generic", "1.0.0", sp_on_ttl,
+        "Returns the expiration time in seconds of a key."),
+    ROW("pttl", 2, BUS | FAST, 1, 1, 1, "generic", "2.6.0", sp_on_ttl,
+        "Returns the expiration time in milliseconds of a key."),
+    ROW("expiretime", 2, BUS | FAST, 1, 1, 1, "generic", "7.0.0", sp_on_ttl,
+        "Returns the expiration time of a key as a Unix timestamp."),
+    ROW("pexpiretime", 2, BUS | FAST, 1, 1, 1, "generic", "7.0.0", sp_on_ttl,
+        "Returns the expiration time of a key as a Unix milliseconds timestamp."),
+    ROW("persist", 2, WRITE | FAST, 1, 1, 1, "generic", "2.2.0", sp_on_persist,
+        "Removes the expiration time of a key."),
+    PARENT("object", "generic", "2.2.3", OBJECT, "A container for object introspection commands."),
+
+    /* transactions */
+    ROW("multi", 1, FAST | IN_MULTI, 0, 0, 0, "transactions", "1.2.0", sp_on_multi,
+        "Starts a transaction."),
+    ROW("exec", 1, BUS | IN_MULTI, 0, 0, 0, "transactions", "1.2.0", sp_on_exec,
+        "Executes all commands in a transaction."),
+    ROW("discard", 1, FAST | IN_MULTI, 0, 0, 0, "transactions", "2.0.0", sp_on_discard,
+        "Discards a transaction."),
+    ROW("watch", -2, FAST | IN_MULTI, 1, -1, 1, "transactions", "2.2.0", sp_on_watch,
+        "Monitors changes to keys to determine the execution of a transaction."),
+    ROW("unwatch", 1, FAST, 0, 0, 0, "transactions", "2.2.0", sp_on_unwatch,
+        "Forgets about watched keys of a transaction."),
+
+    /* streams */
+    ROW("xadd", -5, WRITE | FAST, 1, 1, 1, "stream", "5.0.0", sp_on_xadd,
+        "Appends a new message to a stream. Creates the key if it doesn't exist."),
+    ROW("xlen", 2, BUS | FAST, 1, 1, 1, "stream", "5.0.0", sp_on_xlen,
+        "Return the number of messages in a stream."),
+    ROW("xrange", -4, READ, 1, 1, 1, "stream", "5.0.0", sp_on_xrange,
+        "Returns the messages from a stream within a range of IDs."),
+    ROW("xrevrange", -4, READ, 1, 1, 1, "stream", "5.0.0", sp_on_xrevrange,
+        "Returns the messages from a stream within a range of IDs in reverse order."),
+    ROW("xread", -4, READ | BLOCKING | KEYS_MOVE, 0, 0, 1, "stream", "5.0.0", sp_on_xread,
+        "Returns messages from multiple streams with IDs greater than the ones requested."),
+    ROW("xdel", -3, WRITE | SETTLED | FAST, 1, 1, 1, "stream", "5.0.0", sp_on_xdel,
+        "Hides messages of a stream."),
+    ROW("xtrim", -4, WRITE | SETTLED, 1, 1, 1, "stream", "5.0.0", sp_on_xtrim,
+        "Hides messages from the beginning of a stream."),
+    ROW("xsetid", -3, WRITE | FAST, 1, 1, 1, "stream", "5.0.0", sp_on_xsetid,
+        "Sets the last-delivered ID of a stream."),
+    PARENT("xinfo", "stream", "5.0.0", XINFO, "A container for stream introspection commands."),
+
+    /* spoor's own */
+    ROW("spoor.append", -5, WRITE, 1, 1, 1, "spoor", "7.4.0", sp_on_spoor_append,
+        "Appends an event: stream, expected version or *, type, data, attributes."),
+    ROW("spoor.read", -1, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_read,
+        "Reads events by a query, as JSON."),
+    ROW("spoor.trace", -2, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_trace,
+        "Reads an event with its causes and effects, as JSON."),
+    {.name = NULL},
+};
+
+const struct sp_command_row *sp_command_rows(void) {
+    return ROWS;
+}

@@ -1,0 +1,96 @@
+/*
+ * The handlers of the commands, each a row of commands.c; those of pub/sub are in pubsub.h.
+ * loop-thread
+ */
+#ifndef SP_SERVER_HANDLERS_H
+#define SP_SERVER_HANDLERS_H
+
+#include "server/command.h"
+
+/* transaction.c */
+sp_handler_fn sp_on_multi;
+sp_handler_fn sp_on_exec;
+sp_handler_fn sp_on_discard;
+sp_handler_fn sp_on_watch;
+sp_handler_fn sp_on_unwatch;
+
+/* cmd_connection.c */
+sp_handler_fn sp_on_hello;
+sp_handler_fn sp_on_auth;
+sp_handler_fn sp_on_ping;
+sp_handler_fn sp_on_echo;
+sp_handler_fn sp_on_quit;
+sp_handler_fn sp_on_reset;
+sp_handler_fn sp_on_select;
+
+/* cmd_client.c */
+sp_handler_fn sp_on_client_id;
+sp_handler_fn sp_on_client_info;
+sp_handler_fn sp_on_client_list;
+sp_handler_fn sp_on_client_getname;
+sp_handler_fn sp_on_client_setname;
+sp_handler_fn sp_on_client_setinfo;
+sp_handler_fn sp_on_client_no_evict;
+sp_handler_fn sp_on_client_no_touch;
+sp_handler_fn sp_on_client_reply;
+sp_handler_fn sp_on_client_unblock;
+sp_handler_fn sp_on_client_kill;
+sp_handler_fn sp_on_client_tracking;
+
+/* cmd_server.c */
+sp_handler_fn sp_on_info;
+sp_handler_fn sp_on_time;
+sp_handler_fn sp_on_dbsize;
+sp_handler_fn sp_on_wait;
+sp_handler_fn sp_on_debug;
+sp_handler_fn sp_on_memory_usage;
+sp_handler_fn sp_on_config_get;
+sp_handler_fn sp_on_config_set;
+sp_handler_fn sp_on_config_resetstat;
+sp_handler_fn sp_on_config_rewrite;
+
+/* cmd_command.c */
+sp_handler_fn sp_on_command;
+sp_handler_fn sp_on_command_count;
+sp_handler_fn sp_on_command_docs;
+sp_handler_fn sp_on_command_info;
+sp_handler_fn sp_on_command_list;
+sp_handler_fn sp_on_command_getkeys;
+sp_handler_fn sp_on_help; /* HELP of any command that has subcommands */
+
+/* cmd_keys.c */
+sp_handler_fn sp_on_type;
+sp_handler_fn sp_on_exists;
+sp_handler_fn sp_on_del;
+sp_handler_fn sp_on_keys;
+sp_handler_fn sp_on_scan;
+sp_handler_fn sp_on_rename;
+sp_handler_fn sp_on_renamenx;
+sp_handler_fn sp_on_expire;
+sp_handler_fn sp_on_ttl;
+sp_handler_fn sp_on_persist;
+sp_handler_fn sp_on_flush;
+sp_handler_fn sp_on_object_encoding;
+sp_handler_fn sp_on_randomkey;
+
+/* cmd_streams.c */
+sp_handler_fn sp_on_xadd;
+sp_handler_fn sp_on_xlen;
+sp_handler_fn sp_on_xdel;
+sp_handler_fn sp_on_xtrim;
+sp_handler_fn sp_on_xsetid;
+
+/* cmd_read.c */
+sp_handler_fn sp_on_xrange;
+sp_handler_fn sp_on_xrevrange;
+sp_handler_fn sp_on_xread;
+
+/* cmd_xinfo.c */
+sp_handler_fn sp_on_xinfo_stream;
+
+/* cmd_own.c */
+sp_handler_fn sp_on_spoor_append;
+sp_handler_fn sp_on_spoor_read;
+sp_handler_fn sp_on_spoor_trace;
+
+#endif

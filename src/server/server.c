@@ -1,0 +1,245 @@
+#include "server/server.h"
+
+#include <stdlib.h>
+
+#include "server/transaction.h"
+#include "server/wait.h"
+
+enum {
+    ROUNDS_MAX = 4, /* of one turn: commands that go on may give the store new work */
+    SCRATCH_BYTES_MAX = 256 << 20,
+    KEY_ROOM_BYTES_MAX = 1 << 30,
+    US_PER_MS = 1000,
+    NS_PER_MS = 1000 * 1000,
+};
+
+/* ---- making and ending ----------------------------------------------------------------------- */
+
+void sp_server_tick(struct sp_server *server) {
+    server->wall_ms = server->clock.wall_us(server->clock.context) / US_PER_MS;
+    server->monotonic_ms = server->clock.monotonic_ns(server->clock.context) / NS_PER_MS;
+}
+
+void sp_server_apply_settings(struct sp_server *server) {
+    const struct sp_settings *settings = &server->settings;
+    server->logger.json = sp_settings_u64(settings, SP_SET_LOG_FORMAT) == 1;
+    server->logger.level = (enum sp_level)sp_settings_u64(settings, SP_SET_LOG_LEVEL);
+}
+
+sp_status sp_server_init(struct sp_server *server, struct sp_settings *settings,
+                         struct sp_engine *engine, struct sp_bus *bus, struct sp_clock clock,
+                         int log_fd, struct sp_error *error) {
+    *server = (struct sp_server){.engine = engine, .bus = bus, .clock = clock};
+    server->settings = *settings;
+    *settings = (struct sp_settings){.numbers = {0}};
+    sp_logger_init(&server->logger, log_fd, clock);
+    sp_server_apply_settings(server);
+    sp_buf_init(&server->scratch, SCRATCH_BYTES_MAX);
+    sp_buf_init(&server->key_room, KEY_ROOM_BYTES_MAX);
+    sp_server_tick(server);
+    server->started_ms = server->wall_ms;
+    sp_status status = sp_command_index_init(&server->commands);
+    if (status != SP_OK) {
+        return sp_error_set(error, status, "no memory for the table of commands");
+    }
+    return sp_waits_init(server, error);
+}
+
+void sp_server_fini(struct sp_server *server) {
+    while (server->connections != NULL) {
+        sp_connection_free(server->connections);
+    }
+    for (uint32_t i = server->hook_count; i > 0; i--) {
+        if (server->hooks[i - 1].fini != NULL) {
+            server->hooks[i - 1].fini(server, server->hooks[i - 1].context);
+        }
+    }
+    sp_command_index_fini(&server->commands);
+    sp_settings_fini(&server->settings);
+    sp_buf_fini(&server->scratch);
+    sp_buf_fini(&server->key_room);
+    sp_spare_fini(&server->spares);
+}
+
+void sp_server_hook(struct sp_server *server, const struct sp_server_hooks *hooks) {
+    sp_require(server->hook_count < SP_SERVER_HOOKS_MAX);
+    server->hooks[server->hook_count++] = *hooks;
+}
+
+/* ---- live ------------------------------------------------------------------------------------ */
+
+static void on_live(void *context, const struct sp_event *event) {
+    struct sp_server *server = context;
+    for (uint32_t i = 0; i < server->hook_count; i++) {
+        if (server->hooks[i].live != NULL) {
+            server->hooks[i].live(server, server->hooks[i].context, event);
+        }
+    }
+}
+
+void sp_server_listen(struct sp_server *server, bool on) {
+    sp_require(on || server->listening > 0);
+    server->listening = on ? server->listening + 1 : server->listening - 1;
+    if (on ? server->listening == 1 : server->listening == 0) {
+        sp_bus_listen(server->bus, on ? on_live : NULL, server);
+    }
+}
+
+/* ---- a turn ---------------------------------------------------------------------------------- */
+
+/* True where a part has more to do at once. */
+static bool tell_turn(struct sp_server *server) {
+    bool more = false;
+    for (uint32_t i = 0; i < server->hook_count; i++) {
+        if (server->hooks[i].turn != NULL) {
+            more = server->hooks[i].turn(server, server->hooks[i].context) || more;
+        }
+    }
+    return more;
+}
+
+static void tell_drained(struct sp_server *server, struct sp_connection *connection) {
+    if (sp_connection_unsent(connection) >= connection->drain_below) {
+        return;
+    }
+    connection->drain_below = 0;
+    for (uint32_t i = 0; i < server->hook_count; i++) {
+        if (server->hooks[i].drained != NULL) {
+            server->hooks[i].drained(server, server->hooks[i].context, connection);
+        }
+    }
+}
+
+static void let_go(struct sp_server *server, struct sp_connection *connection) {
+    uint64_t gate = sp_output_gate(&connection->output);
+    while (gate != 0 && sp_bus_passed(server->bus, gate)) {
+        sp_output_pass(&connection->output, gate);
+        gate = sp_output_gate(&connection->output);
+    }
+}
+
+/* The buffers that connections hold are summed up where they may have changed. */
+static void count_buffers(struct sp_server *server, struct sp_connection *connection) {
+    size_t bytes = connection->input.capacity + connection->output.bytes.capacity +
+                   connection->output.blob_bytes;
+    server->buffer_bytes = server->buffer_bytes - connection->counted_bytes + bytes;
+    connection->counted_bytes = bytes;
+}
+
+/* Goes on wherever something may have changed. True where commands were run. */
+static bool go_on(struct sp_server *server) {
+    uint64_t before = server->stats.commands;
+    struct sp_connection *next = NULL;
+    for (struct sp_connection *at = server->dirty; at != NULL; at = next) {
+        next = at->dirty.next;
+        let_go(server, at);
+        tell_drained(server, at);
+        sp_connection_resume(at);
+        count_buffers(server, at);
+    }
+    return server->stats.commands != before;
+}
+
+/* Memory is bounded: the client that holds most of it goes first. */
+static void keep_budget(struct sp_server *server) {
+    uint64_t budget = sp_settings_u64(&server->settings, SP_SET_MEMORY_BUDGET);
+    if (budget == 0 || server->buffer_bytes <= budget) {
+        return;
+    }
+    struct sp_connection *largest = NULL;
+    for (struct sp_connection *at = server->connections; at != NULL; at = at->all.next) {
+        if (!at->broken && (largest == NULL || at->counted_bytes > largest->counted_bytes)) {
+            largest = at;
+        }
+    }
+    if (largest != NULL) {
+        sp_say(&server->logger, SP_LEVEL_WARN, "memory-budget exceeded: closing the largest client",
+               SP_FIELD_NUMBER("client", largest->id),
+               SP_FIELD_TEXT("peer", sp_str_from(largest->peer)),
+               SP_FIELD_NUMBER("bytes", largest->counted_bytes));
+        sp_connection_break(largest);
+    }
+}
+
+static void check_store(struct sp_server *server) {
+    struct sp_error error;
+    sp_error_clear(&error);
+    if (server->failed || sp_engine_state(server->engine, &error) == SP_OK) {
+        return;
+    }
+    server->failed = true;
+    sp_say(&server->logger, SP_LEVEL_ERROR, "the store failed: the server ends",
+           SP_FIELD_TEXT("error", sp_str_from(error.text)));
+}
+
+static int sooner(int a_ms, int b_ms) {
+    if (a_ms < 0 || b_ms < 0) {
+        return a_ms < 0 ? b_ms : a_ms;
+    }
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+int sp_server_turn(struct sp_server *server) {
+    int wait_ms = -1;
+    bool ran = true;
+    bool more = false;
+    server->stats.turns++;
+    for (int round = 0; ran && round < ROUNDS_MAX; round++) {
+        (void)sp_engine_poll(server->engine);
+        wait_ms = sp_bus_tick(server->bus);
+        more = tell_turn(server);
+        ran = go_on(server);
+    }
+    check_store(server);
+    keep_budget(server);
+    more = more || server->again;
+    server->again = false;
+    return ran || more ? 0 : sooner(wait_ms, sp_waits_timeout(server));
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* Virtual streams are the same in every database: they look at the whole log. */
+static bool is_virtual(sp_str text) {
+    return sp_str_eq(text, SP_STR("$all")) || sp_str_starts_with(text, SP_STR("$type:")) ||
+           sp_str_starts_with(text, SP_STR("$source:")) ||
+           sp_str_starts_with(text, SP_STR("$correlation:"));
+}
+
+bool sp_request_key(struct sp_request *request, sp_str text, struct sp_key *ret_key) {
+    struct sp_server *server = request->server;
+    struct sp_error error;
+    sp_str whole = text;
+    if (SP_UNLIKELY(request->connection->database != 0) && !is_virtual(text)) {
+        char room[16];
+        sp_str prefix = sp_connection_prefix(request->connection, room);
+        size_t at = server->key_room.len;
+        sp_buf_add_str(&server->key_room, prefix);
+        sp_buf_add_str(&server->key_room, text);
+        if (server->key_room.status != SP_OK) {
+            (void)sp_reply_error(request, "out of memory");
+            return false;
+        }
+        whole = sp_str_of(server->key_room.data + at, server->key_room.len - at);
+    }
+    sp_error_clear(&error);
+    sp_status status = sp_key_parse(server->bus, whole, ret_key, &error);
+    if (status != SP_OK) {
+        (void)sp_reply_status(request, status, &error);
+        return false;
+    }
+    return true;
+}
+
+bool sp_request_key_to_write(struct sp_request *request, sp_str text, struct sp_key *ret_key) {
+    if (!sp_request_key(request, text, ret_key)) {
+        return false;
+    }
+    if (!sp_key_writable(ret_key)) {
+        (void)sp_reply_error(request, ret_key->kind == SP_KEY_STREAM
+                                          ? "this stream is the store's own and read-only"
+                                          : "a virtual stream is read-only");
+        return false;
+    }
+    return true;
+}
