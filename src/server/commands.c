@@ -115,6 +115,21 @@ static const struct sp_command_row XINFO[] = {
     {.name = NULL},
 };
 
+static const struct sp_command_row PUBSUB_SUBCOMMANDS[] = {
+    ROW("channels", -2, 0, 0, 0, 0, "pubsub", "2.8.0", sp_on_pubsub_channels,
+        "Returns the active channels."),
+    ROW("numpat", 2, 0, 0, 0, 0, "pubsub", "2.8.0", sp_on_pubsub_numpat,
+        "Returns a count of unique pattern subscriptions."),
+    ROW("numsub", -2, 0, 0, 0, 0, "pubsub", "2.8.0", sp_on_pubsub_numsub,
+        "Returns a count of subscribers to channels."),
+    ROW("shardchannels", -2, 0, 0, 0, 0, "pubsub", "7.0.0", sp_on_pubsub_shardchannels,
+        "Returns the active shard channels."),
+    ROW("shardnumsub", -2, 0, 0, 0, 0, "pubsub", "7.0.0", sp_on_pubsub_shardnumsub,
+        "Returns the count of subscribers of shard channels."),
+    HELP("6.2.0"),
+    {.name = NULL},
+};
+
 static const struct sp_command_row ROWS[] = {
     /* connection */
     ROW("hello", -1, FAST | NO_AUTH, 0, 0, 0, "connection", "6.0.0", sp_on_hello,
@@ -227,6 +242,25 @@ static const struct sp_command_row ROWS[] = {
         "Sets the last-delivered ID of a stream."),
     PARENT("xinfo", "stream", "5.0.0", XINFO, "A container for stream introspection commands."),
 
+    /* publish and subscribe */
+    ROW("publish", 3, WRITE | FAST, 0, 0, 0, "pubsub", "2.0.0", sp_on_publish,
+        "Posts a message to a channel, and stores it as an event."),
+    ROW("subscribe", -2, PUBSUB, 0, 0, 0, "pubsub", "2.0.0", sp_on_subscribe,
+        "Listens for messages published to channels."),
+    ROW("unsubscribe", -1, PUBSUB, 0, 0, 0, "pubsub", "2.0.0", sp_on_unsubscribe,
+        "Stops listening to messages posted to channels."),
+    ROW("psubscribe", -2, PUBSUB, 0, 0, 0, "pubsub", "2.0.0", sp_on_psubscribe,
+        "Listens for messages published to channels that match one or more patterns."),
+    ROW("punsubscribe", -1, PUBSUB, 0, 0, 0, "pubsub", "2.0.0", sp_on_punsubscribe,
+        "Stops listening to messages published to channels that match one or more patterns."),
+    ROW("spublish", 3, FAST, 1, 1, 1, "pubsub", "7.0.0", sp_on_spublish,
+        "Posts a message to a shard channel; it is not stored."),
+    ROW("ssubscribe", -2, PUBSUB, 1, -1, 1, "pubsub", "7.0.0", sp_on_ssubscribe,
+        "Listens for messages published to shard channels."),
+    ROW("sunsubscribe", -1, PUBSUB, 1, -1, 1, "pubsub", "7.0.0", sp_on_sunsubscribe,
+        "Stops listening to messages posted to shard channels."),
+    PARENT("pubsub", "pubsub", "2.8.0", PUBSUB_SUBCOMMANDS, "A container for Pub/Sub commands."),
+
     /* spoor's own */
     ROW("spoor.append", -5, WRITE, 1, 1, 1, "spoor", "7.4.0", sp_on_spoor_append,
         "Appends an event: stream, expected version or *, type, data, attributes."),
@@ -234,6 +268,10 @@ static const struct sp_command_row ROWS[] = {
         "Reads events by a query, as JSON."),
     ROW("spoor.trace", -2, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_trace,
         "Reads an event with its causes and effects, as JSON."),
+    ROW("spoor.subscribe", -1, BUS | PUBSUB, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_subscribe,
+        "Sends the events of a query, history first, then what comes."),
+    ROW("spoor.unsubscribe", -1, PUBSUB, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_unsubscribe,
+        "Ends subscriptions by name, or all of them."),
     {.name = NULL},
 };
 

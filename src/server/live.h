@@ -2,14 +2,14 @@
  * Who wants to hear of what: every subscription and every waiting read, and which of them an event
  * concerns. loop-thread
  *
- * An *interest* is embedded in whatever it belongs to (a channel of a client, a subscription, a read
- * that waits) and is added under a name, a key or a query. Matching an event looks up what the event
- * has (its channel, type, stream, source, correlation), so that the cost follows the interests that
- * are found and not those that there are:
+ * An *interest* is embedded in whatever it belongs to (a channel of a client, a subscription, a
+ * read that waits) and is added under a name, a key or a query. Matching an event looks up what the
+ * event has (its channel, type, stream, source, correlation), so that the cost follows the
+ * interests that are found and not those that there are:
  *
  *     channel, key     one lookup
  *     glob             match/globs.h
- *     query            one lookup of its correlation, stream or source, the first that it names; one
+ *     query            one lookup of its correlation, stream or source, the first it names; one
  *                      without any through the trie of types (match/trie.h). What is found is
  *                      compared with the rest of the query. A filter that several share is
  *                      compiled once, and compared once with an event.
@@ -58,7 +58,10 @@ SP_WARN_UNUSED sp_status sp_live_new(struct sp_live **ret_live);
 /* What is still added is forgotten. NULL is fine. */
 void sp_live_free(struct sp_live *live);
 
-/* Adds a channel, shard channel or glob. SP_LIMIT, SP_NO_MEMORY: nothing changed. The name is copied. */
+/*
+ * Adds a channel, shard channel or glob. SP_LIMIT, SP_NO_MEMORY: nothing changed. The name is
+ * copied.
+ */
 SP_WARN_UNUSED sp_status sp_live_add_name(struct sp_live *live, enum sp_live_kind kind, sp_str name,
                                           struct sp_live_interest *interest,
                                           struct sp_error *error);
@@ -68,8 +71,8 @@ SP_WARN_UNUSED sp_status sp_live_add_key(struct sp_live *live, const struct sp_k
                                          struct sp_live_interest *interest, struct sp_error *error);
 
 /*
- * Adds the conditions of a query: types, source, stream, correlation and filter; the rest of it does
- * not count. SP_INVALID where a pattern or the filter is none. Everything is copied.
+ * Adds the conditions of a query: types, source, stream, correlation and filter; the rest of it
+ * does not count. SP_INVALID where a pattern or the filter is none. Everything is copied.
  */
 SP_WARN_UNUSED sp_status sp_live_add_query(struct sp_live *live, const struct sp_query *query,
                                            struct sp_live_interest *interest,
@@ -82,8 +85,8 @@ void sp_live_remove(struct sp_live *live, struct sp_live_interest *interest);
 uint32_t sp_live_count(const struct sp_live *live);
 
 /*
- * An interest was found. `name` is what it was added under: the channel, or the glob; of others it is
- * empty. Lasts for the call. Those of one name come one after another.
+ * An interest was found. `name` is what it was added under: the channel, or the glob; of others it
+ * is empty. Lasts for the call. Those of one name come one after another.
  */
 typedef void sp_live_found_fn(void *context, struct sp_live_interest *interest, sp_str name);
 

@@ -74,7 +74,7 @@ void sp_messages_plain(struct sp_messages *messages, sp_str channel, sp_str payl
     messages->payload = sp_str_of(payload.len > 0 ? payload.ptr : "", payload.len);
 }
 
-/* -- Parts --------------------------------------------------------------------------------------- */
+/* -- Parts ------------------------------------------------------------------------------------- */
 
 /* The JSON line, made once; false where memory is out. */
 static bool make_line(struct sp_messages *messages) {
@@ -101,7 +101,7 @@ static bool make_payload(struct sp_messages *messages) {
     return messages->scratch.status == SP_OK;
 }
 
-/* -- Forms --------------------------------------------------------------------------------------- */
+/* -- Forms ------------------------------------------------------------------------------------- */
 
 static void write_message(struct sp_messages *messages, struct sp_resp *resp,
                           enum sp_message_form form, sp_str glob) {

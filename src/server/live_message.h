@@ -61,8 +61,8 @@ void sp_messages_done(struct sp_messages *messages);
 /*
  * The message in this form and version (SP_RESP_2 or SP_RESP_3). `name` is the glob of a pmessage,
  * of an event the subscription's name; of others it is not looked at. Borrowed until the next call
- * of any kind; whoever keeps it takes a reference. NULL where memory is out. Encoding costs O(bytes),
- * the next call for the same form, version and name O(1).
+ * of any kind; whoever keeps it takes a reference. NULL where memory is out. Encoding costs
+ * O(bytes), the next call for the same form, version and name O(1).
  */
 struct sp_blob *sp_messages_get(struct sp_messages *messages, enum sp_message_form form,
                                 int version, sp_str name);

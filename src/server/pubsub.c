@@ -1,6 +1,6 @@
 /*
- * Between the server's hooks, who wants to hear of what (live.h), at which pace (subscribe.h) and in
- * which form (live_message.h).
+ * Between the server's hooks, who wants to hear of what (live.h), at which pace (subscribe.h) and
+ * in which form (live_message.h).
  */
 #include "server/pubsub.h"
 
@@ -16,7 +16,7 @@ uint64_t pubsub_head(const struct sp_pubsub *pubsub) {
     return sp_engine_core(pubsub->server->engine)->position;
 }
 
-/* -- Subscribers --------------------------------------------------------------------------------- */
+/* -- Subscribers ------------------------------------------------------------------------------- */
 
 struct sp_subscriber *pubsub_subscriber(struct sp_connection *connection) {
     if (connection->subscriber != NULL) {
@@ -72,14 +72,24 @@ static void on_closed(struct sp_server *server, void *context, struct sp_connect
     free(subscriber);
 }
 
+/* Rather lag than be closed: half of what all clients together may take is taken. */
+static bool is_short_of_memory(const struct sp_connection *connection) {
+    const struct sp_server *server = connection->server;
+    uint64_t budget = sp_settings_u64(&server->settings, SP_SET_MEMORY_BUDGET);
+    return budget != 0 && server->buffer_bytes > budget / 2;
+}
+
 bool pubsub_push(struct sp_subscriber *subscriber, enum sp_message_form form, sp_str name) {
     struct sp_connection *connection = subscriber->connection;
+    if (sp_connection_unsent(connection) > FEED_UNSENT_MAX && is_short_of_memory(connection)) {
+        return false;
+    }
     struct sp_blob *blob =
         sp_messages_get(&subscriber->pubsub->messages, form, connection->resp.version, name);
     return blob != NULL && sp_connection_push(connection, blob);
 }
 
-/* -- Live ---------------------------------------------------------------------------------------- */
+/* -- Live -------------------------------------------------------------------------------------- */
 
 /* What is being handed out. */
 struct handing {
@@ -138,7 +148,7 @@ static void on_live(struct sp_server *server, void *context, const struct sp_eve
     sp_live_match_event(pubsub->live, event, on_watched, &handing);
 }
 
-/* -- What the feeds read with -------------------------------------------------------------------- */
+/* -- What the feeds read with ------------------------------------------------------------------ */
 
 static size_t format_position(uint64_t position, char text[POSITION_TEXT_SIZE]) {
     return sp_decimal_format(position, text);
@@ -243,7 +253,7 @@ static sp_status on_read(void *context, void *cursor, uint32_t *steps,
     return status;
 }
 
-/* -- What the feeds write to --------------------------------------------------------------------- */
+/* -- What the feeds write to ------------------------------------------------------------------- */
 
 /* Messages of one event for the names of a client, in the order in which they would be live. */
 struct giving {
@@ -343,7 +353,7 @@ static const struct sp_feeds_io FEEDS_IO = {
     .over = on_over,
 };
 
-/* -- The server's hooks -------------------------------------------------------------------------- */
+/* -- The server's hooks ------------------------------------------------------------------------ */
 
 static bool on_turn(struct sp_server *server, void *context) {
     (void)server;

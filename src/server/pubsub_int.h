@@ -1,5 +1,6 @@
 /*
- * What the files of pub/sub and SPOOR.SUBSCRIBE share; only pubsub*.c and subscribe*.c include this.
+ * What the files of pub/sub and SPOOR.SUBSCRIBE share; only pubsub*.c and subscribe*.c include
+ * this.
  *
  * A client that subscribed to anything has a *subscriber*. It has one *outlet* for all its channels
  * and globs together, for their messages come in the order of the log, and one for each watch

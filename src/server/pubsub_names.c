@@ -1,6 +1,6 @@
 /*
- * SUBSCRIBE and its kind, PUBSUB. Each name is confirmed by a message of its own, and no other reply
- * is written, as in Redis.
+ * SUBSCRIBE and its kind, PUBSUB. Each name is confirmed by a message of its own, and no other
+ * reply is written, as in Redis.
  */
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 #include "match/glob.h"
 #include "server/pubsub_int.h"
 
-/* -- The names of a client ----------------------------------------------------------------------- */
+/* -- The names of a client --------------------------------------------------------------------- */
 
 static uint64_t name_hash(enum sp_live_kind kind, sp_str name) {
     return sp_hash_seeded(name.ptr, name.len, (uint64_t)kind << 40);
@@ -119,7 +119,7 @@ void pubsub_forget_names(struct sp_subscriber *subscriber) {
     }
 }
 
-/* -- SUBSCRIBE, UNSUBSCRIBE ---------------------------------------------------------------------- */
+/* -- SUBSCRIBE, UNSUBSCRIBE -------------------------------------------------------------------- */
 
 static const char *const SUBSCRIBED[NAME_KINDS] = {"subscribe", "ssubscribe", "psubscribe"};
 static const char *const UNSUBSCRIBED[NAME_KINDS] = {"unsubscribe", "sunsubscribe", "punsubscribe"};
@@ -229,7 +229,7 @@ enum sp_verdict sp_on_sunsubscribe(struct sp_request *request) {
     return unsubscribe(request, SP_LIVE_SHARD);
 }
 
-/* -- PUBSUB -------------------------------------------------------------------------------------- */
+/* -- PUBSUB ------------------------------------------------------------------------------------ */
 
 struct naming {
     struct sp_resp *reply;

@@ -1,13 +1,13 @@
 /*
  * PUBLISH appends an event, and its subscribers hear of it when it is durable. What matches a topic
- * of ephemeral-topics, and what SPUBLISH sends, is not stored: it is handed out when the turn ends, to
- * those who take it then.
+ * of ephemeral-topics, and what SPUBLISH sends, is not stored: it is handed out when the turn ends,
+ * to those who take it then.
  */
 #include "match/pattern.h"
 #include "proto/pubsub_message.h"
 #include "server/pubsub_int.h"
 
-/* -- Messages that are not stored ---------------------------------------------------------------- */
+/* -- Messages that are not stored -------------------------------------------------------------- */
 
 /* In `plain` each has this before it: its bytes follow, channel first. */
 struct plain_head {
@@ -103,7 +103,7 @@ static enum sp_verdict publish_plain(struct sp_request *request, enum sp_live_ki
     return SP_DONE;
 }
 
-/* -- Messages that are --------------------------------------------------------------------------- */
+/* -- Messages that are ------------------------------------------------------------------------- */
 
 enum sp_verdict sp_on_publish(struct sp_request *request) {
     struct sp_server *server = request->server;

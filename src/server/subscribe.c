@@ -20,7 +20,7 @@ void sp_feeds_live(struct sp_feeds *feeds, uint64_t position) {
     feeds->began = true;
 }
 
-/* -- The list of those that go on ---------------------------------------------------------------- */
+/* -- The list of those that go on -------------------------------------------------------------- */
 
 static bool is_linked(const struct sp_feeds *feeds, const struct sp_feed *feed) {
     return feed->earlier != NULL || feeds->first == feed;
@@ -65,7 +65,7 @@ static void close_cursor(struct sp_feeds *feeds, struct sp_feed *feed) {
     }
 }
 
-/* -- Starting and ending ------------------------------------------------------------------------- */
+/* -- Starting and ending ----------------------------------------------------------------------- */
 
 static bool is_behind(const struct sp_feed *feed) {
     return feed->state == SP_FEED_HISTORY || feed->state == SP_FEED_LAGGING;
@@ -105,7 +105,7 @@ void sp_feed_reopen(struct sp_feeds *feeds, struct sp_feed *feed) {
     close_cursor(feeds, feed);
 }
 
-/* -- Live ---------------------------------------------------------------------------------------- */
+/* -- Live -------------------------------------------------------------------------------------- */
 
 bool sp_feed_takes(struct sp_feed *feed, uint64_t position) {
     if (feed->state != SP_FEED_LIVE || position < feed->next) {
@@ -163,7 +163,7 @@ void sp_feed_wake(struct sp_feeds *feeds, struct sp_feed *feed) {
     }
 }
 
-/* -- Behind -------------------------------------------------------------------------------------- */
+/* -- Behind ------------------------------------------------------------------------------------ */
 
 /* All that is durable has been read up to `next`. */
 static void catch_up(struct sp_feeds *feeds, struct sp_feed *feed) {

@@ -10,20 +10,20 @@
  *
  * A feed is one subscription of one client. It knows the position it goes on from, `next`; that is
  * all it holds while it is not live: nothing is queued for it but what the client's output takes.
- * Behind (HISTORY, LAGGING) it reads the log in slices, and only while the client's output is small;
- * in between it sleeps, and holds no cursor. It is live once it has read all that is durable and all
- * that live events were told of; live events below `next` are not for it.
+ * Behind (HISTORY, LAGGING) it reads the log in slices, and only while the client's output is
+ * small; in between it sleeps, and holds no cursor. It is live once it has read all that is durable
+ * and all that live events were told of; live events below `next` are not for it.
  *
  * An *episode* is the time from falling out of LIVE to being back.
  *
- * Feeds take turns: a slice is bounded by events looked at and by bytes, and so is the sum of slices
- * of a turn of the loop.
+ * Feeds take turns: a slice is bounded by events looked at and by bytes, and so is the sum of
+ * slices of a turn of the loop.
  *
  * What is read, and where it goes, is behind `sp_feeds_io`: a log and connections in the server,
  * arrays in tests.
  *
- * Invariants: a feed that is LIVE has no cursor and is on no list; one that is HISTORY or LAGGING is
- * either on the list of those that go on, or asleep until sp_feed_wake. A feed is given every
+ * Invariants: a feed that is LIVE has no cursor and is on no list; one that is HISTORY or LAGGING
+ * is either on the list of those that go on, or asleep until sp_feed_wake. A feed is given every
  * event from its first position on, in order, and each once.
  */
 #ifndef SP_SERVER_SUBSCRIBE_H
@@ -71,17 +71,17 @@ struct sp_feeds_io {
                       struct sp_error *error);
     void (*close)(void *context, void *cursor);
     /*
-     * The next event, borrowed until the next call. *steps is how many events it may look at, and is
-     * lowered; SP_BUSY where they are used up. SP_TIMEOUT: all that is durable has been read.
-     * SP_NOT_FOUND and SP_CORRUPT: something is lost, the next call goes on behind. In every
-     * case *ret_next is the first position that was not looked at.
+     * The next event, borrowed until the next call. *steps is how many events it may look at, and
+     * is lowered; SP_BUSY where they are used up. SP_TIMEOUT: all that is durable has been read.
+     * SP_NOT_FOUND and SP_CORRUPT: something is lost, the next call goes on behind. In every case
+     * *ret_next is the first position that was not looked at.
      */
     sp_status (*read)(void *context, void *cursor, uint32_t *steps,
                       const struct sp_event **ret_event, uint64_t *ret_next,
                       struct sp_error *error);
     /*
-     * Gives the client the feed's messages of the event, all but the first `feed->given`, and raises
-     * that by each (sp_feed_gave). False where the client takes no more.
+     * Gives the client the feed's messages of the event, all but the first `feed->given`, and
+     * raises that by each (sp_feed_gave). False where the client takes no more.
      */
     bool (*give)(void *context, struct sp_feed *feed, const struct sp_event *event);
     /* Bytes that wait for the feed's client. */

@@ -55,7 +55,7 @@ static sp_status read_pair(struct sp_query_words *read, sp_str word, sp_str valu
     if (to == NULL) {
         return sp_error_set(error, SP_INVALID,
                             "'%.*s' is none of TYPE SOURCE STREAM CORRELATION FILTER FROM UNTIL "
-                            "LIMIT AS",
+                            "LIMIT REVERSE AS",
                             (int)(word.len > 64 ? 64 : word.len), word.len > 0 ? word.ptr : "");
     }
     if (to->ptr != NULL) {
@@ -69,13 +69,18 @@ sp_status sp_query_words_read(const sp_str *words, uint32_t count, struct sp_que
                               struct sp_error *error) {
     ret_read->query = (struct sp_query){.types = ret_read->types};
     ret_read->name = (sp_str){.ptr = NULL};
-    for (uint32_t i = 0; i < count; i += 2) {
-        if (i + 1 == count) {
-            return sp_error_set(error, SP_INVALID, "nothing follows '%.*s'",
-                                (int)(words[i].len > 64 ? 64 : words[i].len),
-                                words[i].len > 0 ? words[i].ptr : "");
+    uint32_t at = 0;
+    while (at < count) {
+        sp_str word = words[at++];
+        if (sp_word_is(word, "reverse")) {
+            ret_read->query.reverse = true;
+            continue;
         }
-        sp_status status = read_pair(ret_read, words[i], words[i + 1], error);
+        if (at == count) {
+            return sp_error_set(error, SP_INVALID, "nothing follows '%.*s'",
+                                (int)(word.len > 64 ? 64 : word.len), word.len > 0 ? word.ptr : "");
+        }
+        sp_status status = read_pair(ret_read, word, words[at++], error);
         if (status != SP_OK) {
             return status;
         }

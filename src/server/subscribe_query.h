@@ -1,6 +1,6 @@
 /*
- * A query as words of a command: TYPE p (repeatable), SOURCE s, STREAM s, CORRELATION c, FILTER json,
- * FROM m, UNTIL m, LIMIT n, and, where it is a subscription's, AS name. pure
+ * A query as words of a command: TYPE p (repeatable), SOURCE s, STREAM s, CORRELATION c, FILTER
+ * json, FROM m, UNTIL m, LIMIT n, REVERSE, and, where it is a subscription's, AS name. pure
  */
 #ifndef SP_SERVER_SUBSCRIBE_QUERY_H
 #define SP_SERVER_SUBSCRIBE_QUERY_H

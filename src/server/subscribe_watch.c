@@ -6,7 +6,7 @@
 #include "server/pubsub_int.h"
 #include "server/subscribe_query.h"
 
-/* -- Making and ending --------------------------------------------------------------------------- */
+/* -- Making and ending ------------------------------------------------------------------------- */
 
 void pubsub_free_watch(struct watch *watch) {
     struct sp_pubsub *pubsub = watch->outlet.subscriber->pubsub;
@@ -83,7 +83,7 @@ static struct watch *copy_watch(struct sp_subscriber *subscriber,
     return watch;
 }
 
-/* -- Where it begins ----------------------------------------------------------------------------- */
+/* -- Where it begins --------------------------------------------------------------------------- */
 
 static bool is_now(sp_str from) {
     return from.ptr == NULL || sp_word_is(from, "now") || sp_str_eq(from, SP_STR("$"));
@@ -122,7 +122,7 @@ static sp_status find_start(struct sp_pubsub *pubsub, const struct sp_query *que
     return SP_OK;
 }
 
-/* -- What the client is told --------------------------------------------------------------------- */
+/* -- What the client is told ------------------------------------------------------------------- */
 
 static void write_ended(struct sp_resp *resp, const sp_str *name, uint32_t left) {
     sp_resp_push(resp, 3);
@@ -174,7 +174,7 @@ void pubsub_watch_gap(struct watch *watch, const char *text) {
     push_buffer(connection, &buf);
 }
 
-/* -- The commands -------------------------------------------------------------------------------- */
+/* -- The commands ------------------------------------------------------------------------------ */
 
 static enum sp_verdict start_watch(struct sp_request *request, struct sp_subscriber *subscriber,
                                    const struct sp_query_words *words, sp_str name) {
@@ -217,8 +217,9 @@ enum sp_verdict sp_on_spoor_subscribe(struct sp_request *request) {
     sp_status status = subscriber == NULL ? SP_NO_MEMORY
                                           : sp_query_words_read(request->args + 1,
                                                                 request->argc - 1, &words, &error);
-    if (status == SP_OK && words.query.until.ptr != NULL) {
-        status = sp_error_set(&error, SP_INVALID, "a subscription has no UNTIL: see SPOOR.READ");
+    if (status == SP_OK && (words.query.until.ptr != NULL || words.query.reverse)) {
+        status = sp_error_set(&error, SP_INVALID,
+                              "a subscription has no UNTIL and no REVERSE: see SPOOR.READ");
     }
     if (status == SP_OK && subscriber->watch_count >= SUBSCRIBER_WATCHES_MAX) {
         status = sp_error_set(&error, SP_LIMIT, "a client has at most %d subscriptions",

@@ -196,7 +196,7 @@ static void test_bad_queries_change_nothing(void **state) {
     sp_live_free(live);
 }
 
-/* -- Against a model: each query is compared alone ----------------------------------------------- */
+/* -- Against a model: each query is compared alone --------------------------------------------- */
 
 struct drawn {
     sp_str types[3];

@@ -308,7 +308,9 @@ static void settle(struct world *world) {
     assert_int_equal(world->cursors, 0);
 }
 
-/* Clients that read fast, seldom, hardly ever; messages that are small or fill what a client takes. */
+/*
+ * Clients that read fast, seldom, hardly ever; messages that are small or fill what a client takes.
+ */
 static void test_no_gap_and_no_double(void **state) {
     (void)state;
     static struct world world;
