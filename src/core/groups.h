@@ -41,6 +41,7 @@
 #include "base/htab.h"
 #include "base/wire.h"
 #include "core/control.h"
+#include "core/heap.h"
 #include "record/entry_id.h"
 
 enum {
@@ -142,15 +143,13 @@ struct sp_groups {
     struct sp_group **list; /* by number */
     uint32_t count;
     uint32_t capacity;
-    struct sp_group_key **keys; /* those that have groups; slots of others are NULL */
-    uint32_t key_count;         /* slots */
+    struct sp_group_key **keys; /* those that have groups */
+    uint32_t key_count;
     uint32_t key_capacity;
-    struct sp_htab by_key;  /* a key to its slot */
-    struct sp_group **heap; /* those that something happens to by itself, the next one first */
-    uint32_t heap_count;
-    uint32_t heap_capacity;
-    uint64_t last_number; /* of the group made last */
-    uint64_t pending;     /* of all groups */
+    struct sp_htab by_key; /* a key to its place in keys */
+    struct sp_heap waking; /* those that something happens to by itself */
+    uint64_t last_number;  /* of the group made last */
+    uint64_t pending;      /* of all groups */
 };
 
 /* ---- what there is ---- */

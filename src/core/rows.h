@@ -106,6 +106,9 @@ bool sp_rows_remove_key(struct sp_rows *rows, const uint64_t *key);
 /* Takes all rows below the key away (whole blocks at once); returns how many. */
 uint64_t sp_rows_remove_below(struct sp_rows *rows, const uint64_t *key);
 
+/* How many rows are below the key. O(blocks). */
+uint64_t sp_rows_rank(const struct sp_rows *rows, const uint64_t *key);
+
 /*
  * For rows whose keys are one number: the number n such that exactly `absent` numbers of [from, n)
  * are no keys. No key is below `from`. O(blocks up to there).

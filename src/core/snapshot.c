@@ -1,16 +1,25 @@
 /*
  * The core's state as bytes. Layout, numbers little-endian:
  *
- *     u32 format (1) | u32 0 | u64 position | u64 recorded_us | u32 entry_seq | u32 stream count
+ *     u32 format (2) | u32 0 | u64 position | u64 recorded_us | u32 entry_seq | u32 stream count |
+ *     u64 control number
  *     then per stream, in the order in which they began:
  *     varint name bytes | name | varint version | varint last position
+ *     then the views and the groups (docs/format.md)
+ *
+ * Format 1 has no control number, and ends behind the streams.
  */
 #include <stdlib.h>
 
 #include "base/wire.h"
 #include "core/core.h"
 
-enum { SNAPSHOT_FORMAT = 1, SNAPSHOT_FIXED_BYTES = 32, SNAPSHOT_STREAM_BYTES_MIN = 4 };
+enum {
+    SNAPSHOT_FORMAT = 2,
+    SNAPSHOT_FORMAT_WITHOUT_CONTROL = 1,
+    SNAPSHOT_FIXED_BYTES = 40,
+    SNAPSHOT_STREAM_BYTES_MIN = 4,
+};
 
 struct numbers {
     uint64_t version;
@@ -22,6 +31,8 @@ struct sp_core_snapshot {
     uint64_t recorded_us;
     uint32_t entry_seq;
     uint32_t count;
+    uint64_t control_number;
+    struct sp_buf rest;        /* views and groups, encoded already */
     struct sp_stream **chunks; /* the list is copied, as it may move; the names behind it stay */
     struct numbers numbers[];
 };
@@ -32,11 +43,18 @@ struct sp_core_snapshot *sp_core_snapshot_new(const struct sp_core *core) {
     struct sp_core_snapshot *snapshot =
         malloc(sizeof(*snapshot) + (size_t)streams->count * sizeof(struct numbers));
     struct sp_stream **chunks = malloc((chunk_count + 1) * sizeof(*chunks));
-    if (snapshot == NULL || chunks == NULL) {
+    struct sp_buf rest;
+    sp_buf_init(&rest, SIZE_MAX);
+    sp_views_encode(&core->views, &rest);
+    sp_groups_encode(&core->groups, &rest);
+    if (snapshot == NULL || chunks == NULL || rest.status != SP_OK) {
         free(snapshot);
         free(chunks);
+        sp_buf_fini(&rest);
         return NULL;
     }
+    snapshot->rest = rest;
+    snapshot->control_number = core->control_number;
     snapshot->position = core->position;
     snapshot->recorded_us = core->recorded_us;
     snapshot->entry_seq = core->entry_seq;
@@ -56,6 +74,7 @@ struct sp_core_snapshot *sp_core_snapshot_new(const struct sp_core *core) {
 void sp_core_snapshot_free(struct sp_core_snapshot *snapshot) {
     if (snapshot != NULL) {
         free(snapshot->chunks);
+        sp_buf_fini(&snapshot->rest);
         free(snapshot);
     }
 }
@@ -90,6 +109,7 @@ void sp_core_snapshot_encode(const struct sp_core_snapshot *snapshot, struct sp_
     sp_put_u64(fixed + 16, snapshot->recorded_us);
     sp_put_u32(fixed + 24, snapshot->entry_seq);
     sp_put_u32(fixed + 28, live);
+    sp_put_u64(fixed + 32, snapshot->control_number);
     sp_buf_add(to, fixed, sizeof(fixed));
     for (uint32_t i = 0; i < snapshot->count; i++) {
         if (snapshot->numbers[i].version > 0) {
@@ -97,6 +117,7 @@ void sp_core_snapshot_encode(const struct sp_core_snapshot *snapshot, struct sp_
                           &snapshot->numbers[i], to);
         }
     }
+    sp_buf_add_str(to, sp_buf_str(&snapshot->rest));
 }
 
 static sp_status restore_stream(struct sp_core *core, struct sp_wire *wire) {
@@ -118,26 +139,38 @@ static sp_status restore_stream(struct sp_core *core, struct sp_wire *wire) {
     return status;
 }
 
+/* Views and groups; and then the bytes are at their end. */
+static sp_status restore_rest(struct sp_core *core, uint32_t format, struct sp_wire *wire) {
+    struct sp_wire none = sp_wire_of("\0\0", 2); /* no views, no aliases */
+    bool with_control = format == SNAPSHOT_FORMAT;
+    sp_status status = sp_views_restore(&core->views, with_control ? wire : &none);
+    if (status == SP_OK && with_control) {
+        status = sp_groups_restore(&core->groups, wire);
+    }
+    return status == SP_OK && (wire->bad || sp_wire_left(wire) != 0) ? SP_CORRUPT : status;
+}
+
 sp_status sp_core_restore(struct sp_core *core, sp_str bytes, struct sp_error *error) {
     sp_require(core->position == 0 && core->streams.count == 0);
     struct sp_wire wire = sp_wire_of(bytes.ptr, bytes.len);
     uint32_t format = sp_wire_u32(&wire);
     (void)sp_wire_u32(&wire);
-    if (!wire.bad && format != SNAPSHOT_FORMAT) {
+    if (!wire.bad && format != SNAPSHOT_FORMAT && format != SNAPSHOT_FORMAT_WITHOUT_CONTROL) {
         return sp_error_set(error, SP_UNSUPPORTED, "snapshot of format %u", format);
     }
     core->position = sp_wire_u64(&wire);
     core->recorded_us = sp_wire_u64(&wire);
     core->entry_seq = sp_wire_u32(&wire);
     uint32_t count = sp_wire_u32(&wire);
+    core->control_number = format == SNAPSHOT_FORMAT ? sp_wire_u64(&wire) : 0;
     /* A count that the bytes cannot hold is damage, and no reason to ask for its memory. */
     bool fits = !wire.bad && count <= sp_wire_left(&wire) / SNAPSHOT_STREAM_BYTES_MIN;
     sp_status status = fits ? sp_htab_reserve(&core->streams.by_name, count) : SP_CORRUPT;
     for (uint32_t i = 0; i < count && status == SP_OK; i++) {
         status = restore_stream(core, &wire);
     }
-    if (status == SP_OK && sp_wire_left(&wire) != 0) {
-        status = SP_CORRUPT;
+    if (status == SP_OK) {
+        status = restore_rest(core, format, &wire);
     }
     if (status != SP_OK) {
         return sp_error_set(error, status, "snapshot: %s", sp_status_text(status));

@@ -25,7 +25,7 @@
  * here reads the log: what a decision needs from there (which version has this id) its owner hands
  * in as a fact.
  *
- * Memory: about 200 bytes a view, 8 bytes a hidden version, 24 bytes a mark.
+ * Memory: about 220 bytes a view, 8 bytes a hidden version, 24 bytes a mark.
  */
 #ifndef SP_CORE_VIEWS_H
 #define SP_CORE_VIEWS_H
@@ -35,6 +35,7 @@
 #include "base/htab.h"
 #include "base/wire.h"
 #include "core/control.h"
+#include "core/heap.h"
 #include "core/streams.h"
 #include "record/entry_id.h"
 
@@ -55,10 +56,8 @@ struct sp_views {
     uint32_t capacity;
     uint32_t own_count;       /* views with own ids */
     struct sp_htab by_stream; /* the stream's index to the view's */
-    struct sp_view **heap;    /* those that expire, the next one first */
-    uint32_t heap_count;
-    uint32_t heap_capacity;
-    struct sp_view_alias **aliases; /* renamed keys */
+    struct sp_heap expiring;
+    struct sp_view_alias *aliases; /* renamed keys */
     uint32_t alias_count;
     uint32_t alias_capacity;
     struct sp_htab by_key;    /* a renamed key to its alias */
@@ -81,6 +80,7 @@ struct sp_view_facts {
     /* Where not known here: that of the event at last_position, as the log has it. */
     struct sp_entry_id last_id;
     bool last_id_known;
+    uint64_t own_first; /* with own ids: entries of versions below have the log's */
     struct sp_entry_id max_deleted;
     uint64_t expire_ms; /* Unix time; 0: never */
     uint64_t changes;   /* differs after every event and op on the stream, for WATCH; not stored */
