@@ -169,7 +169,8 @@ class Watch:
 
 def backpressure_events(server):
     """(those that begin an episode, those that end one), as they stand in the log."""
-    found = harness.events(server.folder, "--type", "agent.backpressure.#")
+    found = harness.events(server.folder, "--type", "agent.backpressure",
+                           "--type", "agent.backpressure_cleared")
     return [event["type"] for event in found]
 
 
