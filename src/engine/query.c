@@ -472,6 +472,7 @@ static sp_status pass_dropped(struct sp_cursor *cursor, uint64_t position, struc
     engine_enter(cursor->engine);
     cursor->engine->log->ops->bounds(cursor->engine->log, &first, &last);
     engine_leave(cursor->engine);
+    first = first != 0 ? first : cursor->until + 1; /* nothing of it is kept */
     if (position >= first) {
         pass_to(cursor, position);
         return sp_error_set(error, SP_CORRUPT, "event %llu is missing",

@@ -278,6 +278,8 @@ static sp_status seek_once(struct local_reader *reader, uint64_t position,
     pthread_mutex_lock(&log->mutex);
     if (position == 0 || position > log->durable_position) {
         status = SP_END;
+    } else if (position < log->begin_position) {
+        status = SP_NOT_FOUND;
     } else {
         struct segment *segment = local_find_position_locked(log, position);
         if (segment == NULL) {
@@ -353,15 +355,47 @@ static bool look_for_sealed(struct local_reader *reader, uint64_t position) {
     return true;
 }
 
-static sp_status reader_seek(struct sp_log_reader *base, uint64_t position,
-                             struct sp_log_chunk *ret_chunk, struct sp_error *error) {
-    struct local_reader *reader = reader_of(base);
-    sp_status status = seek_once(reader, position, ret_chunk, error);
+/*
+ * It may also have trimmed what this log still lists. True where the position is not kept any more.
+ */
+static bool look_for_trimming(struct local_log *log, uint64_t position) {
+    struct sp_manifest manifest;
+    if (sp_manifest_load(log->fs, &manifest, NULL) != SP_OK) {
+        return false;
+    }
+    bool trimmed = memcmp(manifest.uuid, log->uuid, sizeof(log->uuid)) == 0 &&
+                   position < manifest.first_position;
+    pthread_mutex_lock(&log->mutex);
+    if (trimmed && manifest.first_position > log->begin_position) {
+        log->begin_block = manifest.first_block;
+        log->begin_position = manifest.first_position;
+        log->begin_prev_check = manifest.first_prev_check;
+    }
+    pthread_mutex_unlock(&log->mutex);
+    sp_manifest_fini(&manifest);
+    return trimmed;
+}
+
+/* Damage to the eyes of a log that is open read-only may be a writer's doing: looks again. */
+static sp_status look_again(struct local_reader *reader, uint64_t position, sp_status status,
+                            struct sp_log_chunk *ret_chunk, struct sp_error *error) {
     if (status == SP_CORRUPT && look_for_sealed(reader, position)) {
         sp_error_clear(error);
         status = seek_once(reader, position, ret_chunk, error);
     }
+    if (status == SP_CORRUPT && reader->log->options.read_only &&
+        look_for_trimming(reader->log, position)) {
+        sp_error_clear(error);
+        status = SP_NOT_FOUND;
+    }
     return status;
+}
+
+static sp_status reader_seek(struct sp_log_reader *base, uint64_t position,
+                             struct sp_log_chunk *ret_chunk, struct sp_error *error) {
+    struct local_reader *reader = reader_of(base);
+    sp_status status = seek_once(reader, position, ret_chunk, error);
+    return look_again(reader, position, status, ret_chunk, error);
 }
 
 /* Whether the reader has yielded all of the segment it is in. The mutex is held. */
@@ -413,14 +447,10 @@ static sp_status reader_next(struct sp_log_reader *base, struct sp_log_chunk *re
     }
     status = reader->segment->sealed != NULL ? yield_frame(reader, reader->next_frame, error)
                                              : yield_block(reader, reader->next_block, error);
-    uint64_t position = reader->failed.first_position;
-    if (status == SP_CORRUPT && reader->failed.event_count > 0 &&
-        look_for_sealed(reader, position)) {
-        sp_error_clear(error);
-        return seek_once(reader, position, ret_chunk, error);
-    }
     *ret_chunk = status == SP_OK ? reader->last : reader->failed;
-    return status;
+    return reader->failed.event_count > 0
+               ? look_again(reader, reader->failed.first_position, status, ret_chunk, error)
+               : status;
 }
 
 sp_status local_reader_block(struct sp_log_reader *base, uint64_t block,

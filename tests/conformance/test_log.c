@@ -504,6 +504,51 @@ static void test_read_only(void **state) {
     rig_check_all(rig);
 }
 
+/* Who looks on while a writer seals and trims is told what is gone, never that it is damaged. */
+static void test_read_only_beside_trimming(void **state) {
+    struct rig *rig = *state;
+    if (rig->kind == IN_MEMORY) {
+        skip();
+    }
+    rig_fill(rig, 30, 9000);
+    rig_settle_down(rig);
+    struct sp_log_local_options options = rig->options;
+    struct sp_log *log = NULL;
+    struct sp_log_reader *reader = NULL;
+    options.read_only = true;
+    options.fs = rig_mount(rig, true);
+    assert_int_equal(sp_log_local_open(&options, &log, NULL, NULL), SP_OK);
+    assert_int_equal(log->ops->recover(log, see_block, rig, NULL), SP_OK);
+    assert_int_equal(log->ops->reader_new(log, &reader, NULL), SP_OK);
+    uint64_t first = 0;
+    uint64_t last = 0;
+    log->ops->bounds(log, &first, &last);
+    rig_expect_seek(rig, reader, 1);
+    rig_fill(rig, 160, 9000);
+    rig_settle_down(rig);
+    store(rig, rig->model.event_count / 2, "half");
+    assert_int_equal(rig->log->ops->trim(rig->log, rig->model.event_count, NULL), SP_OK);
+    rig_fill(rig, 160, 9000); /* what was sealed and trimmed is written over */
+    rig_settle_down(rig);
+    uint64_t kept = 0;
+    uint64_t newest = 0;
+    rig->log->ops->bounds(rig->log, &kept, &newest);
+    assert_true(kept > last);
+    bool gone = false;
+    for (uint64_t position = last; position > 1; position--) {
+        sp_status status = rig_seek_status(reader, position);
+        assert_true(status == SP_NOT_FOUND ||
+                    (status == SP_OK && !gone)); /* not yet written over */
+        gone = status == SP_NOT_FOUND;
+    }
+    log->ops->bounds(log, &first, &last);
+    assert_true(gone ? first == 0 : first == 1);
+    reader->ops->free(reader);
+    log->ops->close(log);
+    options.fs->ops->destroy(options.fs);
+    rig_check_all(rig);
+}
+
 #define CASE(test)                                                                                 \
     { .name = #test, .test_func = (test), .teardown_func = rig_tear_down }
 
@@ -526,6 +571,7 @@ static const struct CMUnitTest cases[] = {
     CASE(test_recovery_ends_with_an_error),
     CASE(test_second_opener),
     CASE(test_read_only),
+    CASE(test_read_only_beside_trimming),
 };
 
 /* Runs all cases over one log, whose name each case's name then ends with. */
