@@ -162,7 +162,7 @@ static void test_refuses_a_later_format(void **state) {
     sp_core_fini(&core);
 }
 
-/* As they were stored before there were views and groups: no control number, the end after streams. */
+/* As they were stored before there were views and groups: no control number, streams last. */
 static void test_reads_the_first_format(void **state) {
     (void)state;
     struct sp_core core = grow(5, 40, 9, NULL);
