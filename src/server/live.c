@@ -16,6 +16,7 @@ sp_status sp_live_new(struct sp_live **ret_live) {
     live->filter_free = LIVE_NONE;
     sp_htab_init(&live->topic_table);
     sp_htab_init(&live->filter_table);
+    sp_demands_init(&live->demands);
     sp_globs_init(&live->globs, SP_LIVE_INTERESTS_MAX);
     sp_trie_init(&live->trie, SP_TRIE_PAIRS_MAX, SP_LIVE_INTERESTS_MAX);
     *ret_live = live;
@@ -40,6 +41,7 @@ void sp_live_free(struct sp_live *live) {
     free(live->ids_free);
     sp_htab_fini(&live->topic_table);
     sp_htab_fini(&live->filter_table);
+    sp_demands_fini(&live->demands);
     sp_globs_fini(&live->globs);
     sp_trie_fini(&live->trie);
     free(live);
@@ -201,6 +203,24 @@ sp_status live_topic_add(struct sp_live *live, enum topic_kind kind, sp_str name
     topic->members[topic->count++] = interest;
     live->interest_count++;
     return SP_OK;
+}
+
+sp_status live_topic_count_up(struct sp_live *live, enum topic_kind kind, sp_str name,
+                              struct sp_error *error) {
+    uint32_t number = 0;
+    sp_status status = topic_enter(live, kind, name, &number, error);
+    if (status == SP_OK) {
+        live->topics[number].count++;
+    }
+    return status;
+}
+
+void live_topic_count_down(struct sp_live *live, enum topic_kind kind, sp_str name) {
+    uint32_t number = live_topic_find(live, kind, name);
+    sp_require(number != LIVE_NONE && live->topics[number].count > 0);
+    if (--live->topics[number].count == 0) {
+        topic_drop(live, number);
+    }
 }
 
 static void remove_from_topic(struct sp_live *live, const struct sp_live_interest *interest) {

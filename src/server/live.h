@@ -10,9 +10,10 @@
  *     channel, key     one lookup
  *     glob             match/globs.h
  *     query            one lookup of its correlation, stream or source, the first it names; one
- *                      without any through the trie of types (match/trie.h). What is found is
- *                      compared with the rest of the query. A filter that several share is
- *                      compiled once, and compared once with an event.
+ *                      without any through the trie of types (match/trie.h). Where many would
+ *                      be found so, by the value that its filter demands (match/demand.h), if it
+ *                      does. What is found is compared with the rest of the query. A filter that
+ *                      several share is compiled once, and compared once with an event.
  *
  * Nothing may be added or removed from within a match: remember it, and do it afterwards.
  *

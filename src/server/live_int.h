@@ -8,12 +8,17 @@
 #ifndef SP_SERVER_LIVE_INT_H
 #define SP_SERVER_LIVE_INT_H
 
+#include "match/demand.h"
 #include "match/filter.h"
 #include "match/globs.h"
 #include "match/trie.h"
 #include "server/live.h"
 
-enum { LIVE_NONE = UINT32_MAX, LIVE_FIRST = 16 };
+enum {
+    LIVE_NONE = UINT32_MAX,
+    LIVE_FIRST = 16,
+    LIVE_CROWD = 8, /* so many in one place, and it is worth telling them apart by their filters */
+};
 
 /* What a topic's name is a name of. The first ones are those of the same kinds of interests. */
 enum topic_kind {
@@ -23,7 +28,9 @@ enum topic_kind {
     TOPIC_STREAM,
     TOPIC_SOURCE,
     TOPIC_CORRELATION,
-    TOPIC_ALL, /* every event; its name is empty */
+    TOPIC_ALL,     /* every event; its name is empty */
+    TOPIC_VALUE,   /* what a filter demands (match/demand.h); its name is the key's bytes */
+    TOPIC_PATTERN, /* only a count: of the interests that the trie finds by this pattern */
     TOPIC_KINDS,
 };
 
@@ -56,6 +63,7 @@ struct sp_live_query {
     size_t type_count;
     uint32_t filter;  /* LIVE_NONE: there is none */
     bool types_apart; /* not compared by the trie already */
+    bool demanded;    /* found by what its filter demands */
     char *text;       /* what the slices point into */
 };
 
@@ -78,6 +86,7 @@ struct sp_live {
     uint32_t filter_capacity;
     uint32_t filter_free;
     struct sp_htab filter_table;
+    struct sp_demands demands; /* of queries that are found so */
     uint32_t interest_count;
     uint64_t events; /* matched so far */
     bool matching;
@@ -95,6 +104,11 @@ uint32_t live_topic_find(const struct sp_live *live, enum topic_kind kind, sp_st
 /* Puts an interest among the members of a topic, which is made where it is new. */
 SP_WARN_UNUSED sp_status live_topic_add(struct sp_live *live, enum topic_kind kind, sp_str name,
                                         struct sp_live_interest *interest, struct sp_error *error);
+
+/* Counts one more, or one fewer, under a topic without members. */
+SP_WARN_UNUSED sp_status live_topic_count_up(struct sp_live *live, enum topic_kind kind,
+                                             sp_str name, struct sp_error *error);
+void live_topic_count_down(struct sp_live *live, enum topic_kind kind, sp_str name);
 
 /* ---- live_query.c ---- */
 

@@ -125,6 +125,9 @@ void live_query_free(struct sp_live *live, struct sp_live_query *query) {
     if (query == NULL) {
         return;
     }
+    if (query->demanded) {
+        sp_demands_remove(&live->demands, live->filters[query->filter].filter);
+    }
     filter_unref(live, query->filter);
     free(query->types);
     free(query->text);
@@ -188,12 +191,30 @@ static sp_status ids_reserve(struct sp_live *live) {
     return SP_OK;
 }
 
+/* Takes the first `count` patterns out again. One may be named twice: it is there once. */
 static void remove_types(struct sp_live *live, const struct sp_live_query *query, size_t count,
                          uint32_t id) {
     for (size_t i = 0; i < count; i++) {
         sp_status status = sp_trie_remove(&live->trie, query->types[i], id);
-        sp_invariant(status == SP_OK || status == SP_NOT_FOUND); /* one may be named twice */
+        sp_invariant(status == SP_OK || status == SP_NOT_FOUND);
+        if (status == SP_OK) {
+            live_topic_count_down(live, TOPIC_PATTERN, query->types[i]);
+        }
     }
+}
+
+static sp_status add_type(struct sp_live *live, sp_str pattern, uint32_t id,
+                          struct sp_error *error) {
+    sp_status status = sp_trie_add(&live->trie, pattern, id, error);
+    if (status != SP_OK) {
+        return status == SP_CONFLICT ? SP_OK : status;
+    }
+    status = live_topic_count_up(live, TOPIC_PATTERN, pattern, error);
+    if (status != SP_OK) {
+        sp_status removed = sp_trie_remove(&live->trie, pattern, id);
+        sp_ensure(removed == SP_OK);
+    }
+    return status;
 }
 
 static sp_status add_by_type(struct sp_live *live, struct sp_live_interest *interest,
@@ -205,8 +226,8 @@ static sp_status add_by_type(struct sp_live *live, struct sp_live_interest *inte
     uint32_t id =
         live->ids_free_count > 0 ? live->ids_free[live->ids_free_count - 1] : live->id_count;
     for (size_t i = 0; i < query->type_count; i++) {
-        sp_status status = sp_trie_add(&live->trie, query->types[i], id, error);
-        if (status != SP_OK && status != SP_CONFLICT) {
+        sp_status status = add_type(live, query->types[i], id, error);
+        if (status != SP_OK) {
             remove_types(live, query, i, id);
             return status;
         }
@@ -231,23 +252,73 @@ void live_type_remove(struct sp_live *live, const struct sp_live_interest *inter
     live->ids_free[live->ids_free_count++] = interest->place;
 }
 
-/* Files the interest under the condition that leaves the fewest events. */
-static sp_status add_query(struct sp_live *live, struct sp_live_interest *interest,
-                           struct sp_error *error) {
-    struct sp_live_query *query = interest->query;
-    query->types_apart = true;
+/* -- Where a query stands ---------------------------------------------------------------------- */
+
+/* Where a query may be found: under one topic, or by its types. */
+struct place {
+    bool by_type;
+    enum topic_kind kind;
+    sp_str name;
+};
+
+/* The condition that, as a rule, leaves the fewest events. */
+static struct place usual_place(const struct sp_live_query *query) {
     if (query->correlation.ptr != NULL) {
-        return live_topic_add(live, TOPIC_CORRELATION, query->correlation, interest, error);
+        return (struct place){.kind = TOPIC_CORRELATION, .name = query->correlation};
     }
     if (query->stream.ptr != NULL) {
-        return live_topic_add(live, TOPIC_STREAM, query->stream, interest, error);
+        return (struct place){.kind = TOPIC_STREAM, .name = query->stream};
     }
     if (query->source.ptr != NULL) {
-        return live_topic_add(live, TOPIC_SOURCE, query->source, interest, error);
+        return (struct place){.kind = TOPIC_SOURCE, .name = query->source};
     }
-    query->types_apart = false;
-    return query->type_count == 0 ? live_topic_add(live, TOPIC_ALL, SP_STR(""), interest, error)
-                                  : add_by_type(live, interest, error);
+    return (struct place){.by_type = query->type_count > 0, .kind = TOPIC_ALL, .name = SP_STR("")};
+}
+
+static uint32_t count_under(const struct sp_live *live, enum topic_kind kind, sp_str name) {
+    uint32_t number = live_topic_find(live, kind, name);
+    return number == LIVE_NONE ? 0 : live->topics[number].count;
+}
+
+/* How many others an event that finds this place would have to be compared with. */
+static uint32_t crowd_at(const struct sp_live *live, const struct sp_live_query *query,
+                         const struct place *place) {
+    uint32_t most = 0;
+    if (!place->by_type) {
+        return count_under(live, place->kind, place->name);
+    }
+    for (size_t i = 0; i < query->type_count; i++) {
+        uint32_t count = count_under(live, TOPIC_PATTERN, query->types[i]);
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+/* Where there is a crowd, what the filter demands may lead to fewer. */
+static void leave_crowd(struct sp_live *live, struct sp_live_query *query, struct place *place,
+                        uint64_t *key) {
+    uint32_t crowd = crowd_at(live, query, place);
+    if (crowd < LIVE_CROWD || query->filter == LIVE_NONE ||
+        !sp_demands_add(&live->demands, live->filters[query->filter].filter, key)) {
+        return;
+    }
+    const struct place demanded = {.kind = TOPIC_VALUE, .name = sp_str_of(key, sizeof(*key))};
+    if (crowd_at(live, query, &demanded) < crowd) {
+        query->demanded = true;
+        *place = demanded;
+    } else {
+        sp_demands_remove(&live->demands, live->filters[query->filter].filter);
+    }
+}
+
+static sp_status add_query(struct sp_live *live, struct sp_live_interest *interest,
+                           struct sp_error *error) {
+    struct place place = usual_place(interest->query);
+    uint64_t key = 0;
+    leave_crowd(live, interest->query, &place, &key);
+    interest->query->types_apart = !place.by_type;
+    return place.by_type ? add_by_type(live, interest, error)
+                         : live_topic_add(live, place.kind, place.name, interest, error);
 }
 
 sp_status sp_live_add_query(struct sp_live *live, const struct sp_query *query,
@@ -344,6 +415,18 @@ static void consider_topic(const struct matching *m, enum topic_kind kind, sp_st
     }
 }
 
+/* Those that are found by what their filter demands. */
+static void consider_values(const struct matching *m) {
+    uint64_t keys[SP_DEMAND_PATHS_MAX];
+    size_t count = 0;
+    if (m->live->topics_of[TOPIC_VALUE] > 0) {
+        count = sp_demands_of(&m->live->demands, m->event, keys);
+    }
+    for (size_t i = 0; i < count; i++) {
+        consider_topic(m, TOPIC_VALUE, sp_str_of(&keys[i], sizeof(keys[i])));
+    }
+}
+
 void sp_live_match_event(struct sp_live *live, const struct sp_event *event,
                          sp_live_found_fn *found, void *context) {
     sp_require(!live->matching);
@@ -354,6 +437,7 @@ void sp_live_match_event(struct sp_live *live, const struct sp_event *event,
     consider_topic(&m, TOPIC_CORRELATION, event->attr[SP_ATTR_CORRELATION]);
     consider_topic(&m, TOPIC_STREAM, event->attr[SP_ATTR_STREAM]);
     consider_topic(&m, TOPIC_SOURCE, event->attr[SP_ATTR_SOURCE]);
+    consider_values(&m);
     const uint32_t *ids = NULL;
     size_t count = sp_trie_match(&live->trie, event->attr[SP_ATTR_TYPE], &ids);
     for (size_t i = 0; i < count; i++) {

@@ -211,8 +211,21 @@ static sp_str pick(struct sp_prng *prng, const char *const *from, uint32_t count
 static const char *const TYPES[] = {"a.b", "a.c", "b.b", "a.b.c", "a"};
 static const char *const PATTERNS[] = {"a.b", "a.*", "#", "*.b", "a.#", "b.>", "a.b.c"};
 static const char *const NAMES[] = {"x", "y", "z"};
-static const char *const FILTERS[] = {"{\"data.n\": 1}", "{\"data.n\": {\"$gt\": 1}}",
-                                      "{\"source\": \"x\"}"};
+static const char *const FILTERS[] = {
+    "{\"data.n\": 1}",
+    "{\"data.n\": {\"$gt\": 1}}",
+    "{\"source\": \"x\"}",
+    "{\"data.n\": 2}",
+    "{\"data.n\": 2.0, \"data.who\": \"ann\"}",
+    "{\"payload.who\": \"b\\u00e4r\"}",
+    "{\"data.who\": \"ann\", \"data.n\": {\"$exists\": true}}",
+    "{\"$or\": [{\"data.n\": 1}, {\"data.who\": \"ann\"}]}",
+    "{\"data.who\": {\"$in\": [\"ann\", \"bob\"]}}",
+    "{\"data.who\": {\"$not\": {\"$eq\": \"ann\"}}}",
+    "{\"data\": {\"who\": [\"ann\"]}}",
+    "{\"data.n\": -0.0}",
+};
+enum { FILTER_COUNT = sizeof(FILTERS) / sizeof(FILTERS[0]) };
 
 static void draw_query(struct sp_prng *prng, struct drawn *drawn) {
     sp_filter_free(drawn->filter);
@@ -233,7 +246,7 @@ static void draw_query(struct sp_prng *prng, struct drawn *drawn) {
         query->correlation = pick(prng, NAMES, 3);
     }
     if (sp_prng_below(prng, 2) == 0) {
-        query->filter = pick(prng, FILTERS, 3);
+        query->filter = pick(prng, FILTERS, FILTER_COUNT);
         assert_int_equal(sp_filter_compile(query->filter, &drawn->filter, NULL), SP_OK);
     }
 }
@@ -271,7 +284,12 @@ static void test_agrees_with_each_alone(void **state) {
     (void)state;
     static struct drawn drawn[INTERESTS];
     static struct wish wishes[INTERESTS];
-    static const char *const data[] = {"{\"n\":1}", "{\"n\":2}", "{}"};
+    static const char *const data[] = {"{\"n\":1}",
+                                       "{\"n\":2e0,\"who\":\"ann\"}",
+                                       "{}",
+                                       "{\"n\":0,\"who\":\"b\u00e4r\"}",
+                                       "{\"n\":2,\"who\":\"b\\u00e4r\"}",
+                                       "{\"n\":[1],\"who\":{\"n\":1}}"};
     struct sp_prng prng = sp_prng_seed(5);
     struct sp_live *live = live_new();
     struct sp_error error;
@@ -288,12 +306,49 @@ static void test_agrees_with_each_alone(void **state) {
         struct sp_event event =
             event_of(TYPES[sp_prng_below(&prng, 5)], NAMES[sp_prng_below(&prng, 3)],
                      NAMES[sp_prng_below(&prng, 3)], NAMES[sp_prng_below(&prng, 3)],
-                     data[sp_prng_below(&prng, 3)]);
+                     data[sp_prng_below(&prng, 6)]);
         compare(live, drawn, wishes, &event);
     }
     for (uint32_t i = 0; i < INTERESTS; i++) {
         sp_live_remove(live, &wishes[i].interest);
         sp_filter_free(drawn[i].filter);
+    }
+    assert_int_equal(sp_live_count(live), 0);
+    sp_live_free(live);
+}
+
+/* Many who want the same type, each with a value of its own, cost as much as few. */
+static void test_a_crowd_is_told_apart_by_its_filters(void **state) {
+    (void)state;
+    enum { CROWD = 5000 };
+    static struct wish wishes[CROWD];
+    struct sp_live *live = live_new();
+    struct sp_error error;
+    const sp_str type = SP_STR("order.placed");
+    for (uint32_t i = 0; i < CROWD; i++) {
+        char filter[64];
+        (void)snprintf(filter, sizeof(filter), "{\"data.order\": %u, \"data.total\": {\"$gt\": 5}}",
+                       i);
+        struct sp_query query = {.types = &type, .type_count = 1, .filter = sp_str_from(filter)};
+        wishes[i].number = i;
+        assert_int_equal(sp_live_add_query(live, &query, &wishes[i].interest, &error), SP_OK);
+        assert_int_equal(wishes[i].interest.by_type, i < 8);
+    }
+    struct found found = {.count = 0};
+    struct sp_event event = event_of("order.placed", "s", "s", "c", "{\"order\":4711,\"total\":6}");
+    sp_live_match_event(live, &event, on_found, &found);
+    assert_int_equal(found.count, 1);
+    assert_int_equal(found.numbers[0], 4711);
+    event = event_of("order.placed", "s", "s", "c", "{\"order\":4711,\"total\":5}");
+    sp_live_match_event(live, &event, on_found, &found);
+    event = event_of("order.late", "s", "s", "c", "{\"order\":4711,\"total\":6}");
+    sp_live_match_event(live, &event, on_found, &found);
+    assert_int_equal(found.count, 1);
+    event = event_of("order.placed", "s", "s", "c", "{\"order\":3,\"total\":6}");
+    sp_live_match_event(live, &event, on_found, &found);
+    assert_int_equal(found.count, 2);
+    for (uint32_t i = 0; i < CROWD; i++) {
+        sp_live_remove(live, &wishes[i].interest);
     }
     assert_int_equal(sp_live_count(live), 0);
     sp_live_free(live);
@@ -306,6 +361,7 @@ int main(void) {
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_bad_queries_change_nothing),
         cmocka_unit_test(test_agrees_with_each_alone),
+        cmocka_unit_test(test_a_crowd_is_told_apart_by_its_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
