@@ -322,7 +322,7 @@ static sp_status memory_trim(struct sp_log *base, uint64_t position, struct sp_e
     struct memory_log *log = log_of(base);
     struct sim_log_store *store = log->store;
     (void)error;
-    uint64_t bound = log->snapshot_position + 1;
+    uint64_t bound = log->snapshot_position; /* control records behind it are still needed */
     bound = position < bound ? position : bound;
     while (store->begin_block < log->durable_block &&
            position_at(store, store->begin_block) < bound) {

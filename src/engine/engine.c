@@ -60,15 +60,20 @@ static void answer(struct sp_engine *engine, sp_status status) {
 }
 
 static void land_flights(struct sp_engine *engine) {
-    uint32_t landed = 0;
-    while (landed < engine->flight_count &&
-           engine->flights[landed].block <= engine->progress.durable_block) {
-        sp_blob_unref(engine->flights[landed].blob);
-        landed++;
+    struct flight landed[IN_FLIGHT_MAX];
+    uint32_t count = 0;
+    while (count < engine->flight_count &&
+           engine->flights[count].block <= engine->progress.durable_block) {
+        landed[count] = engine->flights[count];
+        count++;
     }
-    engine->flight_count -= landed;
-    for (uint32_t i = 0; landed > 0 && i < engine->flight_count; i++) {
-        engine->flights[i] = engine->flights[i + landed];
+    engine->flight_count -= count;
+    for (uint32_t i = 0; count > 0 && i < engine->flight_count; i++) {
+        engine->flights[i] = engine->flights[i + count];
+    }
+    for (uint32_t i = 0; i < count; i++) { /* who is shown them may append */
+        engine_show_live(engine, &landed[i]);
+        sp_blob_unref(landed[i].blob);
     }
 }
 
@@ -85,7 +90,7 @@ static uint32_t release(struct sp_engine *engine) {
     uint32_t answered = 0;
     uint32_t waiting = engine->pending_count; /* what callbacks add waits for the next turn */
     while (answered < waiting && engine->pending_count > 0) {
-        bool durable = oldest_pending(engine)->position <= engine->progress.durable_position;
+        bool durable = oldest_pending(engine)->block <= engine->progress.durable_block;
         if (!durable && engine->state == SP_OK) {
             break;
         }
@@ -114,6 +119,7 @@ static void upkeep(struct sp_engine *engine) {
 }
 
 uint32_t sp_engine_poll(struct sp_engine *engine) {
+    engine_ops_upkeep(engine);
     engine_cut_if_due(engine);
     uint32_t answered = release(engine);
     engine_cut_if_due(engine); /* what callbacks submitted goes on its way at once */
@@ -122,7 +128,7 @@ uint32_t sp_engine_poll(struct sp_engine *engine) {
 }
 
 bool sp_engine_must_wait(const struct sp_engine *engine) {
-    return engine->state == SP_OK && (engine->flight_count > 0 || engine->open.event_count > 0);
+    return engine->state == SP_OK && (engine->flight_count > 0 || engine_has_work(engine));
 }
 
 void sp_engine_wait(struct sp_engine *engine, int timeout_ms) {
@@ -186,6 +192,7 @@ static sp_status allocate(struct sp_engine *engine, struct sp_error *error) {
     struct sp_index_options index_options = {.seed = engine->id_salt};
     engine->index = sp_index_new(&index_options);
     sp_buf_init(&engine->scratch, SCRATCH_BYTES_MAX);
+    sp_buf_init(&engine->ops.bytes, SCRATCH_BYTES_MAX);
     sp_htab_init(&engine->open.ids);
     sp_core_init(&engine->core);
     struct sp_worker_options worker = {.name = "spoor-index",
@@ -306,6 +313,7 @@ static void dispose(struct sp_engine *engine) {
         sp_blob_unref(engine->flights[i].blob);
     }
     sp_htab_fini(&engine->open.ids);
+    sp_buf_fini(&engine->ops.bytes);
     free(engine->open.events);
     free(engine->pending);
     free(engine->candidates);
@@ -315,14 +323,27 @@ static void dispose(struct sp_engine *engine) {
     free(engine);
 }
 
+/* Writes what was taken and waits for it; lazy ops too, where the log takes them. */
+static void write_rest(struct sp_engine *engine) {
+    engine->ops.urgent =
+        engine->ops.bytes.len > 0 && engine->state == SP_OK &&
+        (engine->open.record_count > 0 || engine->log->ops->ready(engine->log, NULL) == SP_OK);
+    while (engine->pending_count > 0 && engine->state == SP_OK) {
+        (void)sp_engine_turn(engine, -1);
+    }
+    while (sp_engine_must_wait(engine)) {
+        sp_engine_wait(engine, -1);
+        (void)sp_engine_poll(engine);
+    }
+}
+
 void sp_engine_close(struct sp_engine *engine) {
     if (engine == NULL) {
         return;
     }
     engine->closing = true;
-    while (engine->pending_count > 0 && engine->state == SP_OK) {
-        (void)sp_engine_turn(engine, -1);
-    }
+    engine->held = false;
+    write_rest(engine);
     while (engine->pending_count > 0) {
         answer(engine, engine->state);
     }

@@ -83,6 +83,7 @@ struct sp_engine_result {
     uint64_t version;
     uint64_t recorded_us;
     uint32_t entry_seq;
+    struct sp_entry_id own_id; /* in its stream, where that is another than the log's; else none */
     bool duplicate;
     bool id_made;   /* the id was made here: */
     uint8_t id[16]; /* as a packed UUID */
@@ -104,15 +105,28 @@ struct sp_engine_expect {
     uint64_t version; /* SP_CORE_ANY_VERSION: none */
 };
 
+/* The entry id that an event is to have in its stream. */
+struct sp_engine_id {
+    enum sp_id_wish wish;
+    struct sp_entry_id id;
+};
+
 struct sp_engine_append {
     struct sp_event *events; /* completed in place: they are scratch afterwards */
     uint32_t count;
     enum sp_event_origin origin;
     const struct sp_engine_expect *expects;
     uint32_t expect_count;
-    sp_engine_done_fn *done;   /* may be NULL */
-    sp_engine_extra_fn *extra; /* handed to done */
+    const struct sp_engine_id *ids; /* one per event; NULL: no wishes */
+    sp_engine_done_fn *done;        /* may be NULL */
+    sp_engine_extra_fn *extra;      /* handed to done */
     void *context;
+    /*
+     * Where it is not NULL: room for `count`, filled in at once, before anything is durable. Without
+     * `done` the append then does not count as outstanding; engine_ops.h says when it is durable.
+     */
+    struct sp_engine_result *results;
+    size_t room_bytes; /* left in the same block for what is written right behind */
 };
 
 /* SP_LIMIT where no append of so many events can ever be taken. O(1): before memory is spent. */
@@ -122,9 +136,11 @@ SP_WARN_UNUSED sp_status sp_engine_check_count(const struct sp_engine *engine, s
 /*
  * Takes an append, all or nothing. SP_OK: `done` will be called from a turn (or from close).
  * Otherwise nothing was stored and `done` is not called: SP_INVALID, SP_LIMIT, SP_CONFLICT (the
- * error names the stream and its version), SP_DENIED, SP_NO_SPACE, SP_FAILED, SP_CANCELLED (from a
+ * error names the stream and its version, or the id that is not above its last), SP_END (its ids are
+ * used up), SP_DENIED, SP_NO_SPACE, SP_FAILED, SP_CANCELLED (from a
  * callback, while the engine is closed), or SP_BUSY: too much is outstanding, turn and try again.
  * An append of nothing but duplicates is answered like any other, once the originals are durable.
+ * An event that carries an id of its own (the extension SP_OWN_ID_NAME) wishes for it.
  */
 SP_WARN_UNUSED sp_status sp_engine_submit(struct sp_engine *engine,
                                           const struct sp_engine_append *append,

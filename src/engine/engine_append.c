@@ -10,7 +10,8 @@
 enum {
     UUID_COUNTER_BITS = 26,
     MADE_ID_BYTES = SP_UUID_TEXT_SIZE,
-    CONFLICT_NAME_BYTES = 120, /* of a stream's name in an error's text */
+    CONFLICT_NAME_BYTES = 120,                 /* of a stream's name in an error's text */
+    OWN_ID_BYTES = 16 + SP_ENTRY_ID_TEXT_SIZE, /* of the extension that holds an own id */
 };
 
 /*
@@ -87,6 +88,11 @@ sp_status sp_engine_check_count(const struct sp_engine *engine, size_t count,
                                         count, engine->block_bytes_max);
 }
 
+/* Whether a turn is to answer it. */
+static bool must_answer(const struct sp_engine_append *append) {
+    return append->done != NULL || append->results == NULL;
+}
+
 /* Refuses what cannot be taken now, before anything is looked at. */
 static sp_status admit(struct sp_engine *engine, const struct sp_engine_append *append,
                        struct sp_error *error) {
@@ -107,11 +113,12 @@ static sp_status admit(struct sp_engine *engine, const struct sp_engine_append *
     if (fits != SP_OK) {
         return fits;
     }
-    if (engine->outstanding + append->count > engine->options.outstanding_max ||
-        engine->pending_count == engine->pending_capacity) {
+    if (must_answer(append) &&
+        (engine->outstanding + append->count > engine->options.outstanding_max ||
+         engine->pending_count == engine->pending_capacity)) {
         return sp_error_set(error, SP_BUSY, "%u events are outstanding", engine->outstanding);
     }
-    if (engine->open.event_count == 0) {
+    if (engine->open.record_count == 0 && !engine->held) {
         sp_status status = engine->log->ops->ready(engine->log, error);
         if (status != SP_OK) {
             return status == SP_BUSY ? sp_error_set(error, status, "room is being made") : status;
@@ -133,6 +140,64 @@ static void announce_stream(struct submit *submit, uint32_t i) {
     sp_streams_prefetch(&submit->engine->core.streams, hash);
 }
 
+/* An own id that the event carries is a wish; it is put back when it is granted. */
+static sp_status take_carried(struct submit *submit, uint32_t i) {
+    struct sp_event *event = &submit->append->events[i];
+    struct sp_core_candidate *candidate = &submit->engine->candidates[i];
+    const sp_str name = sp_str_of(SP_OWN_ID_NAME, sizeof(SP_OWN_ID_NAME) - 1);
+    uint16_t kept = 0;
+    for (uint16_t k = 0; k < event->extension_count; k++) {
+        const struct sp_extension extension = event->extensions[k];
+        if (!sp_str_eq(extension.name, name)) {
+            event->extensions[kept++] = extension;
+        } else if (!sp_entry_id_parse(extension.value, &candidate->wished_id)) {
+            return sp_error_set(submit->error, SP_INVALID,
+                                "extension " SP_OWN_ID_NAME " is no entry id <ms>-<number>");
+        } else {
+            candidate->id_wish = SP_ID_WISH_GIVEN;
+        }
+    }
+    event->extension_count = kept;
+    return SP_OK;
+}
+
+/* The last id of a stream whose view does not know it: that of its last event. */
+static sp_status find_last_id(struct submit *submit, struct sp_core_candidate *candidate) {
+    const struct sp_view_facts facts =
+        sp_view_get(&submit->engine->core.views, candidate->event->attr[SP_ATTR_STREAM]);
+    struct sp_record record;
+    if (facts.last_id_known || facts.last_position == 0) {
+        return SP_OK;
+    }
+    sp_status status = engine_record(submit->engine, facts.last_position, &record, submit->error);
+    if (status == SP_OK) {
+        candidate->last_id = sp_entry_id_of_log(record.recorded_us, record.entry_seq);
+    }
+    return status;
+}
+
+/* What id the event wishes for, and what the core has to know then. */
+static sp_status take_wish(struct submit *submit, uint32_t i) {
+    const struct sp_event *event = &submit->append->events[i];
+    struct sp_core_candidate *candidate = &submit->engine->candidates[i];
+    sp_status status = event->extension_count > 0 ? take_carried(submit, i) : SP_OK;
+    if (status == SP_OK && submit->append->ids != NULL) {
+        candidate->id_wish = submit->append->ids[i].wish;
+        candidate->wished_id = submit->append->ids[i].id;
+    }
+    bool may_have =
+        candidate->id_wish != SP_ID_WISH_NONE || submit->engine->core.views.own_count > 0;
+    if (status == SP_OK && may_have && event->extension_count == SP_EVENT_EXTENSIONS_MAX) {
+        return sp_error_set(submit->error, SP_LIMIT,
+                            "%u extensions leave no room for the entry's id",
+                            SP_EVENT_EXTENSIONS_MAX);
+    }
+    submit->record_bytes += may_have ? OWN_ID_BYTES : 0;
+    return status == SP_OK && candidate->id_wish != SP_ID_WISH_NONE
+               ? find_last_id(submit, candidate)
+               : status;
+}
+
 static sp_status check_event(struct submit *submit, uint32_t i) {
     struct sp_engine *engine = submit->engine;
     struct sp_event *event = &submit->append->events[i];
@@ -144,6 +209,10 @@ static sp_status check_event(struct submit *submit, uint32_t i) {
                                          : status;
     }
     submit->id_given[i] = sp_event_has(event, SP_ATTR_ID);
+    status = take_wish(submit, i);
+    if (status != SP_OK) {
+        return status;
+    }
     sp_streams_prefetch_entry(&engine->core.streams, engine->candidates[i].stream_hash);
     return SP_OK;
 }
@@ -251,6 +320,22 @@ static sp_status hash_expectations(struct submit *submit) {
     return SP_OK;
 }
 
+static sp_status say_id_refused(struct submit *submit, sp_status status, uint32_t i) {
+    const struct sp_core_candidate *candidate = &submit->engine->candidates[i];
+    char text[SP_ENTRY_ID_TEXT_SIZE];
+    (void)sp_entry_id_format(candidate->wished_id, text);
+    sp_str name = candidate->event->attr[SP_ATTR_STREAM];
+    name.len = name.len < CONFLICT_NAME_BYTES ? name.len : CONFLICT_NAME_BYTES;
+    if (status == SP_END) {
+        return sp_error_set(submit->error, status, "stream %.*s has had its last possible id",
+                            SP_STR_ARG(name));
+    }
+    return sp_error_set(submit->error, status,
+                        status == SP_INVALID ? "id %s in stream %.*s: ids begin with 0-1"
+                                             : "id %s in stream %.*s is not above its last id",
+                        text, SP_STR_ARG(name));
+}
+
 static sp_status decide(struct submit *submit) {
     struct sp_engine *engine = submit->engine;
     sp_status status = hash_expectations(submit);
@@ -266,6 +351,9 @@ static sp_status decide(struct submit *submit) {
     };
     struct sp_core_outcome outcome;
     status = sp_core_step(&engine->core, &append, &outcome);
+    if (outcome.failed_candidate != 0) {
+        return say_id_refused(submit, status, outcome.failed_candidate - 1);
+    }
     if (status == SP_CONFLICT) {
         const struct sp_engine_expect *expect =
             &submit->append->expects[outcome.failed_expectation];
@@ -299,6 +387,12 @@ static sp_status describe_known(struct submit *submit, uint32_t i) {
                                             .entry_seq = record.entry_seq,
                                             .duplicate = true};
     }
+    if (status == SP_OK && engine->core.views.own_count > 0) {
+        char scratch[SP_RECORD_SCRATCH_BYTES];
+        struct sp_event event;
+        status = sp_record_decode(&record, scratch, &event);
+        (void)(status == SP_OK && sp_event_own_id(&event, &result->own_id));
+    }
     return status;
 }
 
@@ -315,6 +409,17 @@ static sp_status describe_known_ones(struct submit *submit) {
     return status;
 }
 
+/* The own id goes with the event, behind its other extensions. `text` outlives the encoding. */
+static void carry_id(struct sp_event *event, struct sp_entry_id id,
+                     char text[SP_ENTRY_ID_TEXT_SIZE]) {
+    sp_require(event->extension_count < SP_EVENT_EXTENSIONS_MAX);
+    size_t len = sp_entry_id_format(id, text);
+    event->extensions[event->extension_count++] =
+        (struct sp_extension){.name = sp_str_of(SP_OWN_ID_NAME, sizeof(SP_OWN_ID_NAME) - 1),
+                              .value = sp_str_of(text, len),
+                              .kind = SP_VALUE_STRING};
+}
+
 static void encode_new(struct submit *submit) {
     struct sp_engine *engine = submit->engine;
     for (uint32_t i = 0; i < submit->append->count; i++) {
@@ -324,7 +429,12 @@ static void encode_new(struct submit *submit) {
             sp_status status = describe_known(submit, i);
             sp_ensure(status == SP_OK); /* its original is in this append */
         } else if (candidate->known_position == 0) {
-            const struct sp_event *event = candidate->event;
+            struct sp_event *event = candidate->event;
+            char own_id[SP_ENTRY_ID_TEXT_SIZE];
+            if (!sp_entry_id_is_none(candidate->own_id)) {
+                carry_id(event, candidate->own_id, own_id);
+                result->own_id = candidate->own_id;
+            }
             engine_block_add(engine, event, &submit->keys[i], submit->id_given[i]);
             result->position = event->position;
             result->version = event->version;
@@ -332,6 +442,21 @@ static void encode_new(struct submit *submit) {
             result->entry_seq = event->entry_seq;
         }
     }
+}
+
+/* The block that an event of the core is in, or one that is durable not before it. */
+static uint64_t block_of(const struct sp_engine *engine, uint64_t position) {
+    const struct open_block *open = &engine->open;
+    if (open->event_count > 0 && position >= open->first_position) {
+        return engine->progress.head_block + 1;
+    }
+    for (uint32_t i = 0; i < engine->flight_count; i++) {
+        const struct flight *flight = &engine->flights[i];
+        if (position < flight->first_position + flight->event_count) {
+            return position >= flight->first_position ? flight->block : flight->block - 1;
+        }
+    }
+    return engine->progress.durable_block;
 }
 
 static void enqueue(struct submit *submit) {
@@ -343,7 +468,7 @@ static void enqueue(struct submit *submit) {
         last = submit->results[i].position > last ? submit->results[i].position : last;
     }
     /* Answers go out in order: a duplicate of something durable waits for those before it. */
-    *pending = (struct pending){.position = last,
+    *pending = (struct pending){.block = block_of(engine, last),
                                 .count = submit->append->count,
                                 .done = submit->append->done,
                                 .extra = submit->append->extra,
@@ -371,7 +496,9 @@ static sp_status prepare(struct submit *submit, char *ids) {
     }
     status = status == SP_OK ? describe_known_ones(submit) : status;
     if (status == SP_OK && submit->record_bytes > 0) {
-        status = engine_block_reserve(submit->engine, submit->record_bytes, submit->append->count);
+        submit->record_bytes += submit->append->room_bytes;
+        status =
+            engine_block_reserve(submit->engine, submit->record_bytes, 0, submit->append->count);
         if (status == SP_LIMIT) {
             return sp_error_set(submit->error, status,
                                 "the append takes up to %zu bytes, at most %u are written at once",
@@ -405,9 +532,15 @@ static sp_status run(struct submit *submit, char *ids) {
         return status;
     }
     encode_new(submit);
-    enqueue(submit);
-    /* A large block starts now, and the next gathers beside it. */
-    if (engine->open.body_bytes >= CUT_BYTES) {
+    if (submit->append->results != NULL) {
+        memcpy(submit->append->results, submit->results,
+               submit->append->count * sizeof(*submit->results));
+    }
+    if (must_answer(submit->append)) {
+        enqueue(submit);
+    }
+    /* A large block starts now, and the next gathers beside it; who wants room left cuts himself. */
+    if (engine->open.body_bytes >= CUT_BYTES && submit->append->room_bytes == 0) {
         engine_cut(engine);
     }
     return SP_OK;
@@ -428,7 +561,7 @@ static sp_status submit_many(struct submit *submit) {
     free(submit->id_given);
     free(ids);
     sp_htab_fini(&submit->seen);
-    if (status != SP_OK) {
+    if (status != SP_OK || !must_answer(submit->append)) {
         free(submit->results);
     }
     return status;

@@ -6,6 +6,7 @@ static void block_forget(struct open_block *open) {
     sp_blob_unref(open->blob);
     open->blob = NULL;
     open->body_bytes = 0;
+    open->record_count = 0;
     open->event_count = 0;
     if (open->ids.count > 0) {
         sp_htab_clear(&open->ids);
@@ -52,15 +53,25 @@ static sp_status events_grow(struct open_block *open, uint32_t count) {
     return SP_OK;
 }
 
-sp_status engine_block_reserve(struct sp_engine *engine, size_t record_bytes, uint32_t events) {
+/* Bytes of the body with what is asked for, and with a record of the ops that were gathered. */
+static size_t wanted_bytes(const struct sp_engine *engine, size_t record_bytes, size_t ops_bytes) {
+    return engine->open.body_bytes + record_bytes + engine_ops_record_bytes(engine, ops_bytes);
+}
+
+sp_status engine_block_reserve(struct sp_engine *engine, size_t record_bytes, size_t ops_bytes,
+                               uint32_t events) {
     struct open_block *open = &engine->open;
     size_t body_max = engine->block_bytes_max - SP_BLOCK_HEADER_BYTES;
-    if (record_bytes > body_max) {
+    if (record_bytes > body_max || ops_bytes > body_max / 2) {
         return SP_LIMIT;
     }
-    if (record_bytes > body_max - open->body_bytes) {
+    if (wanted_bytes(engine, record_bytes, ops_bytes) > body_max) {
+        if (engine->held) {
+            return SP_LIMIT;
+        }
+        engine->ops.urgent = engine->ops.bytes.len > 0;
         engine_cut(engine);
-        if (open->event_count > 0) {
+        if (engine_has_work(engine)) {
             return engine->state == SP_OK ? SP_BUSY : engine->state;
         }
         sp_status ready = engine->log->ops->ready(engine->log, NULL);
@@ -68,7 +79,10 @@ sp_status engine_block_reserve(struct sp_engine *engine, size_t record_bytes, ui
             return ready;
         }
     }
-    size_t wanted = open->body_bytes + record_bytes;
+    size_t wanted = wanted_bytes(engine, record_bytes, ops_bytes);
+    if (wanted > body_max) {
+        return SP_LIMIT;
+    }
     sp_status status = SP_OK;
     if (open->blob == NULL || wanted > open->body_room) {
         status = block_grow(open, wanted, body_max);
@@ -109,12 +123,16 @@ void engine_block_add(struct sp_engine *engine, const struct sp_event *event,
         sp_ensure(status == SP_OK);
     }
     open->body_bytes += (uint32_t)size;
+    open->record_count++;
     open->event_count++;
 }
 
 /* The events enter the index of the segment that the block went into. */
 static sp_status index_block(struct sp_engine *engine) {
     const struct open_block *open = &engine->open;
+    if (open->event_count == 0) {
+        return engine_index_leave(engine, engine->progress.head_segment, open->first_position);
+    }
     const char *body = (const char *)sp_log_block_body(open->blob);
     for (uint32_t i = 0; i < open->event_count; i++) {
         const struct open_event *entry = &open->events[i];
@@ -153,7 +171,7 @@ void engine_cut(struct sp_engine *engine) {
     struct open_block *open = &engine->open;
     struct sp_error error;
     sp_error_clear(&error);
-    if (open->blob == NULL || open->event_count == 0 || engine->state != SP_OK ||
+    if (!engine_has_work(engine) || engine->held || engine->state != SP_OK ||
         engine->flight_count >= engine->blocks_in_flight_max) {
         return;
     }
@@ -161,13 +179,15 @@ void engine_cut(struct sp_engine *engine) {
     if (status == SP_BUSY || status == SP_NO_SPACE) {
         return; /* what was taken stays; new appends are refused by their own check */
     }
+    engine_ops_flush(engine);
+    open->first_position = open->event_count > 0 ? open->first_position : engine->core.position + 1;
     struct sp_log_block block = {
         .blob = open->blob,
         .first_position = open->first_position,
         .event_count = open->event_count,
-        .record_count = open->event_count,
+        .record_count = open->record_count,
         .body_bytes = open->body_bytes,
-        .recorded_us = open->events[open->event_count - 1].recorded_us,
+        .recorded_us = engine->core.recorded_us,
     };
     if (status == SP_OK) {
         status = engine->log->ops->append(engine->log, engine->progress.head_block, &block, &error);

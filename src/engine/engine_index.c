@@ -148,7 +148,16 @@ static sp_status end_segment(struct sp_engine *engine, uint64_t next_position) {
         engine->side_refused = engine->side_refused || !fits;
         return fits ? SP_OK : SP_CORRUPT;
     }
-    return engine->index_begun ? pin_tail(engine, engine->index_segment) : SP_OK;
+    bool grows = engine->index_begun && !engine->index_ended;
+    engine->index_ended = true;
+    return grows ? pin_tail(engine, engine->index_segment) : SP_OK;
+}
+
+sp_status engine_index_leave(struct sp_engine *engine, uint64_t segment_id,
+                             uint64_t next_position) {
+    uint64_t at = engine->side_last != 0 ? engine->side_segment : engine->index_segment;
+    bool grows = engine->side_last != 0 || (engine->index_begun && !engine->index_ended);
+    return grows && segment_id != at ? end_segment(engine, next_position) : SP_OK;
 }
 
 sp_status engine_index_settle(struct sp_engine *engine) {
@@ -179,6 +188,7 @@ static sp_status enter_segment(struct sp_engine *engine, uint64_t segment_id, ui
     if (status == SP_OK) {
         engine->index_segment = segment_id;
         engine->index_begun = true;
+        engine->index_ended = false;
     }
     return status;
 }
@@ -320,6 +330,9 @@ static sp_status rebuild_section(struct sp_log_sealed *sealed, struct sp_section
 sp_status engine_index_open_sealed(struct sp_engine *engine, const struct sp_log_segment_info *info,
                                    struct sp_error *error) {
     uint32_t count = (uint32_t)(info->last_position + 1 - info->first_position);
+    if (count == 0) { /* control records alone */
+        return SP_OK;
+    }
     struct sp_section_reader reader = section_reader(info->sealed_file);
     sp_status status =
         sp_index_open_sealed(engine->index, info->id, info->first_position, count, &reader, error);

@@ -8,6 +8,7 @@
 
 #include "base/prng.h"
 #include "engine/engine.h"
+#include "engine/engine_ops.h"
 #include "index/index.h"
 
 enum {
@@ -30,15 +31,26 @@ struct open_event {
 
 /* The block that gathers what is submitted. */
 struct open_block {
-    struct sp_blob *blob; /* NULL while nothing was submitted */
-    uint64_t first_position;
+    struct sp_blob *blob;    /* NULL while nothing was submitted */
+    uint64_t first_position; /* where it has events */
     uint32_t body_bytes;
     uint32_t body_room;
+    uint32_t record_count; /* events and control records */
     uint32_t event_count;
     uint32_t event_capacity;
     struct open_event *events;
     struct sp_htab ids; /* unique keys and id hashes, to index in events */
     size_t last_bytes;  /* of the block before: a guess for this one */
+};
+
+/*
+ * Ops that are folded into the core and in no record yet. While there are any, the open block has room
+ * for a record of them.
+ */
+struct gathered_ops {
+    struct sp_buf bytes;
+    bool urgent;       /* to be written with the next block: it does not wait for events */
+    uint64_t since_ns; /* when the first one came that is to be written soon; 0: none */
 };
 
 /* A block on its way to the disk, for lookups of what is not durable yet. */
@@ -52,7 +64,7 @@ struct flight {
 
 /* An append that waits for its block. */
 struct pending {
-    uint64_t position; /* durable when this position is */
+    uint64_t block; /* that it is in: answered when that is durable */
     uint32_t count;
     sp_engine_done_fn *done;
     sp_engine_extra_fn *extra;
@@ -77,6 +89,7 @@ struct snapshot_job {
     struct sp_job job;
     struct sp_engine *engine;
     struct sp_core_snapshot *snapshot;
+    uint64_t block; /* whose being durable makes it true */
     bool busy;
 };
 
@@ -112,10 +125,13 @@ struct sp_engine {
 
     struct sp_log_progress progress;
     struct open_block open;
+    struct gathered_ops ops;
+    bool held; /* from begin to end: the open block is not cut */
     struct flight flights[IN_FLIGHT_MAX];
     uint32_t flight_count;
     uint64_t index_segment; /* id of the newest tail's segment */
     bool index_begun;
+    bool index_ended; /* the newest tail is finished; the next event begins another */
     bool recovering;
 
     struct pending *pending; /* ring */
@@ -123,6 +139,9 @@ struct sp_engine {
     uint32_t pending_start;
     uint32_t pending_count;
     uint32_t outstanding; /* events in it */
+
+    sp_engine_live_fn *live; /* NULL: nobody listens */
+    void *live_context;
 
     struct sp_buf scratch; /* of one submit */
     struct sp_core_candidate *candidates;
@@ -149,6 +168,7 @@ struct sp_engine {
     struct fold_job fold;
     bool fold_failed;           /* no more folds: lookups read the files instead */
     uint64_t snapshot_position; /* of the newest one taken */
+    uint64_t control_bytes;     /* of control records since */
     bool sealed_since_snapshot;
     uint64_t replayed_events;
 };
@@ -167,6 +187,9 @@ SP_WARN_UNUSED sp_status engine_index_add(struct sp_engine *engine, uint64_t seg
  */
 SP_WARN_UNUSED sp_status engine_index_enter(struct sp_engine *engine, uint64_t segment_id,
                                             uint64_t position, bool *ret_covered);
+/* A block without events went into a segment: what it does not continue is finished. */
+SP_WARN_UNUSED sp_status engine_index_leave(struct sp_engine *engine, uint64_t segment_id,
+                                            uint64_t next_position);
 SP_WARN_UNUSED sp_status engine_index_open_sealed(struct sp_engine *engine,
                                                   const struct sp_log_segment_info *info,
                                                   struct sp_error *error);
@@ -214,8 +237,12 @@ SP_WARN_UNUSED sp_status engine_find_correlation(struct sp_engine *engine, sp_st
                                                  struct sp_error *error);
 
 /* ---- engine_block.c: the open block ---- */
+/*
+ * Room in the open block for so many bytes of records, of ops to be gathered and events. SP_LIMIT:
+ * more than a block takes, or than was reserved for all that has to be in one; SP_BUSY.
+ */
 SP_WARN_UNUSED sp_status engine_block_reserve(struct sp_engine *engine, size_t record_bytes,
-                                              uint32_t events);
+                                              size_t ops_bytes, uint32_t events);
 /* Encodes an event that the core has placed; room was reserved. */
 void engine_block_add(struct sp_engine *engine, const struct sp_event *event,
                       const struct sp_index_keys *keys, bool id_given);
@@ -226,6 +253,21 @@ void engine_cut(struct sp_engine *engine);
  * write.
  */
 void engine_cut_if_due(struct sp_engine *engine);
+/* Whether there is something that a block is to be written for. */
+static inline bool engine_has_work(const struct sp_engine *engine) {
+    return engine->open.record_count > 0 || engine->ops.urgent;
+}
+
+/* ---- engine_ops.c ---- */
+/* Bytes of the record of all ops gathered and so many bytes more. */
+size_t engine_ops_record_bytes(const struct sp_engine *engine, size_t more);
+/* Writes what was gathered as a record; room is there. */
+void engine_ops_flush(struct sp_engine *engine);
+/* Sees to it that lazy ops do not wait for ever. */
+void engine_ops_upkeep(struct sp_engine *engine);
+/* Shows the events of a block that has become durable to who listens. */
+void engine_show_live(struct sp_engine *engine, const struct flight *flight);
+
 void engine_fail(struct sp_engine *engine, sp_status status, const struct sp_error *error);
 
 #endif

@@ -2,7 +2,9 @@
  * Recovery: the newest snapshot, the sealed part behind it, then what is not sealed. The log
  * yields records; the same apply that live appends went through folds them in.
  */
+#include "core/control.h"
 #include "engine/engine_int.h"
+#include "log/sealed.h"
 
 enum { SNAPSHOT_BYTES_MAX = 0x7fffffff };
 
@@ -35,6 +37,7 @@ static sp_status apply_event(struct sp_engine *engine, const struct sp_event *ev
         .recorded_us = event->recorded_us,
         .entry_seq = event->entry_seq,
     };
+    (void)sp_event_own_id(event, &applied.own_id);
     sp_status status = sp_core_apply(&engine->core, &applied);
     engine->replayed_events++;
     if (status == SP_CORRUPT) {
@@ -56,6 +59,30 @@ static sp_status decode(const struct sp_record *record, char scratch[SP_RECORD_S
                               (unsigned long long)record->position);
 }
 
+/*
+ * A control record behind what the snapshot covers: its ops are folded in as they were live. They are
+ * numbered without gaps, so that none can be missing.
+ */
+static sp_status apply_control(struct sp_engine *engine, const struct sp_record *record,
+                               struct sp_error *error) {
+    struct sp_core *core = &engine->core;
+    if (record->control != SP_CONTROL_OPS || record->version <= core->control_number) {
+        return SP_OK;
+    }
+    if (record->position != core->position) {
+        return sp_error_set(error, SP_CORRUPT,
+                            "control record %llu stands behind event %llu, not behind event %llu",
+                            (unsigned long long)record->version,
+                            (unsigned long long)record->position,
+                            (unsigned long long)core->position);
+    }
+    sp_status status = sp_core_control(core, record->version, record->data, error);
+    engine->control_bytes += record->size;
+    return status == SP_OK ? SP_OK
+                           : sp_error_prefix(error, status, "control record %llu",
+                                             (unsigned long long)record->version);
+}
+
 static sp_status index_event(struct sp_engine *engine, const struct sp_event *event) {
     struct sp_index_keys keys = sp_index_keys_of(event);
     return sp_index_add(engine->index, event->position, &keys, event->attr[SP_ATTR_TYPE],
@@ -66,7 +93,7 @@ static sp_status index_event(struct sp_engine *engine, const struct sp_event *ev
 static sp_status take_record(struct sp_engine *engine, uint64_t segment_id,
                              const struct sp_record *record, struct sp_error *error) {
     if (record->kind != SP_RECORD_EVENT) {
-        return SP_OK;
+        return apply_control(engine, record, error);
     }
     bool indexed = false;
     sp_status status = engine_index_enter(engine, segment_id, record->position, &indexed);
@@ -91,6 +118,10 @@ static sp_status take_record(struct sp_engine *engine, uint64_t segment_id,
 
 static sp_status take_chunk(void *context, uint64_t segment_id, const struct sp_log_chunk *chunk,
                             struct sp_error *error) {
+    if (chunk->event_count == 0 &&
+        engine_index_leave(context, segment_id, chunk->first_position) != SP_OK) {
+        return sp_error_set(error, SP_CORRUPT, "an index is of other events than its segment");
+    }
     struct sp_block_walk walk = sp_block_walk_of(chunk->body, chunk->first_position);
     struct sp_record record;
     sp_status status;
@@ -114,6 +145,7 @@ static sp_status take_chunk(void *context, uint64_t segment_id, const struct sp_
 struct sealed_walk {
     struct sp_engine *engine;
     uint64_t last_position; /* of the sealed part */
+    bool controls;          /* from the last event of the snapshot on it has control records */
     sp_status status;
     struct sp_error *error;
 };
@@ -121,25 +153,29 @@ struct sealed_walk {
 static void open_sealed(void *context, const struct sp_log_segment_info *info) {
     struct sealed_walk *walk = context;
     if (walk->status == SP_OK && info->sealed) {
+        const struct sp_sealed_footer *footer = sp_log_sealed_footer(info->sealed_file);
+        uint64_t events = info->last_position + 1 - info->first_position;
         walk->last_position = info->last_position;
+        walk->controls |=
+            info->last_position >= walk->engine->core.position && footer->record_count > events;
         walk->status = engine_index_open_sealed(walk->engine, info, walk->error);
     }
 }
 
 static sp_status replay_chunk(struct sp_engine *engine, const struct sp_log_chunk *chunk,
-                              uint64_t last, struct sp_error *error) {
+                              struct sp_error *error) {
     struct sp_block_walk walk = sp_block_walk_of(chunk->body, chunk->first_position);
     struct sp_record record;
     sp_status status;
     while ((status = sp_block_walk_next(&walk, &record)) == SP_OK) {
         char scratch[SP_RECORD_SCRATCH_BYTES];
         struct sp_event event;
-        if (record.kind != SP_RECORD_EVENT || record.position <= engine->core.position ||
-            record.position > last) {
-            continue;
+        if (record.kind != SP_RECORD_EVENT) {
+            status = apply_control(engine, &record, error);
+        } else if (record.position > engine->core.position) {
+            status = decode(&record, scratch, &event, error);
+            status = status == SP_OK ? apply_event(engine, &event, error) : status;
         }
-        status = decode(&record, scratch, &event, error);
-        status = status == SP_OK ? apply_event(engine, &event, error) : status;
         if (status != SP_OK) {
             return status;
         }
@@ -148,19 +184,34 @@ static sp_status replay_chunk(struct sp_engine *engine, const struct sp_log_chun
 }
 
 /*
- * Applies the sealed events that no snapshot covers; the log has to be recovered for readers to
- * work.
+ * Applies the sealed events that no snapshot covers, and the control records behind the event that
+ * it ends with. Nothing but what is sealed is there to be read yet.
  */
 static sp_status replay_sealed(struct sp_engine *engine, uint64_t last, struct sp_error *error) {
+    const struct sp_log_reader_ops *ops = engine->reader->ops;
     struct sp_log_chunk chunk;
-    sp_status status = SP_OK;
-    bool first = true;
-    while (status == SP_OK && engine->core.position < last) {
-        status = first ? engine->reader->ops->seek(engine->reader, engine->core.position + 1,
-                                                   &chunk, error)
-                       : engine->reader->ops->next(engine->reader, &chunk, error);
-        status = status == SP_OK ? replay_chunk(engine, &chunk, last, error) : status;
-        first = false;
+    sp_status status = SP_NOT_FOUND;
+    if (engine->core.position > 0) {
+        status = ops->seek(engine->reader, engine->core.position, &chunk, error);
+    }
+    /*
+     * That event itself is not needed. From what is kept on, or behind the damage: whether anything is
+     * missing shows, as events and control records are numbered without gaps.
+     */
+    if (status == SP_NOT_FOUND || status == SP_CORRUPT) {
+        sp_error_clear(error);
+        status = ops->next(engine->reader, &chunk, error);
+    }
+    while (status == SP_OK) {
+        if (chunk.first_position > engine->core.position + 1) {
+            status = SP_NOT_FOUND;
+            break;
+        }
+        status = replay_chunk(engine, &chunk, error);
+        status = status == SP_OK ? ops->next(engine->reader, &chunk, error) : status;
+    }
+    if (status == SP_END && engine->core.position >= last) {
+        return SP_OK;
     }
     if (status == SP_NOT_FOUND || status == SP_END) {
         return sp_error_set(error, SP_CORRUPT,
@@ -179,7 +230,7 @@ sp_status engine_recover(struct sp_engine *engine, struct sp_error *error) {
         sp_log_local_segments(log, open_sealed, &walk);
         status = walk.status;
     }
-    if (status == SP_OK && walk.last_position > engine->core.position) {
+    if (status == SP_OK && (walk.controls || walk.last_position > engine->core.position)) {
         status = replay_sealed(engine, walk.last_position, error);
     }
     engine->recovering = true;

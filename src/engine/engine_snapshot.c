@@ -5,7 +5,11 @@
  */
 #include "engine/engine_int.h"
 
-enum { SNAPSHOT_EVENTS = 1 << 20, SNAPSHOT_BYTES_MAX = 0x7fffffff };
+enum {
+    SNAPSHOT_EVENTS = 1 << 20,
+    SNAPSHOT_CONTROL_BYTES = 64 << 20,
+    SNAPSHOT_BYTES_MAX = 0x7fffffff
+};
 
 static void snapshot_work(struct sp_job *base) {
     struct snapshot_job *job = (struct snapshot_job *)base;
@@ -32,14 +36,19 @@ static void snapshot_done(struct sp_job *base) {
 /*
  * Often enough that opening replays little, and after each sealing: damage in a sealed file then
  * costs no more than the frame it is in, and retention may drop the file. With many streams a
- * snapshot is large: it shall stay small beside what it saves replaying.
+ * snapshot is large: it shall stay small beside what it saves replaying. Control records count by
+ * their bytes: one may hold a thousand ops.
  */
+enum { CONTROL_BYTES_AN_EVENT = 64 /* that take about as long to replay */ };
+
 static bool is_due(const struct sp_engine *engine) {
     uint64_t since = engine->core.position - engine->snapshot_position;
     uint64_t every =
         engine->options.snapshot_events != 0 ? engine->options.snapshot_events : SNAPSHOT_EVENTS;
-    return since > 0 && since >= engine->core.streams.count &&
-           (since >= every || engine->sealed_since_snapshot);
+    uint64_t bytes = since * CONTROL_BYTES_AN_EVENT + engine->control_bytes;
+    return bytes > 0 && bytes / CONTROL_BYTES_AN_EVENT >= engine->core.streams.count &&
+           (since >= every || engine->control_bytes >= SNAPSHOT_CONTROL_BYTES ||
+            engine->sealed_since_snapshot);
 }
 
 void engine_snapshot_upkeep(struct sp_engine *engine) {
@@ -48,12 +57,14 @@ void engine_snapshot_upkeep(struct sp_engine *engine) {
         return;
     }
     if (job->snapshot == NULL && is_due(engine)) {
+        engine_ops_flush(engine); /* what they did is in the snapshot: it is in the log before */
         job->snapshot = sp_core_snapshot_new(&engine->core);
+        job->block = sp_engine_gate(engine);
         engine->snapshot_position = engine->core.position; /* without memory: later again */
+        engine->control_bytes = 0;
         engine->sealed_since_snapshot = false;
     }
-    if (job->snapshot == NULL ||
-        engine->progress.durable_position < sp_core_snapshot_position(job->snapshot)) {
+    if (job->snapshot == NULL || !sp_engine_passed(engine, job->block)) {
         return;
     }
     job->busy = true;

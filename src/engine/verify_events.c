@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "core/control.h"
 
 enum {
     TABLE_SLOTS_FIRST = 1 << 12,
@@ -198,9 +199,38 @@ static sp_status take_sample(struct verify_events *events, const struct sp_index
     return SP_OK;
 }
 
+/*
+ * Control records are numbered without gaps; where others are missing, upwards. A segment that is read
+ * a second time may show its last ones again.
+ */
+static void check_control(struct verify_events *events, const struct sp_record *record,
+                          const struct sp_verify_place *place) {
+    if (record->control != SP_CONTROL_OPS) {
+        return;
+    }
+    if (record->position + 1 != events->next_position) {
+        events->trimmed = true;
+        events->partly |= events->began;
+        events->next_position = record->position + 1;
+    }
+    bool whole = !events->partly && (events->control_number > 0 || !events->trimmed);
+    if (record->version <= events->control_number) {
+        return;
+    }
+    if (whole && record->version != events->control_number + 1) {
+        char text[TEXT_BYTES];
+        (void)snprintf(text, sizeof(text), "control record %llu follows control record %llu",
+                       (unsigned long long)record->version,
+                       (unsigned long long)events->control_number);
+        say(events, record->position, place, text);
+    }
+    events->control_number = record->version;
+}
+
 sp_status verify_events_add(struct verify_events *events, const struct sp_record *record,
                             const struct sp_verify_place *place) {
     if (record->kind != SP_RECORD_EVENT) {
+        check_control(events, record, place);
         return SP_OK;
     }
     char scratch[SP_RECORD_SCRATCH_BYTES];

@@ -51,6 +51,7 @@ struct verify_events {
     uint64_t entry_ms;
     uint32_t entry_seq;
     bool began;                              /* at least one event was seen */
+    uint64_t control_number;                 /* of the last control record; 0: none was seen */
     struct verify_ahead ahead[VERIFY_AHEAD]; /* ring */
     unsigned ahead_count;
     uint64_t ahead_begin;

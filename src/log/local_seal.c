@@ -258,8 +258,11 @@ sp_status local_trim(struct sp_log *base, uint64_t position, struct sp_error *er
     pthread_mutex_lock(&log->mutex);
     uint64_t snapshot = log->snapshot_position;
     pthread_mutex_unlock(&log->mutex);
-    /* What no snapshot covers is still needed to rebuild the owner's state. */
-    uint64_t bound = position < snapshot + 1 ? position : snapshot + 1;
+    /*
+     * What no snapshot covers is still needed to rebuild the owner's state: also control records
+     * behind the event that it ends with. Its segment stays.
+     */
+    uint64_t bound = position < snapshot ? position : snapshot;
     bool dropped = false;
     /* The last sealed one stays: the Merkle tree goes on from the edge that it ends with. */
     while (log->segment_count > 1 && log->segments[0]->sealed != NULL &&

@@ -126,7 +126,7 @@ static sp_status add_record(struct writer *w, const struct sp_record *record,
     copy.data.ptr = (const char *)at + (record->data.ptr - (const char *)record->bytes);
     sp_frame_add(&w->frame, &copy);
     w->footer.record_count++;
-    if (w->footer.first_recorded_us == 0) {
+    if (w->footer.record_count == 1) {
         w->footer.first_recorded_us = record->recorded_us;
     }
     return SP_OK;
@@ -255,7 +255,10 @@ static sp_status put_index(struct writer *w, struct sp_error *error) {
     struct sp_buf section;
     sp_buf_init(&section, SP_SEALED_BYTES_MAX / 2);
     const struct sp_log_seal_hooks *hooks = &w->log->options.hooks;
-    sp_status status = hooks->encode(hooks->context, w->segment->id, &section, error);
+    /* Of control records alone there is nothing to index. */
+    bool events = w->segment->next_position > w->segment->first_position;
+    sp_status status =
+        events ? hooks->encode(hooks->context, w->segment->id, &section, error) : SP_OK;
     if (status == SP_OK) {
         status = put_section(w, SP_SECTION_INDEX, sp_buf_str(&section), error);
     }

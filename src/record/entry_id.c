@@ -53,14 +53,19 @@ bool sp_entry_id_parse(sp_str text, struct sp_entry_id *ret_id) {
     return true;
 }
 
-struct sp_entry_id sp_event_entry_id(const struct sp_event *event) {
+bool sp_event_own_id(const struct sp_event *event, struct sp_entry_id *ret_id) {
     const sp_str name = sp_str_of(SP_OWN_ID_NAME, sizeof(SP_OWN_ID_NAME) - 1);
-    struct sp_entry_id id;
     for (uint32_t i = 0; i < event->extension_count; i++) {
         const struct sp_extension *extension = &event->extensions[i];
-        if (sp_str_eq(extension->name, name) && sp_entry_id_parse(extension->value, &id)) {
-            return id;
+        if (sp_str_eq(extension->name, name) && sp_entry_id_parse(extension->value, ret_id)) {
+            return true;
         }
     }
-    return sp_entry_id_of_log(event->recorded_us, event->entry_seq);
+    return false;
+}
+
+struct sp_entry_id sp_event_entry_id(const struct sp_event *event) {
+    struct sp_entry_id id = sp_entry_id_of_log(event->recorded_us, event->entry_seq);
+    (void)sp_event_own_id(event, &id);
+    return id;
 }

@@ -46,6 +46,9 @@ size_t sp_entry_id_format(struct sp_entry_id id, char to[SP_ENTRY_ID_TEXT_SIZE])
 /* Reads exactly `<ms>-<seq>`, both below 2^64. False where the text is something else. */
 bool sp_entry_id_parse(sp_str text, struct sp_entry_id *ret_id);
 
+/* The id of its own that an event carries; false, and untouched, where it has none. O(extensions). */
+bool sp_event_own_id(const struct sp_event *event, struct sp_entry_id *ret_id);
+
 /* The id an event has in its stream: its own, or the log's. O(extensions). */
 struct sp_entry_id sp_event_entry_id(const struct sp_event *event);
 
