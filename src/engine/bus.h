@@ -50,6 +50,7 @@ int sp_bus_tick(struct sp_bus *bus);
 
 enum sp_key_kind {
     SP_KEY_STREAM,
+    /* Virtual: all that the log has of it, whatever is trimmed or deleted in the streams it came from. */
     SP_KEY_ALL,         /* $all */
     SP_KEY_TYPE,        /* $type:<pattern> */
     SP_KEY_SOURCE,      /* $source:<id> */
@@ -105,8 +106,9 @@ enum sp_bus_id_kind { SP_ID_AUTO, SP_ID_MS /* seq made */, SP_ID_GIVEN };
 
 struct sp_bus_add {
     const struct sp_key *key;
-    struct sp_event *event; /* without stream; completed in place, scratch afterwards */
-    bool only_existing;     /* NOMKSTREAM */
+    struct sp_event *event;      /* without stream; completed in place, scratch afterwards */
+    enum sp_event_origin origin; /* how much of it is validated already */
+    bool only_existing;          /* NOMKSTREAM */
     enum sp_bus_id_kind id_kind;
     struct sp_entry_id id;
     struct sp_bus_trim trim;
@@ -121,12 +123,16 @@ struct sp_bus_added {
 
 /*
  * Adds an entry. SP_NOT_FOUND: only_existing and no such key; SP_CONFLICT: the id is not above the stream's last;
- * SP_END: the stream's ids are exhausted; SP_INVALID: id 0-0, or what sp_event_check says.
+ * SP_END: the stream's ids are exhausted; SP_INVALID: id 0-0, or what sp_event_check says; SP_DENIED: the key is
+ * virtual, the store's own, or its name is taken (sp_view_resolve).
  */
 SP_WARN_UNUSED sp_status sp_bus_add(struct sp_bus *bus, const struct sp_bus_add *add,
                                     struct sp_bus_added *ret_added, struct sp_error *error);
 
-/* Any append, with its outcome at once: PUBLISH, SPOOR.APPEND. See sp_engine_submit. */
+/*
+ * Any append, with its outcome at once: PUBLISH, SPOOR.APPEND. See sp_engine_submit; the stream is a key, which
+ * may be renamed; SP_DENIED as above.
+ */
 SP_WARN_UNUSED sp_status sp_bus_append(struct sp_bus *bus, struct sp_event *event,
                                        uint64_t expected_version, struct sp_bus_added *ret_added,
                                        struct sp_error *error);

@@ -31,6 +31,14 @@ static inline int sp_entry_id_compare(struct sp_entry_id a, struct sp_entry_id b
     return a.seq < b.seq ? -1 : a.seq > b.seq ? 1 : 0;
 }
 
+/* The id that directly follows; of the greatest one itself. */
+static inline struct sp_entry_id sp_entry_id_next(struct sp_entry_id id) {
+    if (id.seq < UINT64_MAX) {
+        return (struct sp_entry_id){.ms = id.ms, .seq = id.seq + 1};
+    }
+    return id.ms < UINT64_MAX ? (struct sp_entry_id){.ms = id.ms + 1, .seq = 0} : id;
+}
+
 static inline bool sp_entry_id_is_none(struct sp_entry_id id) {
     return id.ms == 0 && id.seq == 0;
 }

@@ -1,0 +1,140 @@
+/*
+ * Adding: XADD's ids, NOMKSTREAM and trimming along; any append.
+ */
+#include "engine/bus_int.h"
+
+/* ---- trimming, as part of an add or alone ---- */
+
+static struct sp_view_trim how_to_trim(const struct sp_bus_trim *trim) {
+    struct sp_view_trim how = {.node = trim->approximate ? SP_VIEW_NODE_ENTRIES : 0,
+                               .limit = trim->limit};
+    if (!trim->approximate) {
+        how.limit = 0;
+    } else if (trim->limit == UINT64_MAX) {
+        how.limit = (uint64_t)100 * SP_VIEW_NODE_ENTRIES;
+    }
+    return how;
+}
+
+sp_status bus_decide_trim(struct sp_bus *bus, const struct sp_key *key,
+                          const struct sp_bus_trim *trim, uint64_t *ret_count,
+                          struct sp_error *error) {
+    const struct sp_view_trim how = how_to_trim(trim);
+    uint64_t version = 0;
+    uint64_t position = 0;
+    *ret_count = 0;
+    switch (trim->kind) {
+    case SP_TRIM_NONE:
+        break;
+    case SP_TRIM_LENGTH:
+        *ret_count =
+            sp_view_trim_to_length(&bus->core->views, key->name, trim->length, &how, &bus->ops);
+        break;
+    case SP_TRIM_ID: {
+        sp_status status = bus_first_from(bus, key, trim->id, &version, &position, error);
+        if (status != SP_OK) {
+            return status;
+        }
+        if (version == 0) { /* nothing reaches the id: all of it goes */
+            version = sp_view_get(&bus->core->views, key->name).last + 1;
+        }
+        *ret_count = sp_view_trim_below(&bus->core->views, key->name, version, &how, &bus->ops);
+        break;
+    }
+    }
+    return SP_OK;
+}
+
+/* ---- XADD ---- */
+
+/* What must hold of the key before anything is added. */
+static sp_status check_key(struct sp_bus *bus, const struct sp_bus_add *add,
+                           struct sp_error *error) {
+    sp_status status = bus_check_stream(add->key, error);
+    status = status == SP_OK ? bus_settle_key(bus, add->key, error) : status;
+    if (status == SP_OK && add->only_existing && !bus_facts(bus, add->key).exists) {
+        return sp_error_set(error, SP_NOT_FOUND, "no such key");
+    }
+    return status;
+}
+
+static struct sp_engine_id wish_of(const struct sp_bus_add *add) {
+    static const enum sp_id_wish wishes[] = {[SP_ID_AUTO] = SP_ID_WISH_NONE,
+                                             [SP_ID_MS] = SP_ID_WISH_MS,
+                                             [SP_ID_GIVEN] = SP_ID_WISH_GIVEN};
+    return (struct sp_engine_id){.wish = wishes[add->id_kind], .id = add->id};
+}
+
+static struct sp_bus_added added_of(const struct sp_engine_result *result) {
+    bool own = !sp_entry_id_is_none(result->own_id);
+    return (struct sp_bus_added){
+        .id = own ? result->own_id : sp_entry_id_of_log(result->recorded_us, result->entry_seq),
+        .position = result->position,
+        .version = result->version,
+        .duplicate = result->duplicate,
+    };
+}
+
+sp_status sp_bus_add(struct sp_bus *bus, const struct sp_bus_add *add,
+                     struct sp_bus_added *ret_added, struct sp_error *error) {
+    sp_status status = check_key(bus, add, error);
+    if (status != SP_OK) {
+        return status;
+    }
+    bool trims = add->trim.kind != SP_TRIM_NONE;
+    const struct sp_engine_id wish = wish_of(add);
+    struct sp_engine_result result;
+    const struct sp_engine_append append = {
+        .events = add->event,
+        .count = 1,
+        .origin = add->origin,
+        .ids = wish.wish != SP_ID_WISH_NONE ? &wish : NULL,
+        .results = &result,
+        .room_bytes = trims ? BUS_OP_BYTES + add->key->name.len : 0,
+    };
+    add->event->attr[SP_ATTR_STREAM] = add->key->name;
+    status = sp_engine_submit(bus->engine, &append, error);
+    if (status == SP_OK && trims && !result.duplicate) {
+        uint64_t count;
+        sp_buf_reset(&bus->ops);
+        status = bus_decide_trim(bus, add->key, &add->trim, &count, error);
+        /* The entry is there: what cannot be found now is trimmed with the next one. */
+        status = status == SP_OK ? bus_take_ops(bus, SP_OPS_ORDERED, error) : SP_OK;
+    }
+    if (status == SP_OK) {
+        *ret_added = added_of(&result);
+    }
+    return status;
+}
+
+/* ---- any append ---- */
+
+sp_status sp_bus_append(struct sp_bus *bus, struct sp_event *event, uint64_t expected_version,
+                        struct sp_bus_added *ret_added, struct sp_error *error) {
+    sp_str text =
+        event->attr[sp_event_has(event, SP_ATTR_STREAM) ? SP_ATTR_STREAM : SP_ATTR_SOURCE];
+    struct sp_key key = {
+        .kind = SP_KEY_STREAM, .text = text, .name = sp_view_resolve(&bus->core->views, text)};
+    sp_status status = bus_check_stream(&key, error);
+    status = status == SP_OK ? bus_settle_key(bus, &key, error) : status;
+    if (status != SP_OK) {
+        return status;
+    }
+    const struct sp_engine_expect expect = {.stream = key.name, .version = expected_version};
+    bool expects = expected_version != (uint64_t)SP_CORE_ANY_VERSION;
+    struct sp_engine_result result;
+    const struct sp_engine_append append = {
+        .events = event,
+        .count = 1,
+        .origin = SP_EVENT_FROM_FIELDS,
+        .expects = expects ? &expect : NULL,
+        .expect_count = expects ? 1 : 0,
+        .results = &result,
+    };
+    event->attr[SP_ATTR_STREAM] = key.name;
+    status = sp_engine_submit(bus->engine, &append, error);
+    if (status == SP_OK) {
+        *ret_added = added_of(&result);
+    }
+    return status;
+}
