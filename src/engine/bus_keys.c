@@ -144,7 +144,7 @@ static sp_status delete_key(struct sp_bus *bus, sp_str key_text, sp_str stream, 
 }
 
 sp_status bus_settle_key(struct sp_bus *bus, const struct sp_key *key, struct sp_error *error) {
-    if (bus->core->views.heap_count == 0) { /* nothing ever expires */
+    if (sp_view_next_expiry(&bus->core->views) == 0) { /* nothing ever expires */
         return SP_OK;
     }
     struct sp_view_facts facts = sp_view_get(&bus->core->views, key->name);
