@@ -149,7 +149,9 @@ size_t bus_note_bytes(const struct bus_note *note, size_t data_bytes) {
     return BUS_EVENT_BYTES + (names < BUS_NAME_BYTES_MAX ? names : BUS_NAME_BYTES_MAX) + data_bytes;
 }
 
-/* Names may be any bytes; those of streams are text. What is none of that becomes a question mark. */
+/*
+ * Names may be any bytes; those of streams are text. What is none of that becomes a question mark.
+ */
 static void add_name(struct sp_buf *to, sp_str name, size_t most) {
     const char *at = name.ptr;
     const char *end = at + (name.len < most ? name.len : most);

@@ -1,14 +1,14 @@
 /*
  * The bus: streams as Redis' clients see them, consumer groups, and what comes live. loop-thread
  *
- * A face of the engine for servers: every call decides at once and never waits for the disk. What a call
- * says may be shown to anybody only when it is durable: take `sp_bus_gate` after the call, and hold the
- * answer back until `sp_bus_passed` says so. Calls that read events show only what is durable; who wants to
- * read his own writes waits for their gate first.
+ * A face of the engine for servers: every call decides at once and never waits for the disk. What a
+ * call says may be shown to anybody only when it is durable: take `sp_bus_gate` after the call, and
+ * hold the answer back until `sp_bus_passed` says so. Calls that read events show only what is
+ * durable; who wants to read his own writes waits for their gate first.
  *
- * SP_BUSY from a call that writes: too much is on its way to the disk; nothing happened, call it again
- * after a turn. Other statuses are about the request, and the error says what was wrong. SP_FAILED: the
- * store is dead.
+ * SP_BUSY from a call that writes: too much is on its way to the disk; nothing happened, call it
+ * again after a turn. Other statuses are about the request, and the error says what was wrong.
+ * SP_FAILED: the store is dead.
  *
  * All bytes given to a call stay the caller's. Slices given to callbacks last for the call.
  */
@@ -29,28 +29,35 @@ void sp_bus_free(struct sp_bus *bus);
 /* ---- durability ---- */
 
 /*
- * The block that all decided so far will be in. Taking the gate asks for that block to be written in this
- * turn; who does not care when (a delivery) does not take it.
+ * The block that all decided so far will be in. Taking the gate asks for that block to be written
+ * in this turn; who does not care when (a delivery) does not take it.
  */
 uint64_t sp_bus_gate(struct sp_bus *bus);
 bool sp_bus_passed(const struct sp_bus *bus, uint64_t gate);
 
 /*
- * From begin to end everything decided lands in one block, all or nothing. SP_LIMIT where `bytes` (an upper
- * bound of what the calls between will write) is more than a block takes; SP_BUSY. No nesting, no turns between.
+ * From begin to end everything decided lands in one block, all or nothing. SP_LIMIT where `bytes`
+ * (an upper bound of what the calls between will write) is more than a block takes; SP_BUSY. No
+ * nesting, no turns between.
  */
 SP_WARN_UNUSED sp_status sp_bus_begin(struct sp_bus *bus, size_t bytes, uint32_t events,
                                       struct sp_error *error);
 void sp_bus_end(struct sp_bus *bus);
 
-/* Timers: what is due (expiry, ack-wait, backoff). Part of every turn; returns ms until the next one, -1: none. */
+/*
+ * Timers: what is due (expiry, ack-wait, backoff). Part of every turn; returns ms until the next
+ * one, -1: none.
+ */
 int sp_bus_tick(struct sp_bus *bus);
 
 /* ---- keys ---- */
 
 enum sp_key_kind {
     SP_KEY_STREAM,
-    /* Virtual: all that the log has of it, whatever is trimmed or deleted in the streams it came from. */
+    /*
+     * Virtual: all that the log has of it, whatever is trimmed or deleted in the streams it came
+     * from.
+     */
     SP_KEY_ALL,         /* $all */
     SP_KEY_TYPE,        /* $type:<pattern> */
     SP_KEY_SOURCE,      /* $source:<id> */
@@ -64,8 +71,8 @@ struct sp_key {
 };
 
 /*
- * SP_INVALID: a bad pattern, an empty name behind a colon. Any other text, also `$x`, is a stream; those that begin
- * with `$` are the store's own and read-only to clients (sp_key_writable).
+ * SP_INVALID: a bad pattern, an empty name behind a colon. Any other text, also `$x`, is a stream;
+ * those that begin with `$` are the store's own and read-only to clients (sp_key_writable).
  */
 SP_WARN_UNUSED sp_status sp_key_parse(const struct sp_bus *bus, sp_str text, struct sp_key *ret_key,
                                       struct sp_error *error);
@@ -78,14 +85,19 @@ uint64_t sp_bus_stamp(struct sp_bus *bus, const struct sp_key *key);
 uint64_t sp_bus_key_count(struct sp_bus *bus);
 /* False ends the walk. */
 typedef bool sp_bus_key_fn(void *context, sp_str key);
-/* Walks existing keys from a cursor (0: the start), looking at `steps` streams; returns the cursor to go on with, 0: done. */
+/*
+ * Walks existing keys from a cursor (0: the start), looking at `steps` streams; returns the cursor
+ * to go on with, 0: done.
+ */
 uint64_t sp_bus_scan(struct sp_bus *bus, uint64_t cursor, uint64_t steps, sp_bus_key_fn *each,
                      void *context);
 SP_WARN_UNUSED sp_status sp_bus_delete(struct sp_bus *bus, const struct sp_key *key,
                                        bool *ret_was_there, struct sp_error *error);
 SP_WARN_UNUSED sp_status sp_bus_rename(struct sp_bus *bus, const struct sp_key *from,
                                        const struct sp_key *to, struct sp_error *error);
-/* at_ms 0: never. *ret_changed false where the key does not exist, or had no expiry to take away. */
+/*
+ * at_ms 0: never. *ret_changed false where the key does not exist, or had no expiry to take away.
+ */
 SP_WARN_UNUSED sp_status sp_bus_expire(struct sp_bus *bus, const struct sp_key *key, uint64_t at_ms,
                                        bool *ret_changed, struct sp_error *error);
 
@@ -99,7 +111,8 @@ struct sp_bus_trim {
     uint64_t length;
     struct sp_entry_id id;
     uint64_t
-        limit; /* with approximate: at most so many; UINT64_MAX: the default of 100 nodes; 0: no limit */
+        /* with approximate: at most so many; UINT64_MAX: the default of 100 nodes; 0: no limit */
+        limit;
 };
 
 enum sp_bus_id_kind { SP_ID_AUTO, SP_ID_MS /* seq made */, SP_ID_GIVEN };
@@ -122,16 +135,16 @@ struct sp_bus_added {
 };
 
 /*
- * Adds an entry. SP_NOT_FOUND: only_existing and no such key; SP_CONFLICT: the id is not above the stream's last;
- * SP_END: the stream's ids are exhausted; SP_INVALID: id 0-0, or what sp_event_check says; SP_DENIED: the key is
- * virtual, the store's own, or its name is taken (sp_view_resolve).
+ * Adds an entry. SP_NOT_FOUND: only_existing and no such key; SP_CONFLICT: the id is not above the
+ * stream's last; SP_END: the stream's ids are exhausted; SP_INVALID: id 0-0, or what sp_event_check
+ * says; SP_DENIED: the key is virtual, the store's own, or its name is taken (sp_view_resolve).
  */
 SP_WARN_UNUSED sp_status sp_bus_add(struct sp_bus *bus, const struct sp_bus_add *add,
                                     struct sp_bus_added *ret_added, struct sp_error *error);
 
 /*
- * Any append, with its outcome at once: PUBLISH, SPOOR.APPEND. See sp_engine_submit; the stream is a key, which
- * may be renamed; SP_DENIED as above.
+ * Any append, with its outcome at once: PUBLISH, SPOOR.APPEND. See sp_engine_submit; the stream is
+ * a key, which may be renamed; SP_DENIED as above.
  */
 SP_WARN_UNUSED sp_status sp_bus_append(struct sp_bus *bus, struct sp_event *event,
                                        uint64_t expected_version, struct sp_bus_added *ret_added,
@@ -150,7 +163,10 @@ struct sp_bus_range {
     uint64_t count; /* 0: no limit */
 };
 
-/* Visible, durable entries. O(index lookup + entries). SP_CORRUPT where one is damaged: those before it were given. */
+/*
+ * Visible, durable entries. O(index lookup + entries). SP_CORRUPT where one is damaged: those
+ * before it were given.
+ */
 SP_WARN_UNUSED sp_status sp_bus_read(struct sp_bus *bus, const struct sp_bus_range *range,
                                      sp_bus_entry_fn *each, void *context, struct sp_error *error);
 
@@ -164,7 +180,10 @@ struct sp_bus_stream_info {
     uint32_t group_count;
 };
 
-/* SP_NOT_FOUND. Of virtual streams length is counted with the index: O(matches) the first time, then what is new. */
+/*
+ * SP_NOT_FOUND. Of virtual streams length is counted with the index: O(matches) the first time,
+ * then what is new.
+ */
 SP_WARN_UNUSED sp_status sp_bus_stream(struct sp_bus *bus, const struct sp_key *key,
                                        struct sp_bus_stream_info *ret_info, struct sp_error *error);
 SP_WARN_UNUSED sp_status sp_bus_length(struct sp_bus *bus, const struct sp_key *key,
@@ -189,8 +208,9 @@ SP_WARN_UNUSED sp_status sp_bus_set_id(struct sp_bus *bus, const struct sp_key *
 /* ---- live ---- */
 
 /*
- * Called for every event that became durable, in order, from within a turn, while `sp_bus_listen` is on. The event is
- * decoded; `record` is the same as it lies in its block. Must not call anything that turns the engine; may append.
+ * Called for every event that became durable, in order, from within a turn, while `sp_bus_listen`
+ * is on. The event is decoded; `record` is the same as it lies in its block. Must not call anything
+ * that turns the engine; may append.
  */
 typedef void sp_bus_live_fn(void *context, const struct sp_event *event);
 void sp_bus_listen(struct sp_bus *bus, sp_bus_live_fn *each, void *context); /* NULL: off */

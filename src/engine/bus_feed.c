@@ -1,6 +1,6 @@
 /*
- * Handing out: what is due, what was parked, and new entries, which a feed finds ahead of the group's
- * cursor. A feed is only a memory of what was looked at: losing it costs a search.
+ * Handing out: what is due, what was parked, and new entries, which a feed finds ahead of the
+ * group's cursor. A feed is only a memory of what was looked at: losing it costs a search.
  */
 #include <stdlib.h>
 

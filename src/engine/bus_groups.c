@@ -1,7 +1,8 @@
 /*
- * Groups: made, moved, given policies and dropped, and told of by events; and which of them an event
- * that comes live is for. A live event asks for its stream, source and correlation among the keys that
- * have groups, and goes through one trie of all their types: its cost follows what matches.
+ * Groups: made, moved, given policies and dropped, and told of by events; and which of them an
+ * event that comes live is for. A live event asks for its stream, source and correlation among the
+ * keys that have groups, and goes through one trie of all their types: its cost follows what
+ * matches.
  */
 #include "engine/bus_groups.h"
 

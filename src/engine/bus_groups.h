@@ -5,8 +5,8 @@
  * (sp_group_get, sp_pending_list, sp_consumer_get, sp_dead_list …) with what sp_bus_group returns.
  *
  * A group is made for a key as the client wrote it. Failures, deaths, redrives, discards, and every
- * make, move, policy and drop of a group are events as well, in the stream `$group:<key>:<group>`, dead
- * letters in `$dead:<key>:<group>`; they are appended in the same block as what they tell of.
+ * make, move, policy and drop of a group are events as well, in the stream `$group:<key>:<group>`,
+ * dead letters in `$dead:<key>:<group>`; they are appended in the same block as what they tell of.
  *
  * Deliveries are lazily durable: their answers need not wait for a gate. All else: take the gate.
  * SP_NOT_FOUND: no such key or group, by all calls that name one.
@@ -30,8 +30,8 @@ struct sp_bus_start {
 };
 
 /*
- * SP_CONFLICT: it is there; SP_NOT_FOUND: no such key, and not make_key; SP_LIMIT, SP_INVALID: a name.
- * A virtual stream is always there.
+ * SP_CONFLICT: it is there; SP_NOT_FOUND: no such key, and not make_key; SP_LIMIT, SP_INVALID: a
+ * name. A virtual stream is always there.
  */
 SP_WARN_UNUSED sp_status sp_bus_group_make(struct sp_bus *bus, const struct sp_key *key,
                                            sp_str name, const struct sp_bus_start *start,
@@ -43,7 +43,10 @@ SP_WARN_UNUSED sp_status sp_bus_group_move(struct sp_bus *bus, const struct sp_k
 SP_WARN_UNUSED sp_status sp_bus_group_drop(struct sp_bus *bus, const struct sp_key *key,
                                            sp_str name, bool *ret_was_there,
                                            struct sp_error *error);
-/* NULL: plain again (SP_CONFLICT while entries are waiting, parked or dead). SP_INVALID: see the error. */
+/*
+ * NULL: plain again (SP_CONFLICT while entries are waiting, parked or dead). SP_INVALID: see the
+ * error.
+ */
 SP_WARN_UNUSED sp_status sp_bus_group_policy(struct sp_bus *bus, const struct sp_key *key,
                                              sp_str name, const struct sp_group_policy *policy,
                                              struct sp_error *error);
@@ -51,11 +54,16 @@ SP_WARN_UNUSED sp_status sp_bus_group_policy(struct sp_bus *bus, const struct sp
 SP_WARN_UNUSED sp_status sp_bus_consumer_make(struct sp_bus *bus, const struct sp_key *key,
                                               sp_str group, sp_str name, bool *ret_made,
                                               struct sp_error *error);
-/* *ret_pending: how many entries were pending for it. In a group with a policy they go back to it. */
+/*
+ * *ret_pending: how many entries were pending for it. In a group with a policy they go back to it.
+ */
 SP_WARN_UNUSED sp_status sp_bus_consumer_drop(struct sp_bus *bus, const struct sp_key *key,
                                               sp_str group, sp_str name, uint64_t *ret_pending,
                                               struct sp_error *error);
-/* The consumer's connection is gone: with a policy its entries go back, unless keep_on_leave. Never fails loudly. */
+/*
+ * The consumer's connection is gone: with a policy its entries go back, unless keep_on_leave. Never
+ * fails loudly.
+ */
 SP_WARN_UNUSED sp_status sp_bus_consumer_left(struct sp_bus *bus, uint64_t group, sp_str name,
                                               struct sp_error *error);
 
@@ -66,7 +74,9 @@ struct sp_bus_group_info {
     uint64_t entries_read; /* of a plain group on a stream: as Redis counts them, exact */
 };
 
-/* O(1) of plain streams; else counts with the index: O(matches) the first time, then what is new. */
+/*
+ * O(1) of plain streams; else counts with the index: O(matches) the first time, then what is new.
+ */
 SP_WARN_UNUSED sp_status sp_bus_group_info(struct sp_bus *bus, const struct sp_key *key,
                                            sp_str name, struct sp_bus_group_info *ret_info,
                                            struct sp_error *error);
@@ -74,8 +84,8 @@ SP_WARN_UNUSED sp_status sp_bus_group_info(struct sp_bus *bus, const struct sp_k
 /* ---- handing out ---- */
 
 /*
- * One entry for the consumer. `event` is NULL where it is gone or hidden (histories only). `count`: deliveries,
- * this one included. Must not call the bus.
+ * One entry for the consumer. `event` is NULL where it is gone or hidden (histories only). `count`:
+ * deliveries, this one included. Must not call the bus.
  */
 typedef void sp_bus_given_fn(void *context, const struct sp_event *event, struct sp_entry_id id,
                              uint32_t count);
@@ -91,28 +101,30 @@ struct sp_bus_receive {
 enum { SP_BUS_RECEIVE_MAX = 10000 };
 
 /*
- * XREADGROUP `>`: what is due, then parked entries whose key is free, then new ones, all of them durable. The
- * consumer is made where it is new. SP_OK also where there is nothing; SP_UNSUPPORTED: noack in a group
- * with an order; SP_LIMIT.
+ * XREADGROUP `>`: what is due, then parked entries whose key is free, then new ones, all of them
+ * durable. The consumer is made where it is new. SP_OK also where there is nothing; SP_UNSUPPORTED:
+ * noack in a group with an order; SP_LIMIT.
  */
 SP_WARN_UNUSED sp_status sp_bus_receive(struct sp_bus *bus, const struct sp_bus_receive *receive,
                                         sp_bus_given_fn *each, void *context, uint32_t *ret_count,
                                         struct sp_error *error);
 
-/* How many entries the group could hand out now, at most `max` (up to SP_BUS_READY_MAX). O(answer). */
+/*
+ * How many entries the group could hand out now, at most `max` (up to SP_BUS_READY_MAX). O(answer).
+ */
 enum { SP_BUS_READY_MAX = 256 };
 uint32_t sp_bus_group_ready(struct sp_bus *bus, const struct sp_group *group, uint32_t max);
 
 /*
- * Called from within turns, ticks and calls when a group may have more to hand out than before. Must not
- * call the bus: note the number, ask later. NULL: off.
+ * Called from within turns, ticks and calls when a group may have more to hand out than before.
+ * Must not call the bus: note the number, ask later. NULL: off.
  */
 typedef void sp_bus_ready_fn(void *context, uint64_t group);
 void sp_bus_on_ready(struct sp_bus *bus, sp_bus_ready_fn *ready, void *context);
 
 /*
- * XREADGROUP with an id: what the consumer has, with ids above `after`, each one delivery more. `event` is NULL
- * where an entry is deleted.
+ * XREADGROUP with an id: what the consumer has, with ids above `after`, each one delivery more.
+ * `event` is NULL where an entry is deleted.
  */
 SP_WARN_UNUSED sp_status sp_bus_history(struct sp_bus *bus, const struct sp_bus_receive *receive,
                                         struct sp_entry_id after, sp_bus_given_fn *each,
@@ -176,8 +188,8 @@ SP_WARN_UNUSED sp_status sp_bus_dead_list(struct sp_bus *bus, const struct sp_ke
                                           struct sp_error *error);
 
 /*
- * Back to the group, due at once, attempts from 0; or away for good. `ids` NULL: the oldest `count` (0: all,
- * SP_BUS_DEAD_MAX a call). *ret_count: how many did.
+ * Back to the group, due at once, attempts from 0; or away for good. `ids` NULL: the oldest `count`
+ * (0: all, SP_BUS_DEAD_MAX a call). *ret_count: how many did.
  */
 enum { SP_BUS_DEAD_MAX = 1000 };
 SP_WARN_UNUSED sp_status sp_bus_redrive(struct sp_bus *bus, const struct sp_key *key, sp_str group,

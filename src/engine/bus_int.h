@@ -184,8 +184,8 @@ SP_WARN_UNUSED sp_status bus_walk_init(struct bus_walk *walk, struct sp_bus *bus
                                        const struct sp_key *key, uint64_t from, uint64_t until,
                                        bool reverse, struct sp_error *error);
 /*
- * The next entry, borrowed until the next call. SP_END; SP_CORRUPT: one cannot be read, the next call goes on
- * behind it.
+ * The next entry, borrowed until the next call. SP_END; SP_CORRUPT: one cannot be read, the next
+ * call goes on behind it.
  */
 SP_WARN_UNUSED sp_status bus_walk_next(struct bus_walk *walk, const struct sp_event **ret_event,
                                        struct sp_error *error);
@@ -195,7 +195,10 @@ void bus_walk_fini(struct bus_walk *walk);
 /* The id that the event has in the walk's key. */
 struct sp_entry_id bus_walk_id(const struct bus_walk *walk, const struct sp_event *event);
 
-/* The event at a durable position, borrowed until the next read. SP_NOT_FOUND: it is gone from the log. */
+/*
+ * The event at a durable position, borrowed until the next read. SP_NOT_FOUND: it is gone from the
+ * log.
+ */
 SP_WARN_UNUSED sp_status bus_fetch(struct sp_bus *bus, uint64_t position,
                                    const struct sp_event **ret_event, struct sp_error *error);
 /* A fetcher for reading on in a key. */
@@ -203,13 +206,16 @@ SP_WARN_UNUSED sp_status bus_fetcher(struct sp_bus *bus, uint64_t hash,
                                      struct sp_cursor **ret_fetch, struct sp_error *error);
 
 /*
- * Where in the key the first durable entry with an id at or above `id` can be at the lowest: nothing before has
- * such an id.
+ * Where in the key the first durable entry with an id at or above `id` can be at the lowest:
+ * nothing before has such an id.
  */
 SP_WARN_UNUSED sp_status bus_seek_id(struct sp_bus *bus, const struct sp_key *key,
                                      struct sp_entry_id id, uint64_t *ret_position,
                                      struct sp_error *error);
-/* The first entry with an id at or above `id`, durable or not, hidden or not: version and position; 0: none. */
+/*
+ * The first entry with an id at or above `id`, durable or not, hidden or not: version and position;
+ * 0: none.
+ */
 SP_WARN_UNUSED sp_status bus_first_from(struct sp_bus *bus, const struct sp_key *key,
                                         struct sp_entry_id id, uint64_t *ret_version,
                                         uint64_t *ret_position, struct sp_error *error);
@@ -218,8 +224,8 @@ SP_WARN_UNUSED sp_status bus_find_id(struct sp_bus *bus, const struct sp_key *ke
                                      struct sp_entry_id id, uint64_t *ret_version,
                                      uint64_t *ret_position, struct sp_error *error);
 /*
- * Where in a stream entries with at least this version begin: nothing before has one. O(log events), or O(1) near
- * where it was asked before.
+ * Where in a stream entries with at least this version begin: nothing before has one. O(log
+ * events), or O(1) near where it was asked before.
  */
 SP_WARN_UNUSED sp_status bus_seek_version(struct sp_bus *bus, const struct sp_key *key,
                                           uint64_t version, uint64_t *ret_position,

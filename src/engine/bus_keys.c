@@ -211,7 +211,10 @@ static sp_status rekey_groups(struct sp_bus *bus, sp_str from, sp_str to, struct
     return SP_OK;
 }
 
-/* Everything in one block: who had groups there finds them gone, who has them here finds them there. */
+/*
+ * Everything in one block: who had groups there finds them gone, who has them here finds them
+ * there.
+ */
 static sp_status rename_within(struct sp_bus *bus, const struct bus_note *note, sp_str from,
                                sp_str to, struct sp_error *error) {
     sp_status status = bus_tell(bus, note, NULL, error);

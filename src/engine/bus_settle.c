@@ -1,6 +1,6 @@
 /*
- * What becomes of entries that were handed out: acknowledged, failed, claimed, buried, redriven. Every
- * failure and every death is an event beside the op, in one block with it.
+ * What becomes of entries that were handed out: acknowledged, failed, claimed, buried, redriven.
+ * Every failure and every death is an event beside the op, in one block with it.
  */
 #include <stdlib.h>
 
@@ -183,7 +183,9 @@ static sp_status bury(struct failing *f, enum sp_dead_reason reason) {
     return status;
 }
 
-/* One attempt failed: it waits for the next, or there is none. SP_NOT_FOUND: it is not in flight. */
+/*
+ * One attempt failed: it waits for the next, or there is none. SP_NOT_FOUND: it is not in flight.
+ */
 static sp_status fail(struct failing *f, const struct sp_group_failure *failure) {
     const struct sp_group *group = sp_group_at(&f->bus->core->groups, f->number);
     sp_buf_reset(&f->bus->ops);

@@ -122,8 +122,9 @@ struct sp_engine_append {
     sp_engine_extra_fn *extra;      /* handed to done */
     void *context;
     /*
-     * Where it is not NULL: room for `count`, filled in at once, before anything is durable. Without
-     * `done` the append then does not count as outstanding; engine_ops.h says when it is durable.
+     * Where it is not NULL: room for `count`, filled in at once, before anything is durable.
+     * Without `done` the append then does not count as outstanding; engine_ops.h says when it is
+     * durable.
      */
     struct sp_engine_result *results;
     size_t room_bytes; /* left in the same block for what is written right behind */
@@ -136,11 +137,11 @@ SP_WARN_UNUSED sp_status sp_engine_check_count(const struct sp_engine *engine, s
 /*
  * Takes an append, all or nothing. SP_OK: `done` will be called from a turn (or from close).
  * Otherwise nothing was stored and `done` is not called: SP_INVALID, SP_LIMIT, SP_CONFLICT (the
- * error names the stream and its version, or the id that is not above its last), SP_END (its ids are
- * used up), SP_DENIED, SP_NO_SPACE, SP_FAILED, SP_CANCELLED (from a
- * callback, while the engine is closed), or SP_BUSY: too much is outstanding, turn and try again.
- * An append of nothing but duplicates is answered like any other, once the originals are durable.
- * An event that carries an id of its own (the extension SP_OWN_ID_NAME) wishes for it.
+ * error names the stream and its version, or the id that is not above its last), SP_END (its ids
+ * are used up), SP_DENIED, SP_NO_SPACE, SP_FAILED, SP_CANCELLED (from a callback, while the engine
+ * is closed), or SP_BUSY: too much is outstanding, turn and try again. An append of nothing but
+ * duplicates is answered like any other, once the originals are durable. An event that carries an
+ * id of its own (the extension SP_OWN_ID_NAME) wishes for it.
  */
 SP_WARN_UNUSED sp_status sp_engine_submit(struct sp_engine *engine,
                                           const struct sp_engine_append *append,

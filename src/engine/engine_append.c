@@ -539,7 +539,9 @@ static sp_status run(struct submit *submit, char *ids) {
     if (must_answer(submit->append)) {
         enqueue(submit);
     }
-    /* A large block starts now, and the next gathers beside it; who wants room left cuts himself. */
+    /*
+     * A large block starts now, and the next gathers beside it; who wants room left cuts himself.
+     */
     if (engine->open.body_bytes >= CUT_BYTES && submit->append->room_bytes == 0) {
         engine_cut(engine);
     }

@@ -44,8 +44,8 @@ struct open_block {
 };
 
 /*
- * Ops that are folded into the core and in no record yet. While there are any, the open block has room
- * for a record of them.
+ * Ops that are folded into the core and in no record yet. While there are any, the open block has
+ * room for a record of them.
  */
 struct gathered_ops {
     struct sp_buf bytes;

@@ -2,9 +2,9 @@
  * Ops on their way into the log: what the core decides beside events (core/control.h).
  *
  * Ops of groups are gathered, and become one control record at the end of the block; events between
- * them do not matter to them, nor they to the events. Ops whose place among the events matters are a
- * record at once, behind all that was gathered. Either way they are folded into the core as they are
- * taken: room for their record was reserved before, so that nothing can fail behind that.
+ * them do not matter to them, nor they to the events. Ops whose place among the events matters are
+ * a record at once, behind all that was gathered. Either way they are folded into the core as they
+ * are taken: room for their record was reserved before, so that nothing can fail behind that.
  */
 #include "engine/engine_ops.h"
 #include "core/control.h"

@@ -1,9 +1,9 @@
 /*
- * The engine for who decides more than events: ops, the gate, blocks that are all or nothing, and what
- * comes live. loop-thread
+ * The engine for who decides more than events: ops, the gate, blocks that are all or nothing, and
+ * what comes live. loop-thread
  *
- * Nothing here waits for the disk. What was taken is durable when its gate has passed: the number of
- * the block that it is in. On failure the engine is dead and no further gate ever passes.
+ * Nothing here waits for the disk. What was taken is durable when its gate has passed: the number
+ * of the block that it is in. On failure the engine is dead and no further gate ever passes.
  */
 #ifndef SP_ENGINE_ENGINE_OPS_H
 #define SP_ENGINE_ENGINE_OPS_H
@@ -20,8 +20,9 @@ enum sp_engine_ops_way {
 
 /*
  * Folds the ops into the core and sees to it that they get into the log. Of group ops and ordered
- * ones, those of the same group stay in order. SP_OK; SP_BUSY: turn and try again; SP_LIMIT: more than
- * a block takes; SP_NO_MEMORY, SP_DENIED, SP_CANCELLED, SP_NO_SPACE: nothing happened; SP_FAILED.
+ * ones, those of the same group stay in order. SP_OK; SP_BUSY: turn and try again; SP_LIMIT: more
+ * than a block takes; SP_NO_MEMORY, SP_DENIED, SP_CANCELLED, SP_NO_SPACE: nothing happened;
+ * SP_FAILED.
  */
 SP_WARN_UNUSED sp_status sp_engine_ops(struct sp_engine *engine, sp_str ops,
                                        enum sp_engine_ops_way way, struct sp_error *error);
@@ -32,8 +33,8 @@ bool sp_engine_passed(const struct sp_engine *engine, uint64_t gate);
 
 /*
  * From begin to end everything taken lands in one block, in the room reserved here: `bytes` of
- * records and `events`. SP_BUSY, SP_LIMIT and so on: nothing happened. No nesting, no turns between. An
- * append that does not fit in the room is SP_LIMIT.
+ * records and `events`. SP_BUSY, SP_LIMIT and so on: nothing happened. No nesting, no turns
+ * between. An append that does not fit in the room is SP_LIMIT.
  */
 SP_WARN_UNUSED sp_status sp_engine_begin(struct sp_engine *engine, size_t bytes, uint32_t events,
                                          struct sp_error *error);

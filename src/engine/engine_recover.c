@@ -60,8 +60,8 @@ static sp_status decode(const struct sp_record *record, char scratch[SP_RECORD_S
 }
 
 /*
- * A control record behind what the snapshot covers: its ops are folded in as they were live. They are
- * numbered without gaps, so that none can be missing.
+ * A control record behind what the snapshot covers: its ops are folded in as they were live. They
+ * are numbered without gaps, so that none can be missing.
  */
 static sp_status apply_control(struct sp_engine *engine, const struct sp_record *record,
                                struct sp_error *error) {
@@ -195,8 +195,8 @@ static sp_status replay_sealed(struct sp_engine *engine, uint64_t last, struct s
         status = ops->seek(engine->reader, engine->core.position, &chunk, error);
     }
     /*
-     * That event itself is not needed. From what is kept on, or behind the damage: whether anything is
-     * missing shows, as events and control records are numbered without gaps.
+     * That event itself is not needed. From what is kept on, or behind the damage: whether anything
+     * is missing shows, as events and control records are numbered without gaps.
      */
     if (status == SP_NOT_FOUND || status == SP_CORRUPT) {
         sp_error_clear(error);

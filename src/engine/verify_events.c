@@ -200,8 +200,8 @@ static sp_status take_sample(struct verify_events *events, const struct sp_index
 }
 
 /*
- * Control records are numbered without gaps; where others are missing, upwards. A segment that is read
- * a second time may show its last ones again.
+ * Control records are numbered without gaps; where others are missing, upwards. A segment that is
+ * read a second time may show its last ones again.
  */
 static void check_control(struct verify_events *events, const struct sp_record *record,
                           const struct sp_verify_place *place) {

@@ -1,10 +1,10 @@
 /*
  * The entry id: `<ms>-<seq>`, the name that Redis clients have for an event of a stream. pure
  *
- * Every event has one from the time it was recorded and its number within that millisecond; it rises
- * strictly over the whole log. An event that was added with an id chosen by the client carries that
- * one, its stream's own id, in the extension attribute SP_OWN_ID_NAME: ids rise strictly within each
- * stream in either case, and in a stream without own ids both are the same.
+ * Every event has one from the time it was recorded and its number within that millisecond; it
+ * rises strictly over the whole log. An event that was added with an id chosen by the client
+ * carries that one, its stream's own id, in the extension attribute SP_OWN_ID_NAME: ids rise
+ * strictly within each stream in either case, and in a stream without own ids both are the same.
  */
 #ifndef SP_RECORD_ENTRY_ID_H
 #define SP_RECORD_ENTRY_ID_H
@@ -54,7 +54,9 @@ size_t sp_entry_id_format(struct sp_entry_id id, char to[SP_ENTRY_ID_TEXT_SIZE])
 /* Reads exactly `<ms>-<seq>`, both below 2^64. False where the text is something else. */
 bool sp_entry_id_parse(sp_str text, struct sp_entry_id *ret_id);
 
-/* The id of its own that an event carries; false, and untouched, where it has none. O(extensions). */
+/*
+ * The id of its own that an event carries; false, and untouched, where it has none. O(extensions).
+ */
 bool sp_event_own_id(const struct sp_event *event, struct sp_entry_id *ret_id);
 
 /* The id an event has in its stream: its own, or the log's. O(extensions). */

@@ -1,6 +1,6 @@
 /*
- * What the tests of the bus share: a store in a folder of its own with a clock that they turn, and calls
- * that fail the test where they do not succeed.
+ * What the tests of the bus share: a store in a folder of its own with a clock that they turn, and
+ * calls that fail the test where they do not succeed.
  */
 #ifndef SP_TESTS_ENGINE_BUS_HELP_H
 #define SP_TESTS_ENGINE_BUS_HELP_H

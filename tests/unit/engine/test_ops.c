@@ -1,4 +1,7 @@
-/* Control records: gathered, in place, alone in blocks and segments; after any reopening the same state. */
+/*
+ * Control records: gathered, in place, alone in blocks and segments; after any reopening the same
+ * state.
+ */
 #include "bus_help.h"
 
 #include <stdio.h>
