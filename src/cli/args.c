@@ -92,6 +92,17 @@ static enum sp_flag_id find_flag(const struct parser *parser, sp_str name, char 
     return SP_FLAG_COUNT;
 }
 
+/* The place of an option among those of the command itself; -1 where it is none of them. */
+static int find_own_flag(const struct parser *parser, sp_str name) {
+    const struct sp_command *command = parser->args->command;
+    for (size_t i = 0; command != NULL && i < command->own_flag_count; i++) {
+        if (sp_str_eq(name, sp_str_from(command->own_flags[i].name))) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
 static sp_status refuse_flag(const struct parser *parser, const char *word, sp_str name) {
     const struct sp_command *command = parser->args->command;
     struct sp_suggest suggest;
@@ -103,6 +114,9 @@ static sp_status refuse_flag(const struct parser *parser, const char *word, sp_s
         if (accepts(parser, (enum sp_flag_id)i)) {
             sp_suggest_try(&suggest, other);
         }
+    }
+    for (size_t i = 0; command != NULL && i < command->own_flag_count; i++) {
+        sp_suggest_try(&suggest, command->own_flags[i].name);
     }
     int len = (int)name.len + 2;
     if (known && command == NULL) {
@@ -174,6 +188,27 @@ static sp_status take_flag(struct parser *parser, enum sp_flag_id id, const char
     return store_flag(parser, id, inline_value != NULL ? inline_value : parser->argv[parser->at++]);
 }
 
+static sp_status take_own_flag(struct parser *parser, size_t place, const char *inline_value) {
+    const struct sp_flag *flag = &parser->args->command->own_flags[place];
+    const char *value = flag->name;
+    sp_require(place < SP_ARGS_OWN_MAX);
+    if (parser->args->own_values[place] != NULL) {
+        return sp_error_set(parser->error, SP_INVALID, "--%s is given twice", flag->name);
+    }
+    if (flag->kind == SP_FLAG_SWITCH && inline_value != NULL) {
+        return sp_error_set(parser->error, SP_INVALID, "--%s takes no value", flag->name);
+    }
+    if (flag->kind != SP_FLAG_SWITCH) {
+        if (inline_value == NULL && parser->at == parser->argc) {
+            return sp_error_set(parser->error, SP_INVALID, "--%s needs a value: %s", flag->name,
+                                flag->value);
+        }
+        value = inline_value != NULL ? inline_value : parser->argv[parser->at++];
+    }
+    parser->args->own_values[place] = value;
+    return SP_OK;
+}
+
 static sp_status parse_long(struct parser *parser, const char *word) {
     sp_str name = sp_str_from(word + 2);
     const char *equals = strchr(word, '=');
@@ -181,6 +216,10 @@ static sp_status parse_long(struct parser *parser, const char *word) {
         name.len = (size_t)(equals - name.ptr);
     }
     enum sp_flag_id id = find_flag(parser, name, 0);
+    int own = id == SP_FLAG_COUNT ? find_own_flag(parser, name) : -1;
+    if (own >= 0) {
+        return take_own_flag(parser, (size_t)own, equals != NULL ? equals + 1 : NULL);
+    }
     if (id == SP_FLAG_COUNT) {
         return refuse_flag(parser, word, name);
     }

@@ -12,13 +12,15 @@ enum {
     SP_ARGS_OPERANDS_MAX = 4,
     SP_ARGS_TYPES_MAX = 64,   /* times a repeatable option may be given */
     SP_ARGS_NUMBERS_MAX = 16, /* in a list of numbers */
+    SP_ARGS_OWN_MAX = 48,     /* options that one command has for itself */
 };
 
 /* Everything in it is borrowed from argv. */
 struct sp_args {
-    const struct sp_command *command;     /* NULL where no command was named */
-    const char *values[SP_FLAG_COUNT];    /* NULL: not given; a switch that is on: its name */
-    const char *types[SP_ARGS_TYPES_MAX]; /* all values of the one repeatable option */
+    const struct sp_command *command;        /* NULL where no command was named */
+    const char *values[SP_FLAG_COUNT];       /* NULL: not given; a switch that is on: its name */
+    const char *own_values[SP_ARGS_OWN_MAX]; /* likewise, by place among command->own_flags */
+    const char *types[SP_ARGS_TYPES_MAX];    /* all values of the one repeatable option */
     size_t type_count;
     const char *operands[SP_ARGS_OPERANDS_MAX];
     size_t operand_count;

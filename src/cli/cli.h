@@ -89,6 +89,7 @@ SP_WARN_UNUSED int sp_cli_find_id(const struct sp_cli *cli, spoor *store, const 
                                   char ret_id[SP_CLI_ID_SIZE]);
 
 /* The commands; see commands.c for what each does. */
+sp_command_fn sp_cmd_serve;
 sp_command_fn sp_cmd_import;
 sp_command_fn sp_cmd_export;
 sp_command_fn sp_cmd_publish;

@@ -52,6 +52,14 @@ static void show_flag_names(struct sp_out *out, const struct sp_command_table *t
     }
 }
 
+static void show_own_flag_names(struct sp_out *out, const struct sp_command *command) {
+    for (size_t i = 0; i < command->own_flag_count; i++) {
+        if (!sp_flag_is_common(&command->own_flags[i])) {
+            sp_out_print(out, "--%s ", command->own_flags[i].name);
+        }
+    }
+}
+
 /* Operands that are fixed words: `bash|zsh|fish`. */
 static void show_fixed_operands(struct sp_out *out, const char *operands) {
     if (strspn(operands, "abcdefghijklmnopqrstuvwxyz|") != strlen(operands)) {
@@ -92,6 +100,7 @@ static void show_shell_body(struct sp_out *out, const char *each_word) {
         sp_out_print(out, "    '%s') offers=\"", command->name);
         show_fixed_operands(out, command->operands);
         show_flag_names(out, &table, command->flags | SP_FLAGS_GLOBAL);
+        show_own_flag_names(out, command);
         sp_out_print(out, "\" ;;\n");
     }
     sp_out_print(out, "    *) offers=\"");
@@ -123,21 +132,23 @@ static void show_zsh(struct sp_out *out) {
                       "compdef _spoor spoor\n");
 }
 
+static void show_fish_flag(struct sp_out *out, const char *condition, const struct sp_flag *flag) {
+    sp_out_print(out, "complete -c spoor%s -l %s", condition, flag->name);
+    if (flag->letter != 0) {
+        sp_out_print(out, " -s %c", flag->letter);
+    }
+    sp_out_print(out, "%s -d \"", flag->kind == SP_FLAG_SWITCH ? "" : " -r");
+    for (const char *at = flag->help; *at != '\0'; at++) {
+        sp_out_print(out, *at == '$' ? "\\%c" : "%c", *at);
+    }
+    sp_out_print(out, "\"\n");
+}
+
 static void show_fish_flags(struct sp_out *out, const char *condition, uint64_t ids) {
     for (unsigned i = 0; i < SP_FLAG_COUNT; i++) {
-        const struct sp_flag *flag = &sp_flag_table()[i];
-        if ((ids & SP_FLAG_BIT(i)) == 0) {
-            continue;
+        if ((ids & SP_FLAG_BIT(i)) != 0) {
+            show_fish_flag(out, condition, &sp_flag_table()[i]);
         }
-        sp_out_print(out, "complete -c spoor%s -l %s", condition, flag->name);
-        if (flag->letter != 0) {
-            sp_out_print(out, " -s %c", flag->letter);
-        }
-        sp_out_print(out, "%s -d \"", flag->kind == SP_FLAG_SWITCH ? "" : " -r");
-        for (const char *at = flag->help; *at != '\0'; at++) {
-            sp_out_print(out, *at == '$' ? "\\%c" : "%c", *at);
-        }
-        sp_out_print(out, "\"\n");
     }
 }
 
@@ -160,6 +171,11 @@ static void show_fish_command(struct sp_out *out, const struct sp_command_table 
     char condition[96];
     (void)snprintf(condition, sizeof(condition), " -n '__fish_seen_subcommand_from %s'", second);
     show_fish_flags(out, condition, command->flags);
+    for (size_t k = 0; k < command->own_flag_count; k++) {
+        if (!sp_flag_is_common(&command->own_flags[k])) {
+            show_fish_flag(out, condition, &command->own_flags[k]);
+        }
+    }
 }
 
 static void show_fish(struct sp_out *out) {

@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "cli/text.h"
 
-enum { NAME_COLUMNS = 16, FLAG_COLUMNS = 26, TEXT_COLUMNS = 78 };
+enum { NAME_COLUMNS = 16, FLAG_COLUMNS = 26, HELP_COLUMNS = 68, TEXT_COLUMNS = 78 };
 
 /* ---- help ------------------------------------------------------------------------------------ */
 
@@ -33,6 +33,26 @@ static void show_examples(struct sp_out *out, const char *examples) {
     }
 }
 
+/* What does not fit into the line goes on below, as far to the right. */
+static void show_help_of(struct sp_out *out, const char *help) {
+    size_t left = HELP_COLUMNS;
+    for (const char *at = help; *at != '\0';) {
+        size_t word = strcspn(at, " ");
+        if (at != help && word + 1 > left) {
+            sp_out_print(out, "\n");
+            sp_text_add_blanks(&out->buf, FLAG_COLUMNS + 3);
+            left = HELP_COLUMNS;
+        } else if (at != help) {
+            sp_out_print(out, " ");
+            left--;
+        }
+        sp_out_print(out, "%.*s", (int)word, at);
+        left -= word < left ? word : left;
+        at += word + (at[word] == ' ');
+    }
+    sp_out_print(out, "\n");
+}
+
 static void show_flag(struct sp_out *out, const struct sp_flag *flag) {
     struct sp_buf buf;
     sp_buf_init(&buf, SIZE_MAX);
@@ -50,7 +70,8 @@ static void show_flag(struct sp_out *out, const struct sp_flag *flag) {
     size_t columns = sp_text_columns(sp_buf_str(&buf));
     sp_out_print(out, "  %.*s", (int)buf.len, (const char *)buf.data);
     sp_text_add_blanks(&out->buf, columns < FLAG_COLUMNS ? FLAG_COLUMNS - columns : 1);
-    sp_out_print(out, " %s\n", flag->help);
+    sp_out_print(out, " ");
+    show_help_of(out, flag->help);
     sp_buf_fini(&buf);
 }
 
@@ -63,13 +84,26 @@ static void show_flags(struct sp_out *out, const char *title, uint64_t ids) {
     }
 }
 
+static bool has_options(const struct sp_command *command) {
+    return command->flags != 0 || command->own_flag_count > 0;
+}
+
+static void show_own_flags(struct sp_out *out, const struct sp_command *command) {
+    for (size_t i = 0; i < command->own_flag_count; i++) {
+        if (!sp_flag_is_common(&command->own_flags[i])) {
+            show_flag(out, &command->own_flags[i]);
+        }
+    }
+}
+
 static void show_command(struct sp_out *out, const struct sp_command *command) {
     sp_out_print(out, "usage: spoor %s%s%s%s\n\n", command->name,
                  command->operands[0] != '\0' ? " " : "", command->operands,
-                 command->flags != 0 ? " [options]" : "");
+                 has_options(command) ? " [options]" : "");
     show_wrapped(out, command->text[0] != '\0' ? command->text : command->summary);
-    if (command->flags != 0) {
+    if (has_options(command)) {
         show_flags(out, "Options", command->flags);
+        show_own_flags(out, command);
     }
     show_flags(out, "Options of every command", SP_FLAGS_GLOBAL);
     if (command->examples[0] != '\0') {

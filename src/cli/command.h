@@ -91,7 +91,9 @@ struct sp_command {
     const char *operands; /* "[JSON|-]"; empty where it takes none */
     unsigned operand_count_min;
     unsigned operand_count_max;
-    uint64_t flags; /* SP_FLAG_BIT of those it accepts besides the global ones */
+    uint64_t flags;                  /* SP_FLAG_BIT of those it accepts besides the global ones */
+    const struct sp_flag *own_flags; /* options of this command alone: texts and switches */
+    size_t own_flag_count;           /* at most SP_ARGS_OWN_MAX */
     sp_command_fn *run;
     const char *summary;  /* one line */
     const char *text;     /* paragraphs for `help COMMAND`; may be empty */
@@ -106,6 +108,15 @@ struct sp_command_table {
 
 /* The tables of this program. What they point to is static. */
 struct sp_command_table sp_command_table(void);
+
+/*
+ * The options of `serve`: the server's settings by enum sp_setting_id, then --config. `data` among
+ * them is an option of every command, and never reached here.
+ */
+extern const struct sp_flag sp_serve_flags[];
+
+/* True where every command has an option of this name. */
+bool sp_flag_is_common(const struct sp_flag *flag);
 
 /* The options alone, SP_FLAG_COUNT of them. Static storage. */
 const struct sp_flag *sp_flag_table(void);

@@ -1,4 +1,8 @@
+#include <string.h>
+
+#include "cli/args.h"
 #include "cli/command.h"
+#include "server/settings.h"
 
 static const struct sp_flag FLAGS[SP_FLAG_COUNT] = {
     [SP_FLAG_DATA] = {.name = "data",
@@ -132,6 +136,44 @@ static const struct sp_flag FLAGS[SP_FLAG_COUNT] = {
                       .value = "N",
                       .help = "of the random events (default: 1)"},
 };
+
+/* How the value of a setting is shown in help. */
+#define VALUE_SIZE     "BYTES"
+#define VALUE_DURATION "TIME"
+#define VALUE_INTEGER  "N"
+#define VALUE_BOOLEAN  NULL
+#define VALUE_CHOICE   "WORD"
+#define VALUE_TEXT     "TEXT"
+#define VALUE_LIST     "WORDS"
+#define KIND_SIZE      SP_FLAG_TEXT
+#define KIND_DURATION  SP_FLAG_TEXT
+#define KIND_INTEGER   SP_FLAG_TEXT
+#define KIND_BOOLEAN   SP_FLAG_SWITCH
+#define KIND_CHOICE    SP_FLAG_TEXT
+#define KIND_TEXT      SP_FLAG_TEXT
+#define KIND_LIST      SP_FLAG_TEXT
+
+const struct sp_flag sp_serve_flags[] = {
+#define FLAG(id, name_, redis, type, choices, least, most, initial, when, meaning)                 \
+    [SP_SET_##id] = {.name = name_, .kind = KIND_##type, .value = VALUE_##type, .help = meaning},
+    SP_SETTING_TABLE(FLAG)
+#undef FLAG
+        [SP_SET_COUNT] = {.name = "config",
+                          .kind = SP_FLAG_TEXT,
+                          .value = "FILE",
+                          .help = "lines of settings: name value"},
+};
+
+_Static_assert((int)SP_SET_COUNT < (int)SP_ARGS_OWN_MAX, "all have a place");
+
+bool sp_flag_is_common(const struct sp_flag *flag) {
+    for (unsigned i = 0; i < SP_FLAG_COUNT; i++) {
+        if ((SP_FLAGS_GLOBAL & SP_FLAG_BIT(i)) != 0 && strcmp(flag->name, FLAGS[i].name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 const struct sp_flag *sp_flag_table(void) {
     return FLAGS;
