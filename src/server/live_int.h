@@ -17,7 +17,7 @@
 enum {
     LIVE_NONE = UINT32_MAX,
     LIVE_FIRST = 16,
-    LIVE_CROWD = 8, /* so many in one place, and it is worth telling them apart by their filters */
+    LIVE_CROWD = 1, /* so many others in a place: filters are worth being told apart */
 };
 
 /* What a topic's name is a name of. The first ones are those of the same kinds of interests. */

@@ -294,7 +294,10 @@ static uint32_t crowd_at(const struct sp_live *live, const struct sp_live_query 
     return most;
 }
 
-/* Where there is a crowd, what the filter demands may lead to fewer. */
+/*
+ * Where there are others, what the filter demands may lead to fewer. Reading it off the event costs
+ * as much as one filter, whoever else is found so.
+ */
 static void leave_crowd(struct sp_live *live, struct sp_live_query *query, struct place *place,
                         uint64_t *key) {
     uint32_t crowd = crowd_at(live, query, place);
