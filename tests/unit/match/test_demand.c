@@ -1,4 +1,4 @@
-/* What filters demand: who has a key, that a matching event has it too, and that paths come and go. */
+/* What filters demand: who has a key, that an event which matches has it, how paths come and go. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
