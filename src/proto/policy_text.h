@@ -34,9 +34,9 @@ SP_WARN_UNUSED sp_status sp_delay_parse(sp_str text, uint64_t *ret_ms, struct sp
 void sp_delay_format(uint64_t ms, struct sp_buf *to);
 
 /*
- * Reads a backoff: a wait or two with `..` between; then, in either order and each left out at will,
- * `x` with a factor from 1 to 1000 (left out: 2) and `jitter` with a share from 0 to 1 (left out:
- * 0.2), both with up to three decimals. Blanks between the parts. SP_INVALID.
+ * Reads a backoff: a wait or two with `..` between; then, in either order and each left out at
+ * will, `x` with a factor from 1 to 1000 (left out: 2) and `jitter` with a share from 0 to 1 (left
+ * out: 0.2), both with up to three decimals. Blanks between the parts. SP_INVALID.
  */
 SP_WARN_UNUSED sp_status sp_backoff_parse(sp_str text, struct sp_backoff *ret_backoff,
                                           struct sp_error *error);

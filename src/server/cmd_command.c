@@ -19,13 +19,15 @@ static const struct {
 enum { FLAG_COUNT = sizeof(FLAG_NAMES) / sizeof(*FLAG_NAMES) };
 
 static void write_flags(struct sp_resp *reply, const struct sp_command_row *row) {
+    unsigned flags = row->flags; /* what reads and decides, as XREADGROUP does, is no reader */
+    flags &= (flags & SP_CMD_WRITE) != 0 ? ~(unsigned)SP_CMD_READ : ~0u;
     unsigned count = 0;
     for (unsigned i = 0; i < FLAG_COUNT; i++) {
-        count += (row->flags & FLAG_NAMES[i].flag) != 0;
+        count += (flags & FLAG_NAMES[i].flag) != 0;
     }
     sp_resp_set(reply, count);
     for (unsigned i = 0; i < FLAG_COUNT; i++) {
-        if ((row->flags & FLAG_NAMES[i].flag) != 0) {
+        if ((flags & FLAG_NAMES[i].flag) != 0) {
             sp_resp_simple(reply, sp_str_from(FLAG_NAMES[i].name));
         }
     }

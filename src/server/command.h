@@ -22,6 +22,7 @@ struct sp_request {
     const sp_str *args;               /* args[0] is the command; borrowed for the call */
     uint32_t argc;
     struct sp_resp *reply;
+    uint32_t share;      /* of what a group has, where members wait for it: at most; 0: all */
     bool in_transaction; /* run by EXEC: must not block */
     bool lazy;     /* set by a handler: the reply need not wait until what was decided is durable */
     bool appended; /* set by a handler: the client's later reads wait until this is durable */

@@ -3,6 +3,7 @@
  *
  * Columns: name, arity, flags, first key, last key, step, group, since, handler, summary.
  */
+#include "server/cmd_groups.h"
 #include "server/handlers.h"
 #include "server/pubsub.h"
 
@@ -111,7 +112,53 @@ static const struct sp_command_row OBJECT[] = {
 static const struct sp_command_row XINFO[] = {
     ROW("stream", -3, READ, 2, 2, 1, "stream", "5.0.0", sp_on_xinfo_stream,
         "Returns information about a stream."),
+    ROW("groups", 3, READ, 2, 2, 1, "stream", "5.0.0", sp_on_xinfo_groups,
+        "Returns a list of the consumer groups of a stream."),
+    ROW("consumers", 4, BUS, 2, 2, 1, "stream", "5.0.0", sp_on_xinfo_consumers,
+        "Returns a list of the consumers in a consumer group."),
     HELP("5.0.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row XGROUP[] = {
+    ROW("create", -5, WRITE, 2, 2, 1, "stream", "5.0.0", sp_on_xgroup_create,
+        "Creates a consumer group."),
+    ROW("setid", -5, WRITE, 2, 2, 1, "stream", "5.0.0", sp_on_xgroup_setid,
+        "Sets the last-delivered ID of a consumer group."),
+    ROW("destroy", 4, WRITE, 2, 2, 1, "stream", "5.0.0", sp_on_xgroup_destroy,
+        "Destroys a consumer group."),
+    ROW("createconsumer", 5, WRITE, 2, 2, 1, "stream", "6.2.0", sp_on_xgroup_createconsumer,
+        "Creates a consumer in a consumer group."),
+    ROW("delconsumer", 5, WRITE, 2, 2, 1, "stream", "5.0.0", sp_on_xgroup_delconsumer,
+        "Deletes a consumer from a consumer group."),
+    HELP("5.0.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row GROUP[] = {
+    ROW("create", -4, WRITE | SETTLED, 3, 3, 1, "spoor", "7.4.0", sp_on_spoor_group_create,
+        "Creates a consumer group with a policy: name, key, FROM, MKSTREAM, options."),
+    ROW("set", -5, WRITE, 3, 3, 1, "spoor", "7.4.0", sp_on_spoor_group_set,
+        "Changes options of a group's policy; NONE takes it away."),
+    ROW("get", 4, READ, 3, 3, 1, "spoor", "7.4.0", sp_on_spoor_group_get,
+        "Returns a group's policy and where it stands."),
+    ROW("list", -2, BUS, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_group_list,
+        "Lists the groups, or those of one key."),
+    ROW("drop", 4, WRITE, 3, 3, 1, "spoor", "7.4.0", sp_on_spoor_group_drop, "Drops a group."),
+    ROW("lag", 4, READ, 3, 3, 1, "spoor", "7.4.0", sp_on_spoor_group_lag,
+        "Returns how far a group is behind, in events and seconds."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row DEAD[] = {
+    ROW("list", -4, READ, 2, 2, 1, "spoor", "7.4.0", sp_on_spoor_dead_list,
+        "Lists the entries that a group gave up, with reason and error."),
+    ROW("redrive", -5, WRITE, 2, 2, 1, "spoor", "7.4.0", sp_on_spoor_dead_redrive,
+        "Gives dead entries to their group again."),
+    ROW("discard", -5, WRITE, 2, 2, 1, "spoor", "7.4.0", sp_on_spoor_dead_discard,
+        "Drops dead entries for good."),
+    HELP("7.4.0"),
     {.name = NULL},
 };
 
@@ -241,6 +288,21 @@ static const struct sp_command_row ROWS[] = {
     ROW("xsetid", -3, WRITE | FAST, 1, 1, 1, "stream", "5.0.0", sp_on_xsetid,
         "Sets the last-delivered ID of a stream."),
     PARENT("xinfo", "stream", "5.0.0", XINFO, "A container for stream introspection commands."),
+    PARENT("xgroup", "stream", "5.0.0", XGROUP, "A container for consumer groups commands."),
+    ROW("xreadgroup", -7, READ | WRITE | BLOCKING | KEYS_MOVE, 0, 0, 1, "stream", "5.0.0",
+        sp_on_xreadgroup,
+        "Returns new or historical messages from a stream for a consumer in a group."),
+    ROW("xack", -4, WRITE | FAST, 1, 1, 1, "stream", "5.0.0", sp_on_xack,
+        "Returns the number of messages that were successfully acknowledged by the consumer group "
+        "member of a stream."),
+    ROW("xpending", -3, BUS, 1, 1, 1, "stream", "5.0.0", sp_on_xpending,
+        "Returns the information and entries from a stream consumer group's pending entries list."),
+    ROW("xclaim", -6, WRITE | SETTLED | FAST, 1, 1, 1, "stream", "5.0.0", sp_on_xclaim,
+        "Changes, or acquires, ownership of a message in a consumer group."),
+    ROW("xautoclaim", -6, WRITE | FAST, 1, 1, 1, "stream", "6.2.0", sp_on_xautoclaim,
+        "Changes, or acquires, ownership of messages in a consumer group."),
+    ROW("xnack", -6, WRITE | FAST, 1, 1, 1, "stream", "8.8.0", sp_on_xnack,
+        "Says that attempts at messages failed: FAIL tries again, FATAL does not."),
 
     /* publish and subscribe */
     ROW("publish", 3, WRITE | FAST, 0, 0, 0, "pubsub", "2.0.0", sp_on_publish,
@@ -266,6 +328,10 @@ static const struct sp_command_row ROWS[] = {
         "Appends an event: stream, expected version or *, type, data, attributes."),
     ROW("spoor.read", -1, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_read,
         "Reads events by a query, as JSON."),
+    PARENT("spoor.group", "spoor", "7.4.0", GROUP, "A container for groups with a policy."),
+    PARENT("spoor.dead", "spoor", "7.4.0", DEAD, "A container for what groups gave up."),
+    ROW("spoor.nack", -4, WRITE | FAST, 1, 1, 1, "spoor", "7.4.0", sp_on_spoor_nack,
+        "Says that an attempt failed: key, group, id, DELAY, ERROR, DEAD."),
     ROW("spoor.trace", -2, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_trace,
         "Reads an event with its causes and effects, as JSON."),
     ROW("spoor.subscribe", -1, BUS | PUBSUB, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_subscribe,

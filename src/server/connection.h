@@ -85,6 +85,7 @@ struct sp_connection {
 
     struct sp_transaction *transaction; /* MULTI or WATCH; NULL: neither */
     struct sp_wait *wait;               /* with SP_PAUSE_BLOCKED */
+    uint32_t consumers;                 /* consumers.h: 1 + the first that it works as; 0: none */
 
     struct sp_subscriber *subscriber; /* whatever the subscriptions need; freed by their hook */
     uint32_t subscription_count; /* channels and patterns: RESP2 restricts commands from 1 on */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "server/consumers.h"
 #include "server/transaction.h"
 #include "server/wait.h"
 
@@ -42,7 +43,8 @@ sp_status sp_server_init(struct sp_server *server, struct sp_settings *settings,
     if (status != SP_OK) {
         return sp_error_set(error, status, "no memory for the table of commands");
     }
-    return sp_waits_init(server, error);
+    status = sp_waits_init(server, error);
+    return status == SP_OK ? sp_consumers_init(server, error) : status;
 }
 
 void sp_server_fini(struct sp_server *server) {
@@ -179,6 +181,17 @@ static int sooner(int a_ms, int b_ms) {
     return a_ms < b_ms ? a_ms : b_ms;
 }
 
+/* ms until a part must have its turn; -1: whenever something comes. */
+static int ask_timeouts(struct sp_server *server) {
+    int wait_ms = sp_waits_timeout(server);
+    for (uint32_t i = 0; i < server->hook_count; i++) {
+        if (server->hooks[i].timeout != NULL) {
+            wait_ms = sooner(wait_ms, server->hooks[i].timeout(server, server->hooks[i].context));
+        }
+    }
+    return wait_ms;
+}
+
 int sp_server_turn(struct sp_server *server) {
     int wait_ms = -1;
     bool ran = true;
@@ -194,7 +207,7 @@ int sp_server_turn(struct sp_server *server) {
     keep_budget(server);
     more = more || server->again;
     server->again = false;
-    return ran || more ? 0 : sooner(wait_ms, sp_waits_timeout(server));
+    return ran || more ? 0 : sooner(wait_ms, ask_timeouts(server));
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */

@@ -18,9 +18,10 @@
 #include "server/spare.h"
 
 struct sp_server;
-struct sp_waits;  /* wait.h */
-struct sp_pubsub; /* pubsub_int.h */
-struct sp_loop;   /* loop.h */
+struct sp_waits;     /* wait.h */
+struct sp_consumers; /* consumers.h */
+struct sp_pubsub;    /* pubsub_int.h */
+struct sp_loop;      /* loop.h */
 
 /* What a part of the server wants to be told. Every member may be NULL. */
 struct sp_server_hooks {
@@ -35,6 +36,8 @@ struct sp_server_hooks {
     void (*closed)(struct sp_server *server, void *context, struct sp_connection *connection);
     /* Fewer bytes than connection->drain_below wait for a connection, which is 0 from then on. */
     void (*drained)(struct sp_server *server, void *context, struct sp_connection *connection);
+    /* ms until `turn` must be called again; -1: whenever something comes. */
+    int (*timeout)(struct sp_server *server, void *context);
     /* The server ends: free what is yours. */
     void (*fini)(struct sp_server *server, void *context);
     void *context;
@@ -75,6 +78,7 @@ struct sp_server {
     uint32_t hook_count;
     uint32_t listening; /* how many parts want `live` */
     struct sp_waits *waits;
+    struct sp_consumers *consumers;
     struct sp_pubsub *pubsub;
     bool again; /* a part has more to do: the next turn comes at once */
 

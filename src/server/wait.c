@@ -40,6 +40,7 @@ struct sp_wait {
 struct group_queue {
     uint64_t group;
     bool ready;         /* is among ready_groups */
+    uint32_t count;     /* of members */
     uint32_t next_free; /* of a freed one: 1 + the next freed one */
     struct wait_for *first;
     struct wait_for *last;
@@ -178,6 +179,7 @@ static bool join_group(struct sp_waits *waits, struct wait_for *member) {
     }
     member->before = queue->last;
     member->next = NULL;
+    queue->count++;
     if (queue->last != NULL) {
         queue->last->next = member;
     } else {
@@ -190,7 +192,8 @@ static bool join_group(struct sp_waits *waits, struct wait_for *member) {
 static void leave_group(struct sp_waits *waits, struct wait_for *member) {
     uint32_t slot = 0;
     struct group_queue *queue = find_queue(waits, member->group, &slot);
-    sp_require(queue != NULL);
+    sp_require(queue != NULL && queue->count > 0);
+    queue->count--;
     if (member->before != NULL) {
         member->before->next = member->next;
     } else {
@@ -387,8 +390,11 @@ void sp_wait_group_ready(struct sp_server *server, uint64_t group) {
     queue->ready = true;
 }
 
-/* Runs the command again. True where it has its reply; false: it goes on waiting. */
-static bool run_again(struct sp_server *server, struct sp_wait *wait) {
+/*
+ * Runs the command again, which is to take no more than a share of what its groups have (0: all).
+ * True where it has its reply; false: it goes on waiting.
+ */
+static bool run_again(struct sp_server *server, struct sp_wait *wait, uint32_t share) {
     struct sp_connection *connection = wait->connection;
     struct sp_request request = {
         .server = server,
@@ -397,6 +403,7 @@ static bool run_again(struct sp_server *server, struct sp_wait *wait) {
         .args = wait->args,
         .argc = wait->argc,
         .reply = &connection->resp,
+        .share = share,
     };
     size_t from = connection->output.bytes.len;
     enum sp_verdict verdict = sp_dispatch_run(&request);
@@ -420,25 +427,41 @@ static void run_ready(struct sp_server *server) {
         struct sp_wait *wait = waits->ready_first;
         last = wait == until;
         unlink_ready(waits, wait);
-        (void)run_again(server, wait);
+        (void)run_again(server, wait, 0);
     }
 }
 
-/* Asks the members of a group in turn, as long as it has something for them. */
+/*
+ * What the first of so many members may take of so many entries: those behind it get as much. As
+ * many entries as can be counted may be more; one member alone takes what it wants.
+ */
+static uint32_t share_of(uint32_t entries, uint32_t members) {
+    if (members <= 1) {
+        return 0;
+    }
+    return entries <= members ? 1 : (entries + members - 1) / members;
+}
+
+/* How many entries a group has for its members; of one that is gone each is to be told so. */
+static uint32_t available(struct sp_server *server, uint64_t number, uint32_t most) {
+    const struct sp_group *group = sp_bus_group_at(server->bus, number);
+    return group != NULL ? sp_bus_group_ready(server->bus, group, most) : 1;
+}
+
+/*
+ * Asks the members of a group in turn, as long as it has something for them: no more of them than
+ * there are entries.
+ */
 static void run_group(struct sp_server *server, uint64_t number) {
     uint32_t slot = 0;
     struct group_queue *queue = find_queue(server->waits, number, &slot);
     if (queue != NULL) {
         queue->ready = false;
     }
-    while (queue != NULL) {
-        const struct sp_group *group = sp_bus_group_at(server->bus, number);
-        if (group != NULL && sp_bus_group_ready(server->bus, group, 1) == 0) {
-            return;
-        }
-        if (!run_again(server, queue->first->wait)) {
-            return;
-        }
+    uint32_t share =
+        queue != NULL ? share_of(available(server, number, SP_BUS_READY_MAX), queue->count) : 0;
+    while (queue != NULL && available(server, number, 1) > 0 &&
+           run_again(server, queue->first->wait, share)) {
         queue = find_queue(server->waits, number, &slot);
     }
 }
