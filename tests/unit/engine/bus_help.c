@@ -57,10 +57,17 @@ void bus_settle(struct bus_help *help) {
 
 void bus_reopen(struct bus_help *help) {
     bus_settle(help);
-    uint64_t before = sp_core_hash(sp_engine_core(help->engine));
+    /* Not the hash of all: ops that are in no record yet get one by closing. */
+    const struct sp_core *core = sp_engine_core(help->engine);
+    uint64_t position = core->position;
+    uint64_t views = sp_views_hash(&core->views);
+    uint64_t groups = sp_groups_hash(&core->groups);
     bus_close(help);
     bus_open(help);
-    assert_int_equal(sp_core_hash(sp_engine_core(help->engine)), before);
+    core = sp_engine_core(help->engine);
+    assert_int_equal(core->position, position);
+    assert_int_equal(sp_views_hash(&core->views), views);
+    assert_int_equal(sp_groups_hash(&core->groups), groups);
 }
 
 void bus_sleep(struct bus_help *help, uint64_t ms) {
