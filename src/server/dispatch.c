@@ -434,10 +434,10 @@ enum sp_verdict sp_dispatch(struct sp_connection *connection, const sp_str *args
     } else if (sp_transaction_is_open(connection) && (request.row->flags & SP_CMD_IN_MULTI) == 0) {
         queue(&request);
     } else {
+        connection->last_command = request.row;
         verdict = run(&request, from);
     }
     if (verdict != SP_LATER) {
-        connection->last_command = request.row;
         connection->server->stats.commands++;
     }
     if (verdict == SP_DONE) {
