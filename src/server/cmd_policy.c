@@ -81,7 +81,9 @@ static sp_status find_place(struct sp_request *request, const struct sp_key *key
         start->id = key->kind == SP_KEY_STREAM
                         ? sp_event_entry_id(event)
                         : sp_entry_id_of_log(event->recorded_us, event->entry_seq);
-        (void)sp_stream_id_decrement(&start->id);
+        if (!sp_stream_id_decrement(&start->id)) {
+            start->id = SP_ENTRY_ID_NONE;
+        }
     }
     sp_cursor_close(cursor);
     start->at_end = status == SP_END;

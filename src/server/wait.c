@@ -432,8 +432,8 @@ static void run_ready(struct sp_server *server) {
 }
 
 /*
- * What the first of so many members may take of so many entries: those behind it get as much. As
- * many entries as can be counted may be more; one member alone takes what it wants.
+ * What the first of so many members may take of so many entries, so that those behind it get as
+ * much; one member alone takes what it wants.
  */
 static uint32_t share_of(uint32_t entries, uint32_t members) {
     if (members <= 1) {
@@ -458,10 +458,13 @@ static void run_group(struct sp_server *server, uint64_t number) {
     if (queue != NULL) {
         queue->ready = false;
     }
-    uint32_t share =
-        queue != NULL ? share_of(available(server, number, SP_BUS_READY_MAX), queue->count) : 0;
-    while (queue != NULL && available(server, number, 1) > 0 &&
-           run_again(server, queue->first->wait, share)) {
+    uint32_t left = queue != NULL ? available(server, number, SP_BUS_READY_MAX) : 0;
+    while (queue != NULL && available(server, number, 1) > 0) {
+        uint32_t share = share_of(left, queue->count);
+        left -= share < left ? share : left;
+        if (!run_again(server, queue->first->wait, share)) {
+            return;
+        }
         queue = find_queue(server->waits, number, &slot);
     }
 }
