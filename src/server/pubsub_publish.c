@@ -111,10 +111,13 @@ enum sp_verdict sp_on_publish(struct sp_request *request) {
     if (is_ephemeral(pubsub, request->args[1])) {
         return publish_plain(request, SP_LIVE_CHANNEL);
     }
+    const sp_str source = sp_connection_source(request->connection);
+    const sp_str no_stream = {.ptr = NULL}; /* the source, which may not be the store's own */
     const struct sp_message message = {
         .channel = request->args[1],
         .bytes = request->args[2],
-        .source = sp_connection_source(request->connection),
+        .source = source,
+        .stream = sp_str_starts_with(source, SP_STR("$")) ? SP_STR("redis") : no_stream,
     };
     struct sp_bus_added added;
     struct sp_error error;

@@ -70,9 +70,10 @@ void pubsub_notice(struct outlet *outlet, bool begins) {
     pubsub->server->again = true;
 }
 
+/* Straight to the engine: the bus keeps clients from streams that begin with `$`. */
 static sp_status append(struct sp_pubsub *pubsub, const struct notice *notice) {
     struct sp_event *event = &pubsub->event;
-    struct sp_bus_added added;
+    struct sp_engine_result result;
     struct sp_error error;
     sp_error_clear(&error);
     *event = (struct sp_event){.has_data = true, .data_is_json = true};
@@ -80,8 +81,9 @@ static sp_status append(struct sp_pubsub *pubsub, const struct notice *notice) {
     event->attr[SP_ATTR_SOURCE] = SP_STR("spoor");
     event->attr[SP_ATTR_STREAM] = SP_STR("$subscribers");
     event->data = sp_buf_str(&notice->data);
-    sp_status status =
-        sp_bus_append(pubsub->server->bus, event, (uint64_t)SP_CORE_ANY_VERSION, &added, &error);
+    const struct sp_engine_append append = {
+        .events = event, .count = 1, .origin = SP_EVENT_FROM_JSON, .results = &result};
+    sp_status status = sp_engine_submit(pubsub->server->engine, &append, &error);
     if (status != SP_OK && status != SP_BUSY) {
         sp_say(&pubsub->server->logger, SP_LEVEL_WARN, "backpressure could not be announced",
                SP_FIELD_TEXT("error", sp_str_from(error.text)));
