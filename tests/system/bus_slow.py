@@ -126,7 +126,7 @@ def owed_bytes(control):
     """What the server holds for the slow subscriber, by CLIENT LIST."""
     listing = bytes(control.call("CLIENT", "LIST")).decode()
     row = next(line for line in listing.splitlines() if " name=slow " in line)
-    return int(re.search(r" omem=(\d+)", row)[1])
+    return sum(int(re.search(rf" {field}=(\d+)", row)[1]) for field in ("obl", "omem"))
 
 
 def catch_up(connection, first, last):
