@@ -29,6 +29,8 @@ void sp_rows_clear(struct sp_rows *rows) {
 void sp_rows_fini(struct sp_rows *rows) {
     sp_rows_clear(rows);
     free(rows->blocks);
+    free(rows->spare);
+    rows->spare = NULL;
     rows->blocks = NULL;
     rows->block_capacity = 0;
 }
@@ -123,7 +125,13 @@ uint64_t *sp_rows_find(const struct sp_rows *rows, const uint64_t *key) {
 
 /* ---- blocks ---- */
 
-static struct sp_rows_block *new_block(const struct sp_rows *rows, uint32_t capacity) {
+static struct sp_rows_block *new_block(struct sp_rows *rows, uint32_t capacity) {
+    if (rows->spare != NULL && rows->spare->capacity >= capacity) {
+        struct sp_rows_block *spare = rows->spare;
+        rows->spare = NULL;
+        *spare = (struct sp_rows_block){.capacity = spare->capacity};
+        return spare;
+    }
     struct sp_rows_block *block = malloc(sizeof(*block) + bytes_of(rows, capacity));
     if (block != NULL) {
         *block = (struct sp_rows_block){.capacity = capacity};
@@ -167,7 +175,8 @@ static sp_status insert_block(struct sp_rows *rows, uint32_t at, uint32_t capaci
 
 static void remove_block(struct sp_rows *rows, uint32_t at) {
     struct sp_rows_block **list = rows->blocks + rows->block_begin;
-    free(list[at]);
+    free(rows->spare);
+    rows->spare = list[at];
     rows->block_count--;
     if (at < rows->block_count / 2) {
         memmove(list + 1, list, at * sizeof(struct sp_rows_block *));
@@ -256,7 +265,27 @@ static sp_status make_room(struct sp_rows *rows, struct sp_rows_at *at) {
     return status;
 }
 
+/* The way of most rows: behind the last one, where its block has room. */
+static inline bool add_behind(struct sp_rows *rows, const uint64_t *row) {
+    if (rows->block_count == 0) {
+        return false;
+    }
+    struct sp_rows_block *block = block_at(rows, rows->block_count - 1);
+    uint64_t *end = row_at(rows, block, block->count);
+    if (block->begin + block->count == block->capacity ||
+        !is_below(end - rows->words, row, rows->key_words)) {
+        return false;
+    }
+    copy_row(end, row, rows->words);
+    block->count++;
+    rows->count++;
+    return true;
+}
+
 sp_status sp_rows_add(struct sp_rows *rows, const uint64_t *row) {
+    if (add_behind(rows, row)) {
+        return SP_OK;
+    }
     struct sp_rows_at at = {.block = rows->block_count, .row = 0};
     const uint64_t *last = sp_rows_last(rows);
     if (last != NULL && !is_below(last, row, rows->key_words)) {
@@ -318,6 +347,12 @@ static void tidy(struct sp_rows *rows, struct sp_rows_at *at) {
 struct sp_rows_at sp_rows_remove(struct sp_rows *rows, struct sp_rows_at at) {
     struct sp_rows_block *block = block_at(rows, at.block);
     sp_require(at.row < block->count);
+    if (at.row == 0 && block->count > 1 && (at.block == 0 || block->count > THIN)) {
+        block->begin++; /* the way of most rows: the first one goes */
+        block->count--;
+        rows->count--;
+        return at;
+    }
     uint64_t *gone = row_at(rows, block, at.row);
     if (at.row < block->count / 2 || at.row == 0) {
         uint64_t *first = row_at(rows, block, 0);
@@ -335,8 +370,12 @@ struct sp_rows_at sp_rows_remove(struct sp_rows *rows, struct sp_rows_at at) {
 }
 
 bool sp_rows_remove_key(struct sp_rows *rows, const uint64_t *key) {
-    struct sp_rows_at at = sp_rows_seek(rows, key);
+    struct sp_rows_at at = sp_rows_first();
     const uint64_t *row = sp_rows_get(rows, at);
+    if (row != NULL && is_below(row, key, rows->key_words)) {
+        at = sp_rows_seek(rows, key);
+        row = sp_rows_get(rows, at);
+    }
     if (row == NULL || is_below(key, row, rows->key_words)) {
         return false;
     }

@@ -8,7 +8,7 @@
  * neighbour, so that memory stays within four times the rows, and within a few per cent where they
  * come and go in order. Other words that rise with the key can be searched as well.
  *
- * All numbers are in host order. A place holds until the next change.
+ * One emptied block is kept. All numbers are in host order. A place holds until the next change.
  */
 #ifndef SP_CORE_ROWS_H
 #define SP_CORE_ROWS_H
@@ -37,9 +37,10 @@ struct sp_rows {
     uint32_t block_begin;
     uint32_t block_count;
     uint32_t block_capacity;
-    uint8_t words;     /* of a row */
-    uint8_t key_words; /* 1 or 2 */
-    uint64_t count;    /* rows */
+    struct sp_rows_block *spare; /* the last one that was emptied: a queue takes it again */
+    uint8_t words;               /* of a row */
+    uint8_t key_words;           /* 1 or 2 */
+    uint64_t count;              /* rows */
 };
 
 /* A row's place; `block` is block_count behind the last row. */
