@@ -366,7 +366,7 @@ static void test_order_and_room(void **state) {
     set_policy(&help, "s", "g", &policy);
     for (int i = 0; i < 12; i++) {
         static const char *const sources[] = {"x", "y", "z", "w"};
-        char data[8];
+        char data[16];
         (void)snprintf(data, sizeof(data), "%d", i);
         put_for(&help, sources[i % 4], data);
     }
