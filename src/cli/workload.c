@@ -19,9 +19,9 @@ enum {
     WORD_COMMON_COUNT = 256, /* the most frequent, and short */
     WORD_SIZE = 16,          /* copied whole; the length says how much counts */
     NAME_SIZE = 48,
-    TEXT_BYTES = 16 << 20, /* words made beforehand: a store seals what is some megabytes apart */
-    TEXT_SHIFT = 131,      /* where the next round begins: no slice comes twice */
-    SLACK = 64,            /* room behind the data for its closing */
+    TEXT_BYTES = 8 << 20, /* words made beforehand: a store seals what is some megabytes apart */
+    TEXT_SHIFT = 131,     /* where the next round begins: no slice comes twice */
+    SLACK = 64,           /* room behind the data for its closing */
 };
 
 struct word {

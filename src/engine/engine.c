@@ -183,10 +183,7 @@ static sp_status allocate(struct sp_engine *engine, struct sp_error *error) {
     options->outstanding_max =
         options->outstanding_max != 0 ? options->outstanding_max : DEFAULT_OUTSTANDING;
     options->entropy = options->entropy != NULL ? options->entropy : sp_entropy;
-    engine->pending_capacity = 1;
-    while (engine->pending_capacity < options->outstanding_max) {
-        engine->pending_capacity *= 2;
-    }
+    engine->pending_capacity = FIRST_PENDING;
     engine->pending = calloc(engine->pending_capacity, sizeof(*engine->pending));
     options->entropy(&engine->id_salt, sizeof(engine->id_salt));
     struct sp_index_options index_options = {.seed = engine->id_salt};

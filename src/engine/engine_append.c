@@ -51,7 +51,27 @@ struct submit {
     struct sp_error *error;
 };
 
+/* A larger ring, in which the oldest comes first. */
+static sp_status grow_pending(struct sp_engine *engine) {
+    uint32_t capacity = engine->pending_capacity * 2;
+    struct pending *pending = calloc(capacity, sizeof(*pending));
+    if (pending == NULL) {
+        return SP_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < engine->pending_count; i++) {
+        pending[i] = engine->pending[(engine->pending_start + i) & (engine->pending_capacity - 1)];
+    }
+    free(engine->pending);
+    engine->pending = pending;
+    engine->pending_capacity = capacity;
+    engine->pending_start = 0;
+    return SP_OK;
+}
+
 static sp_status grow_tables(struct sp_engine *engine, uint32_t count, uint32_t expects) {
+    if (engine->pending_count == engine->pending_capacity && grow_pending(engine) != SP_OK) {
+        return SP_NO_MEMORY;
+    }
     if (count > engine->candidate_capacity) {
         struct sp_core_candidate *candidates =
             realloc(engine->candidates, count * sizeof(*candidates));
@@ -114,8 +134,7 @@ static sp_status admit(struct sp_engine *engine, const struct sp_engine_append *
         return fits;
     }
     if (must_answer(append) &&
-        (engine->outstanding + append->count > engine->options.outstanding_max ||
-         engine->pending_count == engine->pending_capacity)) {
+        engine->outstanding + append->count > engine->options.outstanding_max) {
         return sp_error_set(error, SP_BUSY, "%u events are outstanding", engine->outstanding);
     }
     if (engine->open.record_count == 0 && !engine->held) {

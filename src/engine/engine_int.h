@@ -15,6 +15,7 @@ enum {
     IN_FLIGHT_MAX = 4,     /* blocks handed to the log and not durable yet; it takes fewer */
     CUT_BYTES = 160 << 10, /* an open block this large is cut while another is being written */
     FIRST_BLOCK_BYTES = 8 << 10,
+    FIRST_PENDING = 256, /* a ring no larger than what is outstanding stays in the cache */
     PREFETCH_EVENTS = 8, /* the index is told of keys so long before they are added */
     SINGLE_RESULTS = 1,
     PINS_MAX = 1024,
@@ -134,7 +135,7 @@ struct sp_engine {
     bool index_ended; /* the newest tail is finished; the next event begins another */
     bool recovering;
 
-    struct pending *pending; /* ring */
+    struct pending *pending; /* ring; capacities are powers of two */
     uint32_t pending_capacity;
     uint32_t pending_start;
     uint32_t pending_count;
