@@ -270,7 +270,12 @@ void bus_groups_drop_ops(struct sp_bus *bus, sp_str key) {
 void bus_groups_forget_key(struct sp_bus *bus, sp_str key) {
     const struct sp_group *group = NULL;
     for (size_t i = 0; (group = sp_group_of_key(&bus->core->groups, key, i)) != NULL; i++) {
-        forget(bus, sp_group_get(group).number);
+        uint64_t number = sp_group_get(group).number;
+        struct bus_group *side = find_side(bus, number);
+        if (side != NULL) {
+            bus_group_tell_ready(bus, side); /* who waits for it finds it gone */
+        }
+        forget(bus, number);
     }
 }
 

@@ -173,13 +173,17 @@ static const struct sp_group *nth_group(struct sp_request *request, const struct
     return sp_group_of_key(&core->groups, key->text, i);
 }
 
-/* `entries-read` and `lag`: null where they could not be counted. */
+/*
+ * `entries-read` and `lag`: null where they could not be counted; as in Redis the first also of a
+ * group that has read nothing.
+ */
 static void write_progress(struct sp_request *request, const struct sp_key *key,
                            const struct sp_group_facts *facts) {
     struct sp_bus_group_info info;
     struct sp_resp *reply = request->reply;
     bool known = sp_bus_group_info(request->server->bus, key, facts->name, &info, NULL) == SP_OK;
-    bool counted = known && key->kind == SP_KEY_STREAM && !facts->has_policy;
+    bool counted =
+        known && key->kind == SP_KEY_STREAM && !facts->has_policy && info.entries_read > 0;
     sp_resp_bulk_text(reply, "entries-read");
     if (counted) {
         sp_resp_unsigned(reply, info.entries_read);
