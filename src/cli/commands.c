@@ -4,6 +4,7 @@
  */
 #include "cli/cli.h"
 #include "cli/command.h"
+#include "server/settings.h"
 
 #define BIT(name)    SP_FLAG_BIT(SP_FLAG_##name)
 #define FLAGS_WINDOW (BIT(FROM) | BIT(UNTIL) | BIT(LIMIT) | BIT(REVERSE))
@@ -16,6 +17,23 @@
 #define FLAGS_BENCH (BIT(SIZE) | BIT(IDS) | BIT(STREAMS) | BIT(SEGMENT_BYTES) | BIT(SEED))
 
 static const struct sp_command COMMANDS[] = {
+    {
+        .name = "serve",
+        .operands = "",
+        .own_flags = sp_serve_flags,
+        .own_flag_count = SP_SET_COUNT + 1,
+        .run = sp_cmd_serve,
+        .summary = "run the server",
+        .text =
+            "Opens the data folder, which is made where it is missing, and serves it to clients "
+            "of the Redis protocol until SIGTERM or SIGINT: then what was received is finished "
+            "and answered, and it exits 0. Prints one line, `ready ...`, once clients can "
+            "connect; log lines go to stderr. Every option is also a line, name and value, of "
+            "the file that --config names; the command line wins. docs/settings.md tells what "
+            "can be changed while it runs.",
+        .examples = "spoor serve --data ./data\n"
+                    "spoor serve --resp-port 0 --log-format json --config spoor.conf\n",
+    },
     {
         .name = "publish",
         .operands = "TYPE [JSON|-]",

@@ -68,7 +68,7 @@ enum sp_setting_type {
     X(EPHEMERAL_TOPICS, "ephemeral-topics", "", LIST, "", 0, 16384, "", LIVE,                      \
       "patterns of channels whose messages are delivered and not stored")                          \
     X(STREAM_NODE_MAX_ENTRIES, "stream-node-max-entries", "stream-node-max-entries", INTEGER, "",  \
-      1, 1000000, "100", START, "entries of a node, what trimming with ~ goes by; always 100")     \
+      100, 100, "100", START, "entries of a node, which trimming with ~ goes by: always 100")      \
     X(RETAIN_BYTES, "retain-bytes", "", SIZE, "", 0, UINT64_MAX, "0", START,                       \
       "the oldest segments are dropped where the log is larger; 0: never")                         \
     X(RETAIN_AGE, "retain-age", "", DURATION, "", 0, UINT64_MAX / 1000, "0s", START,               \
