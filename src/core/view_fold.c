@@ -92,7 +92,11 @@ static sp_status fold_set(struct sp_views *views, struct sp_view *view, struct s
         view->own_first = version + 1;
         views->own_count++;
     }
-    view->last_id = (struct sp_entry_id){.ms = numbers[0], .seq = numbers[1]};
+    struct sp_entry_id last = {.ms = numbers[0], .seq = numbers[1]};
+    if (sp_entry_id_compare(last, view->last_id) < 0) {
+        sp_view_marks_clear(&view->marks); /* ids begin again lower: marks would not rise */
+    }
+    view->last_id = last;
     view->added_offset = numbers[2] - (version - view->base);
     view->max_deleted = (struct sp_entry_id){.ms = numbers[3], .seq = numbers[4]};
     return SP_OK;
