@@ -480,6 +480,8 @@ static sp_status count_lag(struct sp_bus *bus, struct bus_group *side, uint64_t 
         side->lag_until = cursor + 1;
         side->lag_stamp = stamp;
     }
+    /* What was handed out before it was ever counted lags no more, either. */
+    side->lag_until = side->lag_until > cursor ? side->lag_until : cursor + 1;
     struct bus_walk walk;
     const struct sp_event *event;
     struct sp_key key = bus_group_key(bus, side);

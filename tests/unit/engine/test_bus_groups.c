@@ -184,8 +184,16 @@ static void test_virtual_streams_have_groups(void **state) {
     assert_int_equal(seen->count, 60);
     bus_receive(&help, "$type:mail.sent", "g", "c", 10, seen);
     assert_int_equal(seen->count, 10);
+    /* What came and went between two looks at the lag does not count. */
+    bus_receive(&help, "$type:mail.sent", "g", "c", 0, seen);
+    assert_int_equal(bus_info(&help, "$type:mail.sent", "g").lag, 0);
+    (void)bus_put(&help, "a", "mail.sent", "1");
+    bus_settle(&help);
+    bus_receive(&help, "$type:mail.sent", "g", "c", 0, seen);
+    assert_int_equal(seen->count, 1);
+    assert_int_equal(bus_info(&help, "$type:mail.sent", "g").lag, 0);
     bus_receive(&help, "$source:tester", "g", "c", 0, seen);
-    assert_int_equal(seen->count, 90);
+    assert_int_equal(seen->count, 91);
     /* The store's own events only for who names them. */
     bus_make_group(&help, "$type:group.created", "g", false);
     bus_make_group(&help, "$group:$all:g", "g", false);
