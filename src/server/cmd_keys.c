@@ -9,6 +9,7 @@ enum {
     MS_PER_S = 1000,
     SCAN_STEPS = 1024, /* streams looked at in one call of the bus */
     SCAN_COUNT_DEFAULT = 10,
+    SCAN_LOOKED_MAX = 16384, /* by one SCAN, where it finds less than it was asked for */
     FLUSH_BATCH = 256,
 };
 
@@ -126,7 +127,12 @@ enum sp_verdict sp_on_scan(struct sp_request *request) {
     walk.collects = !none;
     struct sp_buf *scratch = &request->server->scratch;
     sp_buf_reset(scratch);
-    uint64_t next = sp_bus_scan(request->server->bus, (uint64_t)cursor, steps, on_key, &walk);
+    uint64_t next = (uint64_t)cursor;
+    uint64_t looked = 0;
+    do {
+        next = sp_bus_scan(request->server->bus, next, steps, on_key, &walk);
+        looked += steps;
+    } while (next != 0 && walk.count < steps && looked < SCAN_LOOKED_MAX);
     sp_resp_array(request->reply, 2);
     sp_resp_bulk_unsigned(request->reply, next);
     sp_resp_array(request->reply, none ? 0 : walk.count);

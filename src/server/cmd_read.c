@@ -39,20 +39,19 @@ static sp_status note_damage(struct sp_request *request, sp_status status, sp_st
 /* ---- XRANGE ---------------------------------------------------------------------------------- */
 
 static bool read_count(struct sp_request *request, bool *ret_given, uint64_t *ret_count) {
-    int64_t count = 0;
     *ret_given = request->argc > 4;
-    if (request->argc == 4) {
-        return true;
+    for (uint32_t i = 4; i < request->argc; i += 2) {
+        int64_t count = 0;
+        if (i + 1 == request->argc || !sp_word_is(request->args[i], "count")) {
+            (void)sp_reply_syntax(request);
+            return false;
+        }
+        if (!sp_word_i64(request->args[i + 1], &count)) {
+            (void)sp_reply_not_integer(request);
+            return false;
+        }
+        *ret_count = count < 0 ? 0 : (uint64_t)count;
     }
-    if (request->argc != 6 || !sp_word_is(request->args[4], "count")) {
-        (void)sp_reply_syntax(request);
-        return false;
-    }
-    if (!sp_word_i64(request->args[5], &count)) {
-        (void)sp_reply_not_integer(request);
-        return false;
-    }
-    *ret_count = count < 0 ? 0 : (uint64_t)count;
     return true;
 }
 
@@ -170,8 +169,8 @@ static bool read_options(struct sp_request *request, struct read_options *option
     }
     if (words % 2 != 0) {
         (void)sp_reply_error(request,
-                             "Unbalanced 'xread' list of streams: for each stream key an ID or "
-                             "'$' must be specified.");
+                             "Unbalanced 'xread' list of streams: for each stream key an ID, "
+                             "'+', or '$' must be specified.");
         return false;
     }
     options->stream_count = words / 2;

@@ -13,11 +13,13 @@ enum { INPUT_FIRST_BYTES = 4096 };
 
 static void link_all(struct sp_connection *connection) {
     struct sp_server *server = connection->server;
-    connection->all.next = server->connections;
-    if (server->connections != NULL) {
-        server->connections->all.before = connection;
+    connection->all.before = server->connections_last;
+    if (server->connections_last != NULL) {
+        server->connections_last->all.next = connection;
+    } else {
+        server->connections = connection;
     }
-    server->connections = connection;
+    server->connections_last = connection;
     server->connection_count++;
 }
 
@@ -31,6 +33,8 @@ static void unlink_all(struct sp_connection *connection) {
     }
     if (link->next != NULL) {
         link->next->all.before = link->before;
+    } else {
+        server->connections_last = link->before;
     }
     server->connection_count--;
 }

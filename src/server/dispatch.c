@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "server/handlers.h"
 #include "server/server.h"
 #include "server/transaction.h"
 
@@ -237,13 +238,37 @@ static void refuse_subcommand(struct sp_request *request) {
     (void)sp_reply_error(request, text);
 }
 
+/* An EXEC that cannot be run ends the transaction. */
+static void refuse_exec(struct sp_request *request) {
+    sp_transaction_drop(request->connection);
+    (void)sp_reply_error_str(request, "EXECABORT",
+                             SP_STR("Transaction discarded because of: wrong number of arguments "
+                                    "for 'exec' command"));
+}
+
 static bool has_arity(const struct sp_command_row *row, uint32_t argc) {
     return row->arity >= 0 ? argc == (uint32_t)row->arity : argc >= (uint32_t)-row->arity;
+}
+
+/* What a browser says that was led to this port: whoever led it there must not be heard. */
+static bool is_http(sp_str word) {
+    return sp_word_is(word, "post") || sp_word_is(word, "host:");
+}
+
+static void refuse_http(struct sp_request *request) {
+    sp_say(&request->server->logger, SP_LEVEL_WARN, "HTTP at the port of the Redis protocol",
+           SP_FIELD_NUMBER("client", request->connection->id),
+           SP_FIELD_TEXT("peer", sp_str_from(request->connection->peer)));
+    sp_connection_break(request->connection);
 }
 
 /* Finds the row that is meant. False where the request was refused. */
 static bool find_row(struct sp_request *request) {
     request->row = sp_command_find(&request->server->commands, request->args[0]);
+    if (request->row == NULL && is_http(request->args[0])) {
+        refuse_http(request);
+        return false;
+    }
     if (request->row == NULL) {
         refuse_unknown(request);
         return false;
@@ -259,7 +284,11 @@ static bool find_row(struct sp_request *request) {
     }
     if (!has_arity(request->row, request->argc) ||
         (request->row->subcommands != NULL && request->row->handler == NULL)) {
-        (void)sp_reply_arity(request);
+        if (request->row->handler == sp_on_exec) {
+            refuse_exec(request);
+        } else {
+            (void)sp_reply_arity(request);
+        }
         return false;
     }
     return true;

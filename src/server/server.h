@@ -67,7 +67,8 @@ struct sp_server {
     uint64_t started_ms; /* wall clock */
 
     struct sp_command_index commands;
-    struct sp_connection *connections; /* all of them, the newest first */
+    struct sp_connection *connections; /* all of them, the oldest first */
+    struct sp_connection *connections_last;
     uint32_t connection_count;
     uint64_t connection_last_id;
     struct sp_connection *dirty; /* those that the end of the turn looks at */
