@@ -154,14 +154,17 @@ static sp_status park_one(struct folding *folding, const struct sp_pending *entr
 static sp_status fold_entries(struct folding *folding, bool keyed, struct sp_pending *entry) {
     struct sp_wire *wire = folding->wire;
     struct sp_op_positions list = sp_op_positions_of(folding->group);
+    uint64_t before = list.before;
     sp_status status = SP_OK;
     while (status == SP_OK && sp_op_take_position(&list, wire, &entry->position)) {
+        bool rises = entry->position > before;
+        before = entry->position;
         entry->id.ms += (uint64_t)sp_unzigzag(sp_wire_varint(wire));
         entry->id.seq = sp_wire_varint(wire);
         uint64_t key = keyed ? sp_wire_varint(wire) : 0;
         bool parked = (key & 1) != 0;
         entry->key = (uint32_t)(key >> 1);
-        if (wire->bad || key >> 33 != 0 || (keyed && entry->key == 0)) {
+        if (wire->bad || !rises || key >> 33 != 0 || (keyed && entry->key == 0)) {
             return SP_CORRUPT;
         }
         status = parked ? park_one(folding, entry) : deliver_one(folding, entry);
@@ -277,7 +280,7 @@ static sp_status fold_done(struct folding *folding) {
 static sp_status claim_one(struct folding *folding, struct sp_pending *entry, bool fresh,
                            struct sp_entry_id id) {
     struct sp_pending *row = sp_pending_find(folding->group, entry->position);
-    if (fresh != (row == NULL) || (fresh && folding->group->care != NULL)) {
+    if (fresh != (row == NULL) || entry->position == 0 || (fresh && folding->group->care != NULL)) {
         return SP_CORRUPT;
     }
     entry->id = fresh ? id : row->id;
