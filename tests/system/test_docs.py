@@ -10,7 +10,8 @@
     ```ts      a module without type annotations, run by node; so is ```js
     ```text    after one of the last three: what it printed
 
-Other fences (```console, ```json) are for reading only.
+Other fences (```console, ```json) are for reading only. A document that speaks of port 7379 has a server
+running on its folder's ./data, on another port, which its snippets are given instead.
 """
 import os
 import pathlib
@@ -30,7 +31,9 @@ import harness
 from harness import SOURCE, SPOOR, Skip
 
 BUILD = pathlib.Path(SPOOR).parent
+CLIENTS = BUILD / "clients"
 TIMEOUT = 60
+PORT = "7379"
 RUN = ("sh", "c", "python", "ts", "js")
 # Its examples are about a store of the reader's own: only that they are understood is checked.
 USAGE_ONLY = ("docs/cli.md",)
@@ -113,6 +116,7 @@ class Place:
 
     def __init__(self, folder):
         self.folder = folder
+        self.server, self.port = None, PORT
         (folder / "build").mkdir()
         (folder / "bin").mkdir()
         (folder / "build/spoor").symlink_to(SPOOR)
@@ -122,6 +126,27 @@ class Place:
                     if not key.startswith(("SPOOR", "NO_COLOR"))}
         self.env.update({"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "USER": "ann",
                          "TERM": "dumb", "LC_ALL": "C.UTF-8", "TZ": "UTC"})
+        if (CLIENTS / "node_modules").exists():
+            (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
+
+    def serve(self):
+        """Starts a server on a free port."""
+        self.server = subprocess.Popen(
+            [SPOOR, "serve", "--data", "data", "--resp-port", "0", "--http-port", "0"],
+            cwd=self.folder, env=self.env, stdout=subprocess.PIPE, text=True)
+        ready = self.server.stdout.readline()
+        found = re.match(r"ready resp=127\.0\.0\.1:(\d+) ", ready)
+        assert found, f"no server: {ready!r}"
+        self.port = found.group(1)
+
+    def stop(self):
+        if self.server is not None:
+            self.server.terminate()
+            assert self.server.wait(TIMEOUT) == 0, "the server did not end well"
+
+    def here(self, text):
+        """The text with the port that the server has here."""
+        return text.replace(PORT, self.port)
 
     def on_terminal(self, command):
         """Runs a command on a terminal; gives its exit code and what it printed."""
@@ -152,7 +177,7 @@ class Place:
 
 
 def run_sh(snippet, place, usage_only):
-    lines = snippet.text.splitlines()
+    lines = place.here(snippet.text).splitlines()
     shown = any(line.startswith("$ ") for line in lines)
     steps = []  # (command, lines expected)
     for line in lines:
@@ -209,11 +234,16 @@ def run_program(snippet, place):
     if snippet.kind == "c":
         done = run_c(snippet, place)
     elif snippet.kind == "python":
-        done = place.run([sys.executable, "-c", snippet.text])
-    else:
-        if shutil.which("node") is None:
+        python = CLIENTS / "bin/python"
+        if not python.exists() and "import redis" in snippet.text:
             return False
-        (place.folder / "snippet.mjs").write_text(snippet.text, encoding="utf-8")
+        done = place.run([python if python.exists() else sys.executable, "-c",
+                          place.here(snippet.text)])
+    else:
+        if shutil.which("node") is None or \
+                ('"redis"' in snippet.text and not (place.folder / "node_modules").exists()):
+            return False
+        (place.folder / "snippet.mjs").write_text(place.here(snippet.text), encoding="utf-8")
         done = place.run(["node", "snippet.mjs"])
     assert done.returncode == 0, f"{snippet.place}: exit {done.returncode}:\n{done.stderr}"
     if snippet.output is not None:
@@ -226,13 +256,21 @@ def run_document(path):
     def test(folder):
         place = Place(folder)
         left_out = 0
-        for snippet in snippets(path):
-            if snippet.kind == "sh":
-                run_sh(snippet, place, path in USAGE_ONLY)
-            elif not run_program(snippet, place):
-                left_out += 1
+        if PORT in (SOURCE / path).read_text(encoding="utf-8") and path not in USAGE_ONLY:
+            place.serve()
+        try:
+            for snippet in snippets(path):
+                if snippet.kind == "sh":
+                    run_sh(snippet, place, path in USAGE_ONLY)
+                elif not run_program(snippet, place):
+                    left_out += 1
+        except BaseException:
+            if place.server is not None:
+                place.server.kill()
+            raise
+        place.stop()
         if left_out:
-            raise Skip(f"{left_out} snippets for node, which is not installed; the others passed")
+            raise Skip(f"{left_out} snippets whose clients are not installed; the others passed")
     test.__name__ = "snippets of " + path
     return test
 
