@@ -160,7 +160,7 @@ enum sp_verdict sp_on_xnack(struct sp_request *request) {
     return SP_DONE;
 }
 
-/* ---- SPOOR.DEAD: which ------------------------------------------------------------------------ */
+/* ---- SPOOR.DEAD: which ----------------------------------------------------------------------- */
 
 struct chosen {
     bool all;
@@ -213,7 +213,7 @@ static bool choose(struct sp_request *request, struct chosen *chosen) {
     return true;
 }
 
-/* ---- SPOOR.DEAD LIST -------------------------------------------------------------------------- */
+/* ---- SPOOR.DEAD LIST ------------------------------------------------------------------------- */
 
 /* The event at a position; *ret_event NULL where it is gone. Close the cursor afterwards. */
 static sp_status read_at(struct sp_request *request, uint64_t position,
@@ -378,15 +378,15 @@ enum sp_verdict sp_on_spoor_dead_list(struct sp_request *request) {
     return SP_DONE;
 }
 
-/* ---- SPOOR.DEAD REDRIVE and DISCARD ------------------------------------------------------------ */
+/* ---- SPOOR.DEAD REDRIVE and DISCARD ---------------------------------------------------------- */
 
 typedef sp_status settle_fn(struct sp_bus *bus, const struct sp_key *key, sp_str group,
                             const struct sp_entry_id *ids, size_t count, uint64_t *ret_count,
                             struct sp_error *error);
 
 /*
- * So many of the oldest, in as many calls as it takes. Where the store gets busy on the way, what is
- * done is done: the reply says how many.
+ * So many of the oldest, in as many calls as it takes. Where the store gets busy on the way, what
+ * is done is done: the reply says how many.
  */
 static sp_status settle_oldest(struct sp_request *request, const struct sp_group_named *named,
                                uint64_t most, settle_fn *settle, uint64_t *ret_count,
