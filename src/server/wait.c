@@ -487,9 +487,11 @@ static bool on_turn(struct sp_server *server, void *context) {
     for (uint32_t i = 0; i < groups; i++) {
         run_group(server, waits->ready_groups[i]);
     }
-    memmove(waits->ready_groups, waits->ready_groups + groups,
-            (waits->ready_group_count - groups) * sizeof(*waits->ready_groups));
-    waits->ready_group_count -= groups;
+    if (groups > 0) {
+        waits->ready_group_count -= groups;
+        memmove(waits->ready_groups, waits->ready_groups + groups,
+                waits->ready_group_count * sizeof(*waits->ready_groups));
+    }
     while (waits->heap_count > 0 && waits->heap[0]->deadline_ms <= server->monotonic_ms) {
         time_out(server, waits->heap[0]);
     }

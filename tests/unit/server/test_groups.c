@@ -1,4 +1,4 @@
-/* Members of groups that wait, and consumers that leave: over connections that the test speaks for. */
+/* Members of groups that wait, and consumers that leave, over connections the test speaks for. */
 #include "desk.h"
 
 #include <stdio.h>
