@@ -319,7 +319,7 @@ static void test_slow_clients_miss_nothing(void **state) {
             turn();
             (void)take(&publisher, SIZE_MAX);
         } else if (client != &clients[0] && client->connection != NULL) {
-            size_t wanted = drawn < 95 ? 3000 : 200000;
+            size_t wanted = drawn < 99 ? 500 : 300000;
             (void)take(client, client == &clients[1] ? wanted / 10 : wanted);
         }
         if (step == 5000) {
