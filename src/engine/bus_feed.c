@@ -12,6 +12,8 @@ enum {
     LOOKED_MAX = 20000,    /* entries looked at in one go, where few of them match */
     IDLE_MOVE_MIN = 65536, /* positions without a match that are worth moving the cursor for */
     BATCH = SP_BUS_READY_MAX,
+    COPIES_BYTES_MAX = 256 << 10,
+    COPIES_BYTES_KEPT = 64 << 10, /* of a feed that is empty */
 };
 
 /* ---- the list of feeds, the one used last first ---- */
@@ -33,6 +35,7 @@ void bus_feed_free(struct sp_bus *bus, struct bus_group *side) {
     if (side->feed != NULL) {
         unlink_feed(&bus->groups, side);
         bus->groups.feed_count--;
+        sp_buf_fini(&side->feed->bytes);
         free(side->feed);
         side->feed = NULL;
     }
@@ -52,6 +55,7 @@ static struct bus_feed *open_feed(struct sp_bus *bus, struct bus_group *side) {
     }
     side->feed = calloc(1, sizeof(*side->feed));
     if (side->feed != NULL) {
+        sp_buf_init(&side->feed->bytes, COPIES_BYTES_MAX);
         link_feed(groups, side);
         groups->feed_count++;
     }
@@ -84,13 +88,27 @@ static void align(struct bus_feed *feed, uint64_t cursor) {
         feed->count--;
     }
     feed->next = feed->next > cursor ? feed->next : cursor + 1;
-    feed->begin = feed->count > 0 ? feed->begin : 0;
+    if (feed->count == 0) {
+        feed->begin = 0;
+        sp_buf_reset(&feed->bytes);
+    }
     feed->cursor = cursor;
 }
 
 static void push(struct bus_feed *feed, const struct bus_walk *walk, const struct bus_group *side,
                  const struct sp_event *event) {
-    feed->entries[feed->begin + feed->count++] = (struct sp_group_entry){
+    const struct sp_record *record = &walk->fetch->record;
+    uint32_t at = feed->begin + feed->count++;
+    bool fits = record->size <= COPIES_BYTES_MAX - feed->bytes.len;
+    feed->offsets[at] = fits ? (uint32_t)feed->bytes.len : UINT32_MAX;
+    if (fits) {
+        sp_buf_add(&feed->bytes, record->bytes, record->size);
+        if (feed->bytes.status != SP_OK) { /* out of memory: read again, then */
+            feed->bytes.status = SP_OK;
+            feed->offsets[at] = UINT32_MAX;
+        }
+    }
+    feed->entries[at] = (struct sp_group_entry){
         .position = event->position,
         .version = walk->key.kind == SP_KEY_STREAM ? event->version : 0,
         .id = bus_walk_id(walk, event),
@@ -144,6 +162,7 @@ static void compact(struct sp_bus *bus, const struct bus_group *side, struct bus
     for (uint32_t i = 0; i < feed->count; i++) {
         const struct sp_group_entry entry = feed->entries[feed->begin + i];
         if (stream == UINT32_MAX || sp_view_shows(views, stream, entry.version)) {
+            feed->offsets[kept] = feed->offsets[feed->begin + i];
             feed->entries[kept++] = entry;
         }
     }
@@ -223,6 +242,24 @@ static bool give(struct receiving *r, uint64_t position, struct sp_entry_id id, 
         r->given++;
     }
     return status != SP_NOT_FOUND;
+}
+
+/* Gives an entry of the feed, from the copy of its record; false where its event is gone. */
+static bool give_new(struct receiving *r, const struct bus_feed *feed, uint32_t at) {
+    const struct sp_group_entry *entry = &feed->entries[at];
+    char scratch[SP_RECORD_SCRATCH_BYTES];
+    struct sp_record record;
+    struct sp_event event;
+    if (feed->offsets[at] == UINT32_MAX) {
+        return give(r, entry->position, entry->id, 1);
+    }
+    sp_str bytes = sp_str_from_byte(sp_buf_str(&feed->bytes), feed->offsets[at]);
+    sp_status status = sp_record_read(bytes, entry->position, &record);
+    status = status == SP_OK ? sp_record_decode(&record, scratch, &event) : status;
+    sp_ensure(status == SP_OK); /* it was decoded before it was copied */
+    r->each(r->context, &event, entry->id, 1);
+    r->given++;
+    return true;
 }
 
 /* Entries whose events are gone are not pending any more. */
@@ -306,12 +343,16 @@ static sp_status offer_once(struct receiving *r, struct bus_feed *feed, uint32_t
     uint64_t gone[BATCH];
     size_t gone_count = 0;
     for (uint32_t i = 0; i < offered.considered; i++) {
-        if (what[i] == SP_OFFER_DELIVERED && !give(r, entries[i].position, entries[i].id, 1)) {
+        if (what[i] == SP_OFFER_DELIVERED && !give_new(r, feed, feed->begin + i)) {
             gone[gone_count++] = entries[i].position;
         }
     }
     feed->begin += offered.considered;
     feed->count -= offered.considered;
+    if (feed->count == 0 && feed->bytes.capacity > COPIES_BYTES_KEPT) {
+        sp_buf_fini(&feed->bytes);
+        sp_buf_init(&feed->bytes, COPIES_BYTES_MAX);
+    }
     *ret_on = count > 0 && offered.considered == count;
     return r->noack ? SP_OK : forget_gone(r, gone, gone_count);
 }
