@@ -15,8 +15,19 @@ from resp import Error, Nil
 from servers import Spoor
 
 
+class Server(Spoor):
+    """One whose last words are shown where a test fails."""
+
+    def __exit__(self, kind, *rest):
+        if kind is not None:
+            print(f"# server's exit code so far: {self.process.poll()}")
+            for line in self.log_end().splitlines():
+                print(f"# {line}")
+        super().__exit__(kind, *rest)
+
+
 def server(folder):
-    return Spoor(folder=folder / "data", program=SPOOR)
+    return Server(folder=folder / "data", program=SPOOR)
 
 
 def ok(reply):
