@@ -19,7 +19,7 @@ void sp_rows_init(struct sp_rows *rows, uint8_t words, uint8_t key_words) {
 
 void sp_rows_clear(struct sp_rows *rows) {
     for (uint32_t i = 0; i < rows->block_count; i++) {
-        free(rows->blocks[rows->block_begin + i]);
+        free(rows->blocks[rows->block_begin + i].block);
     }
     rows->block_begin = 0;
     rows->block_count = 0;
@@ -36,7 +36,7 @@ void sp_rows_fini(struct sp_rows *rows) {
 }
 
 static struct sp_rows_block *block_at(const struct sp_rows *rows, uint32_t i) {
-    return rows->blocks[rows->block_begin + i];
+    return rows->blocks[rows->block_begin + i].block;
 }
 
 static uint64_t *row_at(const struct sp_rows *rows, struct sp_rows_block *block, uint32_t i) {
@@ -81,28 +81,28 @@ static uint32_t seek_row(const struct sp_rows *rows, struct sp_rows_block *block
     return low;
 }
 
-static bool block_is_below(const struct sp_rows *rows, uint32_t i, uint32_t word,
-                           uint32_t key_words, const uint64_t *key) {
-    struct sp_rows_block *block = block_at(rows, i);
-    return is_below(row_at(rows, block, block->count - 1) + word, key, key_words);
+/* True where the block, which is not the first, begins at or below the key. */
+static inline bool begins_by(const struct sp_rows *rows, uint32_t i, uint32_t word,
+                             uint32_t key_words, const uint64_t *key) {
+    const uint64_t *low = &rows->blocks[rows->block_begin + i].low[word];
+    return low[0] < key[0] || (low[0] == key[0] && (key_words == 1 || low[1] <= key[1]));
 }
 
-/* The first block whose last row is not below the key. The ends are asked first. */
+/* The block that the key belongs to: the last one that begins by it. The ends are asked first. */
 static uint32_t seek_block(const struct sp_rows *rows, uint32_t word, uint32_t key_words,
                            const uint64_t *key) {
     uint32_t low = 0;
-    uint32_t high = rows->block_count;
-    if (high == 0 || !block_is_below(rows, 0, word, key_words, key)) {
+    uint32_t high = rows->block_count - 1;
+    if (high == 0 || !begins_by(rows, 1, word, key_words, key)) {
         return 0;
     }
-    if (high == 1 || block_is_below(rows, high - 2, word, key_words, key)) {
-        return block_is_below(rows, high - 1, word, key_words, key) ? high : high - 1;
+    if (begins_by(rows, high, word, key_words, key)) {
+        return high;
     }
-    high -= 2;
-    while (low < high) {
+    while (low + 1 < high) { /* low begins by the key, high does not */
         uint32_t middle = low + (high - low) / 2;
-        if (block_is_below(rows, middle, word, key_words, key)) {
-            low = middle + 1;
+        if (begins_by(rows, middle, word, key_words, key)) {
+            low = middle;
         } else {
             high = middle;
         }
@@ -110,12 +110,25 @@ static uint32_t seek_block(const struct sp_rows *rows, uint32_t word, uint32_t k
     return low;
 }
 
+/* Where in its block the key belongs; the row may be behind the block's last. */
+static struct sp_rows_at seek_place(const struct sp_rows *rows, uint32_t word, uint32_t key_words,
+                                    const uint64_t *key) {
+    uint32_t i = seek_block(rows, word, key_words, key);
+    uint32_t row = seek_row(rows, block_at(rows, i), word, key_words, key);
+    return (struct sp_rows_at){.block = i, .row = row};
+}
+
 struct sp_rows_at sp_rows_seek_words(const struct sp_rows *rows, uint32_t word, uint32_t key_words,
                                      const uint64_t *key) {
-    uint32_t i = seek_block(rows, word, key_words, key);
-    uint32_t row =
-        i < rows->block_count ? seek_row(rows, block_at(rows, i), word, key_words, key) : 0;
-    return (struct sp_rows_at){.block = i, .row = row};
+    sp_require(word + key_words <= SP_ROWS_LOW_WORDS);
+    if (rows->block_count == 0) {
+        return (struct sp_rows_at){.block = 0, .row = 0};
+    }
+    struct sp_rows_at at = seek_place(rows, word, key_words, key);
+    if (at.row == block_at(rows, at.block)->count) {
+        at = (struct sp_rows_at){.block = at.block + 1, .row = 0};
+    }
+    return at;
 }
 
 uint64_t *sp_rows_find(const struct sp_rows *rows, const uint64_t *key) {
@@ -146,12 +159,12 @@ static sp_status reserve_list(struct sp_rows *rows) {
     }
     if (rows->block_begin > rows->block_capacity / 2) {
         memmove(rows->blocks, rows->blocks + rows->block_begin,
-                rows->block_count * sizeof(struct sp_rows_block *));
+                rows->block_count * sizeof(*rows->blocks));
         rows->block_begin = 0;
         return SP_OK;
     }
     uint32_t capacity = rows->block_capacity == 0 ? 1 : rows->block_capacity * 2;
-    struct sp_rows_block **blocks = realloc(rows->blocks, capacity * sizeof(*blocks));
+    struct sp_rows_slot *blocks = realloc(rows->blocks, capacity * sizeof(*blocks));
     if (blocks == NULL) {
         return SP_NO_MEMORY;
     }
@@ -166,25 +179,31 @@ static sp_status insert_block(struct sp_rows *rows, uint32_t at, uint32_t capaci
     if (block == NULL) {
         return SP_NO_MEMORY;
     }
-    struct sp_rows_block **list = rows->blocks + rows->block_begin;
-    memmove(list + at + 1, list + at, (rows->block_count - at) * sizeof(struct sp_rows_block *));
-    list[at] = block;
+    struct sp_rows_slot *list = rows->blocks + rows->block_begin;
+    memmove(list + at + 1, list + at, (rows->block_count - at) * sizeof(*list));
+    list[at] = (struct sp_rows_slot){.block = block};
     rows->block_count++;
     return SP_OK;
 }
 
 static void remove_block(struct sp_rows *rows, uint32_t at) {
-    struct sp_rows_block **list = rows->blocks + rows->block_begin;
+    struct sp_rows_slot *list = rows->blocks + rows->block_begin;
     free(rows->spare);
-    rows->spare = list[at];
+    rows->spare = list[at].block;
     rows->block_count--;
     if (at < rows->block_count / 2) {
-        memmove(list + 1, list, at * sizeof(struct sp_rows_block *));
+        memmove(list + 1, list, at * sizeof(*list));
         rows->block_begin++;
     } else {
-        memmove(list + at, list + at + 1,
-                (rows->block_count - at) * sizeof(struct sp_rows_block *));
+        memmove(list + at, list + at + 1, (rows->block_count - at) * sizeof(*list));
     }
+}
+
+/* Notes what a new block begins with. */
+static void set_low(struct sp_rows *rows, uint32_t at) {
+    const uint64_t *first = row_at(rows, block_at(rows, at), 0);
+    uint32_t words = rows->words < SP_ROWS_LOW_WORDS ? rows->words : SP_ROWS_LOW_WORDS;
+    copy_row(rows->blocks[rows->block_begin + at].low, first, words);
 }
 
 /* A small block, the only one there is, doubles. */
@@ -196,7 +215,7 @@ static sp_status grow_block(struct sp_rows *rows, uint32_t at) {
         return SP_NO_MEMORY;
     }
     grown->capacity = capacity;
-    rows->blocks[rows->block_begin + at] = grown;
+    rows->blocks[rows->block_begin + at].block = grown;
     return SP_OK;
 }
 
@@ -212,6 +231,7 @@ static sp_status split_block(struct sp_rows *rows, uint32_t at) {
     upper->count = full->count - kept;
     memcpy(upper->words, row_at(rows, full, kept), bytes_of(rows, upper->count));
     full->count = kept;
+    set_low(rows, at + 1);
     return SP_OK;
 }
 
@@ -231,15 +251,11 @@ static void open_gap(struct sp_rows *rows, struct sp_rows_block *block, uint32_t
 
 /* Finds a block with room for a row that belongs at *at, and moves *at there. */
 static sp_status make_room(struct sp_rows *rows, struct sp_rows_at *at) {
-    bool behind = at->block == rows->block_count;
     if (rows->block_count == 0) {
         return insert_block(rows, 0, FIRST_CAPACITY);
     }
-    if (behind) {
-        at->block--;
-        at->row = block_at(rows, at->block)->count;
-    }
     struct sp_rows_block *block = block_at(rows, at->block);
+    bool behind = at->block == rows->block_count - 1 && at->row == block->count;
     bool room_behind = block->begin + block->count < block->capacity;
     if (room_behind || (block->begin > 0 && !behind)) {
         return SP_OK;
@@ -247,7 +263,6 @@ static sp_status make_room(struct sp_rows *rows, struct sp_rows_at *at) {
     if (block->begin >= block->capacity / 2) { /* rows come behind and go in front: a queue */
         memmove(block->words, row_at(rows, block, 0), bytes_of(rows, block->count));
         block->begin = 0;
-        at->row = block->count;
         return SP_OK;
     }
     if (block->capacity < SP_ROWS_BLOCK) {
@@ -286,11 +301,11 @@ sp_status sp_rows_add(struct sp_rows *rows, const uint64_t *row) {
     if (add_behind(rows, row)) {
         return SP_OK;
     }
-    struct sp_rows_at at = {.block = rows->block_count, .row = 0};
-    const uint64_t *last = sp_rows_last(rows);
-    if (last != NULL && !is_below(last, row, rows->key_words)) {
-        at = sp_rows_seek(rows, row);
-        if (!is_below(row, sp_rows_get(rows, at), rows->key_words)) {
+    struct sp_rows_at at = {.block = 0, .row = 0};
+    if (rows->block_count > 0) {
+        at = seek_place(rows, 0, rows->key_words, row);
+        struct sp_rows_block *found = block_at(rows, at.block);
+        if (at.row < found->count && !is_below(row, row_at(rows, found, at.row), rows->key_words)) {
             return SP_CONFLICT;
         }
     }
@@ -302,6 +317,9 @@ sp_status sp_rows_add(struct sp_rows *rows, const uint64_t *row) {
     open_gap(rows, block, at.row);
     copy_row(row_at(rows, block, at.row), row, rows->words);
     rows->count++;
+    if (block->count == 1) {
+        set_low(rows, at.block);
+    }
     return SP_OK;
 }
 
@@ -383,9 +401,14 @@ bool sp_rows_remove_key(struct sp_rows *rows, const uint64_t *key) {
     return true;
 }
 
+static bool first_block_is_below(const struct sp_rows *rows, const uint64_t *key) {
+    struct sp_rows_block *block = block_at(rows, 0);
+    return is_below(row_at(rows, block, block->count - 1), key, rows->key_words);
+}
+
 uint64_t sp_rows_remove_below(struct sp_rows *rows, const uint64_t *key) {
     uint64_t before = rows->count;
-    while (rows->block_count > 0 && block_is_below(rows, 0, 0, rows->key_words, key)) {
+    while (rows->block_count > 0 && first_block_is_below(rows, key)) {
         rows->count -= block_at(rows, 0)->count;
         remove_block(rows, 0);
     }
@@ -436,7 +459,7 @@ uint64_t sp_rows_skip_absent(const struct sp_rows *rows, uint64_t from, uint64_t
 }
 
 size_t sp_rows_memory(const struct sp_rows *rows) {
-    size_t bytes = rows->block_capacity * sizeof(struct sp_rows_block *);
+    size_t bytes = rows->block_capacity * sizeof(*rows->blocks);
     for (uint32_t i = 0; i < rows->block_count; i++) {
         bytes += sizeof(struct sp_rows_block) + bytes_of(rows, block_at(rows, i)->capacity);
     }

@@ -4,7 +4,7 @@
  * A row is one to eight 64-bit words; the first one or two of them are its key, unique and rising.
  * Rows lie in blocks of up to SP_ROWS_BLOCK, a list of blocks in order above them. Adding behind
  * the last and taking away the first cost O(1); elsewhere a change moves at most half a block, and
- * a search is binary over blocks, then within one. A block that thins out is joined with its
+ * a search is binary over what blocks begin with, then within one. A block that thins out is joined with its
  * neighbour, so that memory stays within four times the rows, and within a few per cent where they
  * come and go in order. Other words that rise with the key can be searched as well.
  *
@@ -22,6 +22,7 @@
 enum {
     SP_ROWS_BLOCK = 128,
     SP_ROWS_WORDS_MAX = 8,
+    SP_ROWS_LOW_WORDS = 3,
 };
 
 struct sp_rows_block {
@@ -32,8 +33,14 @@ struct sp_rows_block {
     uint64_t words[];
 };
 
+/* A block in the list; rows of the block are at or above `low`, and those before it below. */
+struct sp_rows_slot {
+    struct sp_rows_block *block;
+    uint64_t low[SP_ROWS_LOW_WORDS]; /* of the first block it means nothing */
+};
+
 struct sp_rows {
-    struct sp_rows_block **blocks; /* those in use: [begin, begin + count) */
+    struct sp_rows_slot *blocks; /* those in use: [begin, begin + count) */
     uint32_t block_begin;
     uint32_t block_count;
     uint32_t block_capacity;
@@ -58,7 +65,7 @@ static inline uint64_t *sp_rows_get(const struct sp_rows *rows, struct sp_rows_a
     if (at.block >= rows->block_count) {
         return NULL;
     }
-    struct sp_rows_block *block = rows->blocks[rows->block_begin + at.block];
+    struct sp_rows_block *block = rows->blocks[rows->block_begin + at.block].block;
     return &block->words[(size_t)(block->begin + at.row) * rows->words];
 }
 
@@ -69,7 +76,7 @@ static inline struct sp_rows_at sp_rows_first(void) {
 /* The place behind; rows are walked with it. */
 static inline struct sp_rows_at sp_rows_next(const struct sp_rows *rows, struct sp_rows_at at) {
     at.row++;
-    if (at.row == rows->blocks[rows->block_begin + at.block]->count) {
+    if (at.row == rows->blocks[rows->block_begin + at.block].block->count) {
         at = (struct sp_rows_at){.block = at.block + 1, .row = 0};
     }
     return at;
@@ -80,7 +87,7 @@ uint64_t *sp_rows_last(const struct sp_rows *rows);
 
 /*
  * The place of the first row whose words from `word` on are at or above the `key` (of key_words
- * words). They rise with the rows' keys.
+ * words). They rise with the rows' keys, and are among the first SP_ROWS_LOW_WORDS.
  */
 struct sp_rows_at sp_rows_seek_words(const struct sp_rows *rows, uint32_t word, uint32_t key_words,
                                      const uint64_t *key);
