@@ -356,10 +356,10 @@ static const struct sp_feeds_io FEEDS_IO = {
 /* -- The server's hooks ------------------------------------------------------------------------ */
 
 static bool on_turn(struct sp_server *server, void *context) {
-    (void)server;
     struct sp_pubsub *pubsub = context;
     pubsub_flush_plain(pubsub);
-    bool more = sp_feeds_turn(&pubsub->feeds);
+    /* At the end clients are sent what waits for them, and no more of history. */
+    bool more = !server->draining && sp_feeds_turn(&pubsub->feeds);
     more = pubsub_append_notices(pubsub) || more;
     sp_messages_done(&pubsub->messages);
     return more;

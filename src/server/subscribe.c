@@ -143,6 +143,15 @@ static void sleep_until_read(struct sp_feeds *feeds, struct sp_feed *feed) {
     feeds->io->await(feeds->context, feed, feeds->unsent_max / 2);
 }
 
+/* The client took no more: a message may be so large that it must have read nearly all before. */
+static void sleep_refused(struct sp_feeds *feeds, struct sp_feed *feed) {
+    size_t half = feeds->io->unsent(feeds->context, feed) / 2;
+    sleep_until_read(feeds, feed);
+    if (half < feeds->unsent_max / 2) {
+        feeds->io->await(feeds->context, feed, half);
+    }
+}
+
 void sp_feed_falls(struct sp_feeds *feeds, struct sp_feed *feed, uint64_t position, bool quiet) {
     sp_require(feed->state == SP_FEED_LIVE && feed->at == position && feed->cursor == NULL);
     feed->state = SP_FEED_LAGGING;
@@ -150,7 +159,7 @@ void sp_feed_falls(struct sp_feeds *feeds, struct sp_feed *feed, uint64_t positi
     feed->fell_at = position;
     feed->quiet = quiet;
     feeds->lagging_count++;
-    sleep_until_read(feeds, feed);
+    sleep_refused(feeds, feed);
     if (!quiet) {
         feeds->io->episode(feeds->context, feed, true);
     }
@@ -184,7 +193,7 @@ static bool give_read(struct sp_feeds *feeds, struct sp_feed *feed, const struct
     }
     if (!feeds->io->give(feeds->context, feed, event)) {
         feed->next = event->position;
-        sleep_until_read(feeds, feed);
+        sleep_refused(feeds, feed);
         return false;
     }
     feed->next = event->position + 1;

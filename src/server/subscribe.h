@@ -86,7 +86,10 @@ struct sp_feeds_io {
     bool (*give)(void *context, struct sp_feed *feed, const struct sp_event *event);
     /* Bytes that wait for the feed's client. */
     size_t (*unsent)(void *context, const struct sp_feed *feed);
-    /* The feed falls asleep: sp_feed_wake is to be called when so few bytes wait. */
+    /*
+     * The feed falls asleep: sp_feed_wake is to be called when so many bytes wait, or fewer. What
+     * was said last counts.
+     */
     void (*await)(void *context, struct sp_feed *feed, size_t unsent_max);
     /*
      * Something the feed should have had is lost; or it cannot go on, and is OFF. It must not be

@@ -366,6 +366,37 @@ def what_is_published_unread_and_unstored_is_dropped(folder):
             assert bytes(push[3]) == b"after" and 0 < seen < 4000, seen
 
 
+def a_message_larger_than_the_buffer_comes_alone(folder):
+    size = 1_000_000  # as JSON a third more, which is more than output-buffer
+    with serve(folder, "--output-buffer", "1Mi") as server, server.connect(timeout=60) as control:
+        stopped = [Stopped(server, 3, "SPOOR.SUBSCRIBE", "TYPE", "big"),
+                   Stopped(server, 2, "SUBSCRIBE", "big")]
+        for n in range(8):
+            assert control.call("PUBLISH", "big", b"\xff%d" % n + bytes(size)) == 1
+            control.call("PUBLISH", "small", "s")
+        time.sleep(0.3)
+        before = server.cpu_s()
+        time.sleep(1)
+        assert server.cpu_s() - before < 0.5, "the server is busy with waiting"
+        for n in range(8):
+            event = event_of(stopped[0].connection.read())[2]
+            assert len(event["data_base64"]) > size * 4 // 3, n
+            message = stopped[1].connection.read()[2]
+            assert message[:2] == b"\xff%d" % n and len(message) == size + 2, n
+
+
+def the_server_ends_though_somebody_does_not_read(folder):
+    server = serve(folder, "--output-buffer", "1Mi")
+    server.start()
+    with server.connect(timeout=60) as control:
+        stopped = Stopped(server, 3, "SUBSCRIBE", "big")
+        control.pipeline([("PUBLISH", "big", "y" * 10000)] * 500)
+        begun = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begun < 15
+        stopped.connection.close()
+
+
 def messages_come_with_replies_off(folder):
     with serve(folder) as server, server.connect() as control, connect(server, 3) as quiet:
         quiet.send("CLIENT", "REPLY", "OFF")
@@ -414,6 +445,8 @@ harness.run(
     announcements_do_not_feed_on_themselves,
     ephemeral_topics_are_delivered_and_not_stored,
     what_is_published_unread_and_unstored_is_dropped,
+    a_message_larger_than_the_buffer_comes_alone,
+    the_server_ends_though_somebody_does_not_read,
     messages_come_with_replies_off,
     many_subscriptions_come_and_go,
 )
