@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "server/handlers.h"
+#include "server/pubsub.h"
 #include "server/server.h"
 #include "server/transaction.h"
 #include "server/wait.h"
@@ -55,10 +56,14 @@ static void add_line(const struct sp_connection *connection, struct sp_buf *to) 
                    (unsigned long long)(idle_ms / MS_PER_S));
     sp_buf_add_str(to, sp_str_from(text));
     add_flags(connection, to);
+    uint32_t channels = 0;
+    uint32_t patterns = 0;
+    uint32_t shard_channels = 0;
+    sp_pubsub_counts(connection, &channels, &patterns, &shard_channels);
     (void)snprintf(text, sizeof(text),
-                   " db=%u sub=%u psub=0 ssub=0 multi=%d watch=0 qbuf=%zu qbuf-free=%zu obl=%zu "
+                   " db=%u sub=%u psub=%u ssub=%u multi=%d watch=0 qbuf=%zu qbuf-free=%zu obl=%zu "
                    "oll=0 omem=%zu tot-mem=%zu events=r cmd=",
-                   connection->database, connection->subscription_count,
+                   connection->database, channels, patterns, shard_channels,
                    sp_transaction_is_open(connection) ? 0 : -1, connection->input.len,
                    connection->input.capacity - connection->input.len,
                    sp_connection_unsent(connection), connection->output.blob_bytes,

@@ -8,6 +8,7 @@
 #include "match/glob.h"
 #include "os/os.h"
 #include "server/handlers.h"
+#include "server/pubsub.h"
 #include "server/server.h"
 #include "spoor.h"
 
@@ -89,6 +90,13 @@ static void add_stats(struct sp_server *server, struct sp_buf *to) {
     add(to, "rejected_connections:%llu\r\ntotal_error_replies:%llu\r\nspoor_turns:%llu\r\n",
         (unsigned long long)stats->connections_rejected, (unsigned long long)stats->errors,
         (unsigned long long)stats->turns);
+    const struct sp_pubsub_facts facts = sp_pubsub_facts(server);
+    add(to, "pubsub_channels:%u\r\npubsub_patterns:%u\r\npubsubshard_channels:%u\r\n",
+        facts.channels, facts.patterns, facts.shard_channels);
+    add(to, "spoor_subscriptions:%u\r\nspoor_subscriptions_lagging:%u\r\n", facts.subscriptions,
+        facts.lagging);
+    add(to, "spoor_backpressure_episodes:%llu\r\nspoor_messages_dropped:%llu\r\n",
+        (unsigned long long)facts.episodes, (unsigned long long)facts.messages_dropped);
 }
 
 static void add_replication(struct sp_server *server, struct sp_buf *to) {

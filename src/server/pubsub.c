@@ -353,6 +353,32 @@ static const struct sp_feeds_io FEEDS_IO = {
     .over = on_over,
 };
 
+/* -- What is counted --------------------------------------------------------------------------- */
+
+struct sp_pubsub_facts sp_pubsub_facts(const struct sp_server *server) {
+    const struct sp_pubsub *pubsub = server->pubsub;
+    if (pubsub == NULL) {
+        return (struct sp_pubsub_facts){.channels = 0};
+    }
+    return (struct sp_pubsub_facts){
+        .channels = sp_live_names(pubsub->live, SP_LIVE_CHANNEL),
+        .patterns = sp_live_names(pubsub->live, SP_LIVE_GLOB),
+        .shard_channels = sp_live_names(pubsub->live, SP_LIVE_SHARD),
+        .subscriptions = sp_live_count(pubsub->live),
+        .lagging = pubsub->feeds.lagging_now,
+        .episodes = pubsub->feeds.lagging_count,
+        .messages_dropped = pubsub->plain_dropped,
+    };
+}
+
+void sp_pubsub_counts(const struct sp_connection *connection, uint32_t *ret_channels,
+                      uint32_t *ret_patterns, uint32_t *ret_shard_channels) {
+    const struct sp_subscriber *subscriber = connection->subscriber;
+    *ret_channels = subscriber == NULL ? 0 : subscriber->counts[SP_LIVE_CHANNEL];
+    *ret_patterns = subscriber == NULL ? 0 : subscriber->counts[SP_LIVE_GLOB];
+    *ret_shard_channels = subscriber == NULL ? 0 : subscriber->counts[SP_LIVE_SHARD];
+}
+
 /* -- The server's hooks ------------------------------------------------------------------------ */
 
 static bool on_turn(struct sp_server *server, void *context) {

@@ -90,6 +90,8 @@ static void end_episode(struct sp_feeds *feeds, struct sp_feed *feed) {
     if (!feed->quiet) {
         feeds->io->episode(feeds->context, feed, false);
     }
+    sp_invariant(feeds->lagging_now > 0);
+    feeds->lagging_now--;
     feed->fell_at = 0;
 }
 
@@ -159,6 +161,7 @@ void sp_feed_falls(struct sp_feeds *feeds, struct sp_feed *feed, uint64_t positi
     feed->fell_at = position;
     feed->quiet = quiet;
     feeds->lagging_count++;
+    feeds->lagging_now++;
     sleep_refused(feeds, feed);
     if (!quiet) {
         feeds->io->episode(feeds->context, feed, true);

@@ -112,6 +112,7 @@ struct sp_feeds {
     struct sp_feed *first; /* those that go on, in turn */
     struct sp_feed *last;
     uint32_t ready_count;
+    uint32_t lagging_now;
     uint64_t lagging_count; /* falls since the start, for metrics */
 };
 

@@ -278,6 +278,8 @@ def channels_of_a_reader_that_stops_come_in_order(folder):
             for n in range(start, start + 500, 10):
                 assert bytes(reading.read()[2][:6]) == b"%06d" % n
         grown = server.rss_kib("RssAnon") - before
+        info = bytes(control.call("INFO", "stats")).decode()
+        assert "spoor_subscriptions_lagging:4\r\nspoor_backpressure_episodes:4\r\n" in info, info
         # Late subscriptions of somebody who lags are for what comes late.
         all_numbers = list(range(count))
         of_a = [n for n in all_numbers if n % 10]

@@ -305,6 +305,7 @@ static void settle(struct world *world) {
         }
         assert_int_equal(client->episodes_begun, client->episodes_over);
     }
+    assert_int_equal(world->feeds.lagging_now, 0);
     assert_int_equal(world->cursors, 0);
 }
 
