@@ -1,6 +1,6 @@
 /*
- * What subscriptions cost: finding those an event concerns, among 10 and among 100,000, with the same
- * findings; and sending one message to a hundred clients. Prints one JSON line a measure.
+ * What subscriptions cost: finding those an event concerns, among 10 and among 100,000, with the
+ * same findings; and sending one message to a hundred clients. Prints one JSON line a measure.
  *
  *     micro_live [MANY]       100000
  *

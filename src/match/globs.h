@@ -1,12 +1,13 @@
 /*
- * Many of Redis' patterns at once: which subscribers want a message of this channel. pure, loop-thread
+ * Many of Redis' patterns at once: which subscribers want a message of this channel. pure,
+ * loop-thread
  *
  * Each pattern is filed under some of its own bytes that a text must have to match: all of them
- * where it has no wildcard, else how it begins, how it ends, or four bytes from its middle, whichever
- * the fewest others are filed under. A match looks up what the text has of these and compares the
- * patterns found there. So its cost follows the text and the patterns that come close, and does not
- * grow with the number of those that do not. Patterns without any four bytes in a row, such as
- * `*a*`, are compared every time.
+ * where it has no wildcard, else how it begins, how it ends, or four bytes from its middle,
+ * whichever the fewest others are filed under. A match looks up what the text has of these and
+ * compares the patterns found there. So its cost follows the text and the patterns that come close,
+ * and does not grow with the number of those that do not. Patterns without any four bytes in a row,
+ * such as `*a*`, are compared every time.
  *
  * The answer depends only on the set of (pattern, id) pairs, not on the order in which they came
  * and went, nor on any hash. Matching uses scratch space inside: one thread at a time.

@@ -82,7 +82,7 @@ static int end(void **state) {
     return system(command);
 }
 
-/* -- Clients ------------------------------------------------------------------------------------- */
+/* -- Clients ----------------------------------------------------------------------------------- */
 
 /* A client: what it was sent, and the numbers among it in order. */
 struct client {
@@ -179,7 +179,7 @@ static void note_numbers(struct client *client) {
     }
 }
 
-/* -- Tests --------------------------------------------------------------------------------------- */
+/* -- Tests ------------------------------------------------------------------------------------- */
 
 static void test_messages_come_when_they_are_durable(void **state) {
     (void)state;
