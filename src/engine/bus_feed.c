@@ -449,9 +449,13 @@ uint32_t sp_bus_group_ready(struct sp_bus *bus, const struct sp_group *group, ui
     uint32_t count = 0;
     if (max > 0 && facts.has_policy && sp_group_has_due(group, bus_now_ms(bus))) {
         struct sp_group_given given[SP_BUS_READY_MAX];
+        uint32_t consumer = sp_consumer_nth(group, 0); /* any will do; who asks may be gone */
         sp_buf_reset(&bus->ops);
         /* Decided and not folded: nothing happens. */
-        count = (uint32_t)sp_group_again(group, 0, bus_now_ms(bus), given, max, &bus->ops);
+        count =
+            consumer == SP_CONSUMER_NONE
+                ? 1
+                : (uint32_t)sp_group_again(group, consumer, bus_now_ms(bus), given, max, &bus->ops);
         sp_buf_reset(&bus->ops);
     }
     struct bus_feed *feed;

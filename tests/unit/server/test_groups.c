@@ -165,6 +165,22 @@ static void an_entry_that_becomes_due_wakes_a_member(void **state) {
     desk_expect(desk, client, "XPENDING s g - + 10", "*1|*4|$3|1-1|$1|m|:0|:2|");
 }
 
+/* Whether there is something to hand out does not depend on who was the first consumer. */
+static void a_member_is_woken_where_consumers_are_deleted(void **state) {
+    struct desk *desk = *state;
+    struct sp_connection *client = desk_connect(desk);
+    struct sp_connection *member = desk_connect(desk);
+    desk_expect(desk, client, "SPOOR.GROUP CREATE g s MKSTREAM backoff '2s jitter 0'", "+OK|");
+    desk_expect(desk, client, "XADD s 1-1 n 1", "$3|1-1|");
+    desk_expect(desk, client, "XREADGROUP GROUP g c STREAMS s >", NEXT("1-1", "1"));
+    desk_expect(desk, client, "SPOOR.NACK s g 1-1", ":1|");
+    desk_expect(desk, member, "XREADGROUP GROUP g m BLOCK 0 STREAMS s >", "");
+    desk_expect(desk, client, "XGROUP DELCONSUMER s g c", ":0|");
+    desk_expect(desk, client, "XGROUP DELCONSUMER s g m", ":0|");
+    (void)desk_sleep(desk, 2001);
+    desk_expect_heard(desk, member, NEXT("1-1", "1"));
+}
+
 /* ---- leaving --------------------------------------------------------------------------------- */
 
 /* A group with a policy, of which a new connection has the entry 1-1 as consumer `a`. */
@@ -403,6 +419,7 @@ int main(void) {
         TEST(members_hear_that_their_group_is_gone),
         TEST(several_groups_are_waited_for_at_once),
         TEST(an_entry_that_becomes_due_wakes_a_member),
+        TEST(a_member_is_woken_where_consumers_are_deleted),
         TEST(entries_of_one_that_left_go_back_after_a_grace),
         TEST(who_reads_again_in_time_keeps_them),
         TEST(the_end_of_an_earlier_reader_does_not_count),
