@@ -168,7 +168,8 @@ void sim_engine_model_cut(struct sim_engine_model *model, uint64_t last) {
 
 /* ---- answers ---- */
 
-uint64_t sim_engine_model_hash(const struct sim_engine_model *model) {
+uint64_t sim_engine_model_hash(const struct sim_engine_model *model, sp_str ops,
+                               uint64_t control_number) {
     struct sp_core core;
     char text[SIM_TEXT_SIZE];
     sp_core_init(&core);
@@ -184,6 +185,9 @@ uint64_t sim_engine_model_hash(const struct sim_engine_model *model) {
         sp_status status = sp_core_apply(&core, &applied);
         sp_ensure(status == SP_OK);
     }
+    sp_status folded = sp_core_fold(&core, ops);
+    sp_ensure(folded == SP_OK);
+    core.control_number = control_number;
     uint64_t hash = sp_core_hash(&core);
     sp_core_fini(&core);
     return hash;

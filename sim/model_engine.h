@@ -109,8 +109,9 @@ uint64_t sim_engine_model_version(const struct sim_engine_model *model, int stre
 /* Forgets the events after a position: they were never acknowledged, and are lost. */
 void sim_engine_model_cut(struct sim_engine_model *model, uint64_t last);
 
-/* The core's hash after all events, whose places are known. */
-uint64_t sim_engine_model_hash(const struct sim_engine_model *model);
+/* The core's hash after all events, whose places are known, and ops of groups. */
+uint64_t sim_engine_model_hash(const struct sim_engine_model *model, sp_str ops,
+                               uint64_t control_number);
 
 /* The Merkle root over the first `size` events; false where a leaf was never seen. */
 bool sim_engine_model_root(const struct sim_engine_model *model, uint64_t size,

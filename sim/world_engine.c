@@ -68,6 +68,7 @@ static struct sim_system *engine_make(struct sim_world *world) {
     sp_ensure(sys != NULL);
     sys->base.ops = &sim_engine_system;
     sys->world = world;
+    engine_ops_init(sys);
     sys->data = malloc((size_t)SIM_BATCH_MAX * DATA_BYTES);
     sp_ensure(sys->data != NULL);
     entropy_prng = sp_prng_seed(sp_prng_next(&world->prng));
@@ -79,6 +80,7 @@ static void engine_destroy(struct sim_system *base) {
     struct engine_system *sys = engine_of(base);
     sp_require(sys->engine == NULL && sys->tickets == NULL);
     sim_engine_model_fini(&sys->model);
+    engine_ops_fini(sys);
     free(sys->data);
     free(sys);
 }
@@ -140,7 +142,9 @@ static void settle(struct engine_system *sys) {
         sim_wrong(world, "the core is at event %llu, the log at %llu",
                   (unsigned long long)core->position, (unsigned long long)last);
     }
-    if (last == sys->count_at_end && sp_core_hash(core) != sys->hash_at_end && last > 0) {
+    engine_ops_settle(sys);
+    if (last == sys->count_at_end && core->control_number == sys->control_at_end &&
+        !sys->ops.lost && sp_core_hash(core) != sys->hash_at_end && last > 0) {
         sim_wrong(world, "nothing was lost, and the core is not what it was");
     }
 }
@@ -171,6 +175,7 @@ static void engine_close(struct sim_system *base, bool in_order) {
     bool fine = in_order && engine_alive(sys) && !sim_excused(world);
     sys->hash_at_end = sp_core_hash(sp_engine_core(sys->engine));
     sys->count_at_end = sys->model.count;
+    sys->control_at_end = sp_engine_core(sys->engine)->control_number;
     sp_engine_close(sys->engine);
     sys->engine = NULL;
     sys->dying = false;

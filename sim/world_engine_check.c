@@ -136,7 +136,8 @@ static void check_core(struct engine_system *sys) {
         }
     }
     if (core->position != sys->model.count ||
-        sp_core_hash(core) != sim_engine_model_hash(&sys->model)) {
+        sp_core_hash(core) !=
+            sim_engine_model_hash(&sys->model, engine_ops_all(sys), core->control_number)) {
         sim_wrong(sys->world, "the core is not what the events of the log make of it");
     }
 }

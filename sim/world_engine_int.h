@@ -5,6 +5,7 @@
 #define SIM_WORLD_ENGINE_INT_H
 
 #include "engine/engine.h"
+#include "engine/engine_ops.h"
 #include "engine/query.h"
 #include "sim/model_engine.h"
 #include "sim/world.h"
@@ -23,6 +24,20 @@ struct engine_ticket {
     struct sim_prediction prediction;
 };
 
+/* An op that the engine took. */
+struct engine_op {
+    size_t end;           /* of the bytes of all up to it */
+    uint64_t groups_hash; /* after it */
+    uint64_t gate;        /* it is durable when this has passed */
+};
+
+struct engine_ops {
+    struct sp_buf bytes;   /* of all ops that are part of the state */
+    struct sp_buf decided; /* struct engine_op each */
+    size_t acked;          /* so many were said to be durable */
+    bool lost;             /* by the last crash some were */
+};
+
 struct engine_system {
     struct sim_system base;
     struct sim_world *world;
@@ -30,6 +45,7 @@ struct engine_system {
     struct sp_engine *engine; /* NULL while closed */
     struct sim_engine_model model;
     struct engine_ticket *tickets;
+    struct engine_ops ops;
     bool closing;
     bool dying;    /* the disk is dead, or will be in a moment */
     bool dropping; /* the log may forget its oldest events: retention, or a trim */
@@ -40,6 +56,7 @@ struct engine_system {
     struct sim_question followed; /* its `from` moves on */
     uint64_t hash_at_end;         /* of the core when the engine was closed last */
     uint64_t count_at_end;        /* events it had then */
+    uint64_t control_at_end;      /* control records */
     uint8_t *data;                /* of one append's events */
 };
 
@@ -81,6 +98,18 @@ struct sp_query sim_query_of(const struct sim_engine_model *model,
 /* Reads on in the subscription, or begins one. */
 void engine_follow(struct engine_system *sys);
 void engine_unfollow(struct engine_system *sys);
+
+/* ---- sim/world_engine_ops.c ---- */
+
+void engine_ops_init(struct engine_system *sys);
+void engine_ops_fini(struct engine_system *sys);
+void engine_ops_step(struct engine_system *sys);
+/* Notes what has become durable. */
+void engine_ops_note(struct engine_system *sys);
+/* After opening: what is there now is what there is. */
+void engine_ops_settle(struct engine_system *sys);
+/* All that are part of the state. */
+sp_str engine_ops_all(const struct engine_system *sys);
 
 /* ---- sim/world_engine_step.c ---- */
 

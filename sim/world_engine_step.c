@@ -234,6 +234,7 @@ static void try_again(struct engine_system *sys) {
 static void turn(struct engine_system *sys, int timeout_ms) {
     uint64_t before = sys->model.acked;
     (void)sp_engine_turn(sys->engine, timeout_ms);
+    engine_ops_note(sys);
     uint64_t durable = sp_engine_durable_position(sys->engine);
     if (durable < before || durable > sys->model.count) {
         sim_wrong(sys->world, "durable up to %llu of %zu, %llu acknowledged before",
@@ -282,8 +283,12 @@ bool engine_step(struct engine_system *sys) {
         for (uint32_t i = 1 + sim_pick(world, 8); i > 0 && !world->wrong; i--) {
             append(sys);
         }
-    } else if (what < 56) {
+    } else if (what < 54) {
         try_again(sys);
+    } else if (what < 62) {
+        for (uint32_t i = 1 + sim_pick(world, 30); i > 0 && !world->wrong; i--) {
+            engine_ops_step(sys);
+        }
     } else if (what < 76) {
         turn(sys, sim_chance(world, 30) ? -1 : 0);
         if (sys->follower != NULL) {

@@ -48,7 +48,9 @@ struct bus_feed {
     uint32_t begin;
     uint32_t count;
     struct sp_group_entry entries[SP_BUS_READY_MAX];
-    /* Their records as they were found, so that none is read twice; where they are not too large. */
+    /*
+     * Their records as they were found, so that none is read twice; where they are not too large.
+     */
     struct sp_buf bytes;
     uint32_t offsets[SP_BUS_READY_MAX]; /* UINT32_MAX: read it again */
 };

@@ -85,10 +85,23 @@ static void test_a_plain_group(void **state) {
     assert_int_equal(bus_ack(&help, "s", "new", seen->ids, seen->count), 0);
     bus_reopen(&help);
     assert_int_equal(bus_info(&help, "s", "new").facts.pending, 5);
-    /* Its history: entries that were deleted come without an event. */
+    bus_close(&help);
+    free(seen);
+}
+
+/* Of entries that were deleted the id is left. */
+static void test_a_consumers_history(void **state) {
+    (void)state;
+    struct bus_help help = {.wall_us = 0};
+    struct bus_seen *seen = new_seen();
+    struct sp_error error;
+    bus_open(&help);
+    put_many(&help, "s", 10);
+    bus_make_group(&help, "s", "new", false);
+    bus_receive(&help, "s", "new", "c", 5, seen);
+    struct sp_key key = bus_key(&help, "s");
     struct sp_bus_receive history = {.key = &key, .group = SP_STR("new"), .consumer = SP_STR("c")};
     uint32_t given;
-    key = bus_key(&help, "s");
     seen->count = 0;
     bus_ok(
         sp_bus_history(help.bus, &history, SP_ENTRY_ID_NONE, bus_see_given, seen, &given, &error),
@@ -578,6 +591,7 @@ static void test_who_is_told(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_plain_group, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_a_consumers_history, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_hidden_entries_and_moved_cursors, help_begin,
                                         help_end),
         cmocka_unit_test_setup_teardown(test_virtual_streams_have_groups, help_begin, help_end),
