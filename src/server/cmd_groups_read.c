@@ -2,8 +2,8 @@
  * XREADGROUP: entries handed out to the members of a group, and what a member has already.
  * loop-thread
  *
- * Deliveries are lazily durable: the reply does not wait for the disk. What is handed out is durable
- * itself, so a client waits for its own appends before (SP_CMD_READ).
+ * Deliveries are lazily durable: the reply does not wait for the disk. What is handed out is
+ * durable itself, so a client waits for its own appends before (SP_CMD_READ).
  */
 #include <stdio.h>
 
