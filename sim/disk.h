@@ -120,6 +120,12 @@ void sim_disk_disarm(struct sim_disk *disk);
 /* How often an armed fault has fired: a scenario whose fault never fired has tested nothing. */
 uint64_t sim_disk_fired(const struct sim_disk *disk);
 
+/* How often reading failed, or what leads to it, by an armed fault. */
+uint64_t sim_disk_failed_reads(const struct sim_disk *disk);
+
+/* True where a fault may still fire, or the power is to fail. */
+bool sim_disk_is_armed(const struct sim_disk *disk);
+
 /* ---- declared damage to what is stored; false where the path or the offset is not there ---- */
 
 /* Overwrites bytes on the medium and in the cache. The length of the file stays. */

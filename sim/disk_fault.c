@@ -43,6 +43,8 @@ static bool fault_fires(struct sim_disk *disk, struct sim_fault *fault) {
     }
     fault->repeat -= fault->repeat == UINT32_MAX ? 0 : 1;
     disk->fired++;
+    bool reads = fault->op == SIM_OP_READ || fault->op == SIM_OP_OPEN || fault->op == SIM_OP_SIZE;
+    disk->failed_reads += reads && fault->kind == SIM_FAULT_EIO ? 1 : 0;
     return true;
 }
 
@@ -136,6 +138,19 @@ void sim_disk_disarm(struct sim_disk *disk) {
     for (size_t i = 0; i < SIM_FAULTS_MAX; i++) {
         disk->faults[i].repeat = 0;
     }
+}
+
+uint64_t sim_disk_failed_reads(const struct sim_disk *disk) {
+    return disk->failed_reads;
+}
+
+bool sim_disk_is_armed(const struct sim_disk *disk) {
+    for (uint32_t i = 0; i < SIM_FAULTS_MAX; i++) {
+        if (disk->faults[i].repeat > 0) {
+            return true;
+        }
+    }
+    return disk->crash_in != 0;
 }
 
 uint64_t sim_disk_fired(const struct sim_disk *disk) {

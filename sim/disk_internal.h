@@ -35,6 +35,7 @@ struct sim_disk {
     struct sim_process *processes;
     struct sim_fault faults[SIM_FAULTS_MAX]; /* repeat 0: unused */
     uint64_t fired;
+    uint64_t failed_reads;
     uint64_t op_count;
     uint64_t crash_in; /* changing operations until the power fails; 0: it will not */
     bool down;

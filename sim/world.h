@@ -16,7 +16,7 @@
 #include "sim/clock.h"
 #include "sim/disk.h"
 
-/* What a story is about. Up to SIM_STORY_SURVIVABLE the system must go on; then it must notice. */
+/* What a story is about. Before SIM_STORY_SURVIVABLE the system must go on; then it must notice. */
 #define SIM_STORY_TABLE(X)                                                                         \
     X(POWER, "power", "the power fails anywhere, processes are killed")                            \
     X(RECOVERY, "recovery", "the power fails while the system recovers, again and again")          \
@@ -36,7 +36,8 @@ enum sim_story {
 #define SIM_STORY_ENUM_(code, name, text) SIM_STORY_##code,
     SIM_STORY_TABLE(SIM_STORY_ENUM_)
 #undef SIM_STORY_ENUM_
-        SIM_STORY_COUNT
+        SIM_STORY_COUNT,
+    SIM_STORY_SURVIVABLE = SIM_STORY_FLIP /* those before it */
 };
 
 const char *sim_story_name(enum sim_story story);
@@ -77,6 +78,7 @@ struct sim_system {
 };
 
 struct sim_system_ops {
+    bool survivable_only; /* it is told no stories of damage */
     /* Makes the system's side of the story; nothing is opened yet. */
     struct sim_system *(*make)(struct sim_world *world);
     void (*destroy)(struct sim_system *system);
