@@ -31,7 +31,7 @@
  * says. Slices and `const struct sp_group *` hold until the next fold of an op of that group.
  *
  * Memory: 56 bytes an entry in flight in a plain group (48 of its row, 8 of its consumer's list),
- * 72 with a policy, 84 with an order.
+ * 72 with a policy, 88 with an order.
  */
 #ifndef SP_CORE_GROUPS_H
 #define SP_CORE_GROUPS_H
