@@ -119,7 +119,7 @@ bool sp_stream_id_parse_read(sp_str text, enum sp_stream_id_read *ret_kind,
         kind = SP_STREAM_READ_LAST;
     } else if (sp_str_eq(text, SP_STR(">"))) {
         kind = SP_STREAM_READ_NEVER;
-    } else if (!sp_stream_id_parse_bound(text, 0, &id)) {
+    } else if (!sp_stream_id_parse(text, 0, &id)) {
         return false;
     }
     *ret_kind = kind;

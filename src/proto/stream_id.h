@@ -50,7 +50,7 @@ enum sp_stream_id_read {
     SP_STREAM_READ_NEVER, /* `>`: what no consumer was given yet (XREADGROUP alone) */
 };
 
-/* Which of them the command allows is for the caller to say. `-` is 0-0. */
+/* Which of them the command allows is for the caller to say. */
 SP_WARN_UNUSED bool sp_stream_id_parse_read(sp_str text, enum sp_stream_id_read *ret_kind,
                                             struct sp_entry_id *ret_id);
 

@@ -147,6 +147,20 @@ static bool read_option(struct sp_request *request, uint32_t *at, struct read_op
     return true;
 }
 
+static void refuse_option(struct sp_request *request, sp_str word) {
+    if (sp_word_is(word, "group")) {
+        (void)sp_reply_error(request,
+                             "The GROUP option is only supported by XREADGROUP. You called "
+                             "XREAD instead.");
+    } else if (sp_word_is(word, "noack")) {
+        (void)sp_reply_error(request,
+                             "The NOACK option is only supported by XREADGROUP. You called "
+                             "XREAD instead.");
+    } else {
+        (void)sp_reply_syntax(request);
+    }
+}
+
 static bool read_options(struct sp_request *request, struct read_options *options) {
     for (uint32_t at = 1; at < request->argc; at++) {
         bool known = false;
@@ -158,7 +172,7 @@ static bool read_options(struct sp_request *request, struct read_options *option
             return false;
         }
         if (!known) {
-            (void)sp_reply_syntax(request);
+            refuse_option(request, request->args[at]);
             return false;
         }
     }

@@ -33,6 +33,15 @@ def _entries(reply):
     return reply or []
 
 
+async def _end(tasks):
+    """Cancels until they are over: redis-py may take a cancellation for a lost connection, and go on."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.5)
+
+
 # The first article: a bus over streams ----------------------------------------------------------------
 
 class _Bus:
@@ -82,9 +91,7 @@ class _Bus:
             self.problems.append((ident, str(problem)))
 
     async def close(self):
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await _end(self.tasks)
         self.redis.close()
 
 
@@ -240,9 +247,7 @@ def _running(port, story):
             await story(client, lambda work: tasks.append(asyncio.create_task(work)))
             assert not [task for task in tasks if task.done()], [task for task in tasks if task.done()]
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
             await client.aclose()
 
     asyncio.run(around())

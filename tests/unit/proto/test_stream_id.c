@@ -112,12 +112,12 @@ static void ids_of_xread_may_be_signs(void **state) {
     reads("$", SP_STREAM_READ_NEW, 0, 0);
     reads("+", SP_STREAM_READ_LAST, 0, 0);
     reads(">", SP_STREAM_READ_NEVER, 0, 0);
-    reads("-", SP_STREAM_READ_AFTER, 0, 0);
     reads("7", SP_STREAM_READ_AFTER, 7, 0);
     reads("7-3", SP_STREAM_READ_AFTER, 7, 3);
     struct sp_entry_id id;
     enum sp_stream_id_read kind;
     assert_false(sp_stream_id_parse_read(SP_STR("$$"), &kind, &id));
+    assert_false(sp_stream_id_parse_read(SP_STR("-"), &kind, &id));
     assert_false(sp_stream_id_parse_read(SP_STR("(7"), &kind, &id));
 }
 
