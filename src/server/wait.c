@@ -59,6 +59,7 @@ struct sp_waits {
     uint32_t queue_capacity;
     uint32_t queue_free;        /* 1 + the first freed slot */
     struct sp_htab queue_table; /* group to slot */
+    bool hears_of_groups;
     uint64_t *ready_groups;
     uint32_t ready_group_count;
     uint32_t ready_group_capacity;
@@ -211,6 +212,20 @@ static void leave_group(struct sp_waits *waits, struct wait_for *member) {
     }
 }
 
+static void on_group_ready(void *context, uint64_t group) {
+    sp_wait_group_ready(context, group);
+}
+
+/* The bus tells of groups while somebody waits for one: telling costs a look at every event. */
+static void hear_of_groups(struct sp_server *server) {
+    struct sp_waits *waits = server->waits;
+    bool wanted = waits->queue_table.count > 0;
+    if (wanted != waits->hears_of_groups) {
+        waits->hears_of_groups = wanted;
+        sp_bus_on_ready(server->bus, wanted ? on_group_ready : NULL, server);
+    }
+}
+
 /* ---- beginning and ending -------------------------------------------------------------------- */
 
 static void unlink_ready(struct sp_waits *waits, struct sp_wait *wait) {
@@ -246,6 +261,7 @@ static void free_wait(struct sp_server *server, struct sp_wait *wait) {
     if (wait->by_key && --waits->by_key_count == 0) {
         sp_server_listen(server, false);
     }
+    hear_of_groups(server);
     heap_remove(waits, wait);
     unlink_ready(waits, wait);
     sp_buf_fini(&wait->bytes);
@@ -320,6 +336,7 @@ enum sp_verdict sp_wait_begin(struct sp_request *request, const struct sp_wait_s
         wait->deadline_ms = server->monotonic_ms + spec->timeout_ms;
         fine = heap_add(waits, wait);
     }
+    hear_of_groups(server);
     if (!fine) {
         free_wait(server, wait);
         return sp_reply_status(request, SP_NO_MEMORY, NULL);
@@ -532,10 +549,6 @@ int sp_waits_timeout(const struct sp_server *server) {
 
 /* ---- the server's ---------------------------------------------------------------------------- */
 
-static void on_group_ready(void *context, uint64_t group) {
-    sp_wait_group_ready(context, group);
-}
-
 static void on_fini(struct sp_server *server, void *context) {
     struct sp_waits *waits = context;
     sp_bus_on_ready(server->bus, NULL, NULL);
@@ -559,6 +572,5 @@ sp_status sp_waits_init(struct sp_server *server, struct sp_error *error) {
     struct sp_server_hooks hooks = {
         .live = on_live, .turn = on_turn, .fini = on_fini, .context = waits};
     sp_server_hook(server, &hooks);
-    sp_bus_on_ready(server->bus, on_group_ready, server);
     return SP_OK;
 }
