@@ -126,7 +126,8 @@ static void read_file(const char *text, sp_status expected, const char *piece) {
 
 static void test_files_are_lines_of_names_and_values(void **state) {
     (void)state;
-    read_file("# comment\n\n  resp-port\t7000  \r\npassword \"two words \"\nport 7001", SP_OK, NULL);
+    read_file("# comment\n\n  resp-port\t7000  \r\npassword \"two words \"\nport 7001", SP_OK,
+              NULL);
     shows("resp-port", false, "7001");
     shows("password", false, "two words ");
     read_file("resp-port 7002\nnope 1\n", SP_INVALID, "line 2: there is no setting 'nope'");
