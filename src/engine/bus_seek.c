@@ -37,6 +37,21 @@ static uint64_t hinted(const struct sp_bus *bus, struct sp_entry_id id) {
 
 /* ---- ids of the log ---- */
 
+/*
+ * Whether a stream with ids of the log ends before the id: what a client asks that waits for more.
+ */
+static bool ends_before(struct sp_bus *bus, const struct sp_key *key, struct sp_entry_id id) {
+    if (key->kind != SP_KEY_STREAM) {
+        return false;
+    }
+    const struct sp_view_facts facts = sp_view_get(&bus->core->views, key->name);
+    const struct sp_event *event;
+    return !facts.own_ids && facts.last_position != 0 &&
+           facts.last_position <= bus->engine->progress.durable_position &&
+           bus_fetch(bus, facts.last_position, &event, NULL) == SP_OK &&
+           sp_entry_id_compare(id, sp_entry_id_of_log(event->recorded_us, event->entry_seq)) > 0;
+}
+
 /* The span in which the first event at or above the id is, or directly behind. */
 static void span_of(struct sp_bus *bus, struct sp_entry_id id, uint64_t *ret_low,
                     uint64_t *ret_high) {
@@ -56,13 +71,12 @@ sp_status bus_seek_id(struct sp_bus *bus, const struct sp_key *key, struct sp_en
     struct sp_engine *engine = bus->engine;
     uint64_t durable = engine->progress.durable_position;
     uint64_t known = hinted(bus, id);
-    (void)key;
     if (known != 0 && known <= durable + 1) {
         *ret_position = known;
         return SP_OK;
     }
     struct sp_entry_id newest = sp_entry_id_of_log(bus->core->recorded_us, bus->core->entry_seq);
-    if (sp_entry_id_compare(id, newest) > 0) {
+    if (sp_entry_id_compare(id, newest) > 0 || ends_before(bus, key, id)) {
         *ret_position = durable + 1;
         return SP_OK;
     }

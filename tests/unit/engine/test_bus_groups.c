@@ -584,6 +584,15 @@ static void test_who_is_told(void **state) {
     turn(&help);
     assert_int_equal(told.groups[told.count - 1], all);
     assert_int_equal(ready(&help, "$all", "g", 10), 1);
+    /* And when there is nothing to wait for any more. */
+    struct sp_key key = bus_key(&help, "b");
+    struct sp_error error;
+    bool there = false;
+    uint64_t b = bus_info(&help, "b", "g").facts.number;
+    bus_ok(sp_bus_delete(help.bus, &key, &there, &error), &error);
+    assert_true(there);
+    assert_int_equal(told.groups[told.count - 1], b);
+    assert_null(sp_bus_group_at(help.bus, b));
     bus_close(&help);
     free(seen);
 }
