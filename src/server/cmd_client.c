@@ -35,7 +35,25 @@ static void add_flags(const struct sp_connection *connection, struct sp_buf *to)
     }
 }
 
+/* The command that this row is a subcommand of; NULL where it is none. */
+static const struct sp_command_row *parent_of(const struct sp_command_row *row) {
+    for (const struct sp_command_row *at = sp_command_rows(); at->name != NULL; at++) {
+        for (const struct sp_command_row *sub = at->subcommands; sub != NULL && sub->name != NULL;
+             sub++) {
+            if (sub == row) {
+                return at;
+            }
+        }
+    }
+    return NULL;
+}
+
 static void add_name_of(const struct sp_command_row *row, struct sp_buf *to) {
+    const struct sp_command_row *parent = row != NULL ? parent_of(row) : NULL;
+    if (parent != NULL) {
+        sp_buf_add_str(to, sp_str_from(parent->name));
+        sp_buf_add_byte(to, '|');
+    }
     sp_buf_add_str(to, row != NULL ? sp_str_from(row->name) : SP_STR("NULL"));
 }
 

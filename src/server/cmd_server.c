@@ -1,4 +1,5 @@
 /* INFO, CONFIG and what else is asked of the server as a whole. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -18,7 +19,6 @@ enum {
     MS_PER_S = 1000,
     US_PER_S = 1000000,
     S_PER_DAY = 86400,
-    SLEEP_MS_MAX = 60000,
     ENTRY_BYTES_GUESS = 160, /* MEMORY USAGE: of an entry, on disk */
     STREAM_BYTES_GUESS = 256,
 };
@@ -62,14 +62,30 @@ static void add_clients(struct sp_server *server, struct sp_buf *to) {
     add(to, "pubsub_clients:%u\r\nclient_buffers_bytes:%zu\r\n", subscribed, server->buffer_bytes);
 }
 
+/* Bytes of the process that are in memory; 0 where the system does not say. */
+static unsigned long long resident_bytes(void) {
+    unsigned long long size = 0;
+    unsigned long long resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%llu %llu", &size, &resident) != 2) {
+        resident = 0;
+    }
+    (void)fclose(file);
+    return resident * (unsigned long long)sysconf(_SC_PAGESIZE);
+}
+
 static void add_memory(struct sp_server *server, struct sp_buf *to) {
     struct rusage usage;
     unsigned long long peak = 0;
     if (getrusage(RUSAGE_SELF, &usage) == 0) {
         peak = (unsigned long long)usage.ru_maxrss * 1024;
     }
+    unsigned long long used = (unsigned long long)mallinfo2().uordblks;
     add(to, "# Memory\r\nused_memory:%llu\r\nused_memory_rss:%llu\r\nused_memory_peak:%llu\r\n",
-        peak, peak, peak);
+        used, resident_bytes(), peak);
     add(to, "maxmemory:%llu\r\nmaxmemory_policy:noeviction\r\n",
         (unsigned long long)sp_settings_u64(&server->settings, SP_SET_MEMORY_BUDGET));
 }

@@ -212,7 +212,7 @@ static const struct sp_command_row ROWS[] = {
     ROW("wait", 3, BUS, 0, 0, 0, "generic", "3.0.0", sp_on_wait,
         "Returns 0: there are no replicas."),
     ROW("debug", -2, ADMIN, 0, 0, 0, "server", "1.0.0", sp_on_debug,
-        "SLEEP, LOG and what test suites switch on and off."),
+        "LOG, and what test suites switch on and off."),
     ROW("flushall", -1, WRITE, 0, 0, 0, "server", "1.0.0", sp_on_flush,
         "Hides all streams from clients, where the setting allow-flushall permits."),
     ROW("flushdb", -1, WRITE, 0, 0, 0, "server", "1.0.0", sp_on_flush,

@@ -111,7 +111,7 @@ static void test_a_shared_message_stands_where_it_was_put(void **state) {
     sp_output_fini(&output);
 }
 
-/* Whatever is written, held, shared and sent in pieces: it comes out once, in order, never early. */
+/* Whatever is written, held, shared and sent in pieces comes out once, in order, never early. */
 static void test_random_stories(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 200; seed++) {
