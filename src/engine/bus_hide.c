@@ -242,12 +242,41 @@ sp_status sp_bus_hide(struct sp_bus *bus, const struct sp_key *key, const struct
 
 /* ---- XSETID ---- */
 
-/* The id of the last entry that clients see. */
+/* The id of the last entry that is on its way to the disk and not hidden. SP_END: there is none. */
+static sp_status top_id_under_way(struct sp_bus *bus, const struct sp_key *key,
+                                  struct sp_entry_id *ret_id, struct sp_error *error) {
+    struct sp_engine *engine = bus->engine;
+    uint32_t stream = sp_streams_find(&bus->core->streams, sp_stream_hash(key->name), key->name);
+    for (uint64_t position = bus->core->position; position > engine->progress.durable_position;
+         position--) {
+        char scratch[SP_RECORD_SCRATCH_BYTES];
+        struct sp_record record;
+        struct sp_event event;
+        sp_status status = engine_record(engine, position, &record, error);
+        status = status == SP_OK ? sp_record_decode(&record, scratch, &event) : status;
+        if (status != SP_OK) {
+            return status;
+        }
+        if (bus_key_has(key, &event) && sp_view_shows(&bus->core->views, stream, event.version)) {
+            bool own_ids = sp_view_at(&bus->core->views, stream).own_ids;
+            *ret_id = own_ids ? sp_event_entry_id(&event)
+                              : sp_entry_id_of_log(event.recorded_us, event.entry_seq);
+            return SP_OK;
+        }
+    }
+    return SP_END;
+}
+
+/* The id of the last entry that clients see, or will see in a moment. */
 static sp_status top_id(struct sp_bus *bus, const struct sp_key *key, struct sp_entry_id *ret_id,
                         struct sp_error *error) {
     struct bus_walk walk;
     const struct sp_event *event;
-    sp_status status = bus_walk_init(&walk, bus, key, 1, UINT64_MAX - 1, true, error);
+    sp_status status = top_id_under_way(bus, key, ret_id, error);
+    if (status != SP_END) {
+        return status;
+    }
+    status = bus_walk_init(&walk, bus, key, 1, UINT64_MAX - 1, true, error);
     status = status == SP_OK ? bus_walk_next(&walk, &event, error) : status;
     if (status == SP_OK) {
         *ret_id = bus_walk_id(&walk, event);
