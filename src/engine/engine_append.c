@@ -406,7 +406,7 @@ static sp_status describe_known(struct submit *submit, uint32_t i) {
                                             .entry_seq = record.entry_seq,
                                             .duplicate = true};
     }
-    if (status == SP_OK && engine->core.views.own_count > 0) {
+    if (status == SP_OK) { /* its own id, also where its stream has begun a new life since */
         char scratch[SP_RECORD_SCRATCH_BYTES];
         struct sp_event event;
         status = sp_record_decode(&record, scratch, &event);

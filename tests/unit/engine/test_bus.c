@@ -499,6 +499,10 @@ static void test_set_id(void **state) {
     assert_int_equal(sp_bus_set_id(help.bus, &key, (struct sp_entry_id){1, 1}, NULL, NULL, &error),
                      SP_INVALID);
     assert_non_null(strstr(error.text, "smaller than the target stream top item"));
+    struct sp_entry_id first = info(&help, "a").last_id;
+    added = bus_put(&help, "a", "t", "2"); /* not durable yet */
+    assert_true(!same_id(added.id, first));
+    assert_int_equal(sp_bus_set_id(help.bus, &key, first, NULL, NULL, &error), SP_INVALID);
     const uint64_t entries = 0;
     assert_int_equal(sp_bus_set_id(help.bus, &key, far, &entries, NULL, &error), SP_INVALID);
     const uint64_t more = 100;
@@ -508,6 +512,30 @@ static void test_set_id(void **state) {
     assert_int_equal(info(&help, "a").entries_added, 100);
     bus_ok(add_id(&help, "a", SP_ID_AUTO, 0, 0, &added), NULL);
     assert_true(same_id(added.id, sp_entry_id_next(far)));
+    bus_close(&help);
+}
+
+/* Who adds again learns the id that the entry has, whatever became of the key since. */
+static void test_a_duplicate_tells_its_own_id(void **state) {
+    (void)state;
+    struct bus_help help = {.wall_us = 0};
+    struct sp_error error;
+    bus_open(&help);
+    struct sp_key key = bus_key(&help, "s");
+    for (int i = 0; i < 2; i++) {
+        struct sp_event event = {.data = SP_STR("1"), .has_data = true};
+        struct sp_bus_added added;
+        event.attr[SP_ATTR_TYPE] = SP_STR("t");
+        event.attr[SP_ATTR_SOURCE] = SP_STR("tester");
+        event.attr[SP_ATTR_ID] = SP_STR("same");
+        const struct sp_bus_add add = {
+            .key = &key, .event = &event, .id_kind = SP_ID_GIVEN, .id = {.ms = 5, .seq = 6}};
+        bus_ok(sp_bus_add(help.bus, &add, &added, &error), &error);
+        assert_true(added.duplicate == (i == 1));
+        assert_true(same_id(added.id, add.id));
+        bool there = false;
+        bus_ok(sp_bus_delete(help.bus, &key, &there, &error), &error);
+    }
     bus_close(&help);
 }
 
@@ -556,6 +584,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_keys_come_and_go, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_renaming, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_set_id, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_a_duplicate_tells_its_own_id, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_appends_and_duplicates, help_begin, help_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
