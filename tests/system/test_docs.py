@@ -10,8 +10,8 @@
     ```ts      a module without type annotations, run by node; so is ```js
     ```text    after one of the last three: what it printed
 
-Other fences (```console, ```json) are for reading only. A document that speaks of port 7379 has a server
-running on its folder's ./data, on another port, which its snippets are given instead.
+Other fences (```console, ```json) are for reading only. A document whose snippets speak of port 7379 has a
+server running on its folder's ./data, on another port, which its snippets are given instead.
 """
 import os
 import pathlib
@@ -256,7 +256,7 @@ def run_document(path):
     def test(folder):
         place = Place(folder)
         left_out = 0
-        if PORT in (SOURCE / path).read_text(encoding="utf-8") and path not in USAGE_ONLY:
+        if any(PORT in snippet.text for snippet in snippets(path)) and path not in USAGE_ONLY:
             place.serve()
         try:
             for snippet in snippets(path):
