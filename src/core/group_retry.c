@@ -133,3 +133,14 @@ size_t sp_groups_due(struct sp_groups *groups, uint64_t now_ms, struct sp_group_
     }
     return count;
 }
+
+void sp_groups_set_back(struct sp_groups *groups, uint64_t now_ms) {
+    for (uint32_t i = 0; i < groups->count; i++) {
+        struct sp_group *group = groups->list[i];
+        if (group->care != NULL && group->care->told_ms > now_ms) {
+            group->care->told_ms = now_ms;
+            sp_status status = sp_group_set_wake(groups, group, 0);
+            (void)status; /* without memory it is told of with the group's next change */
+        }
+    }
+}

@@ -477,6 +477,12 @@ uint64_t sp_groups_next(const struct sp_groups *groups);
 size_t sp_groups_due(struct sp_groups *groups, uint64_t now_ms, struct sp_group_due *ret,
                      size_t max);
 
+/*
+ * The clock was set back to `now_ms`: what was due before and is not any more will be told of again
+ * when it is. O(groups).
+ */
+void sp_groups_set_back(struct sp_groups *groups, uint64_t now_ms);
+
 /* ---- for the core's own files ---- */
 
 void sp_groups_init(struct sp_groups *groups);

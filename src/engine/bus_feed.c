@@ -517,9 +517,14 @@ sp_status sp_bus_history(struct sp_bus *bus, const struct sp_bus_receive *receiv
 static sp_status count_lag(struct sp_bus *bus, struct bus_group *side, uint64_t cursor,
                            struct sp_error *error) {
     uint64_t durable = bus->engine->progress.durable_position;
-    /* What is hidden meanwhile lags no more. */
+    uint64_t first;
+    uint64_t last;
+    bus->engine->log->ops->bounds(bus->engine->log, &first, &last);
+    /* What is hidden meanwhile, or dropped from the log, lags no more. */
     uint64_t stamp = side->key.kind == SP_KEY_STREAM ? bus->core->views.stamp : 0;
-    if (!side->lag_known || side->lag_cursor != cursor || side->lag_stamp != stamp) {
+    if (!side->lag_known || side->lag_cursor != cursor || side->lag_stamp != stamp ||
+        side->lag_first != first) {
+        side->lag_first = first;
         side->lag = 0;
         side->lag_cursor = cursor;
         side->lag_until = cursor + 1;

@@ -77,6 +77,7 @@ struct bus_group {
     uint64_t lag_cursor;
     uint64_t lag_until;
     uint64_t lag_stamp;
+    uint64_t lag_first; /* of the log */
 };
 
 /* All of them, by slot, so that a trie can name them. */
@@ -98,6 +99,7 @@ struct bus_groups {
     sp_bus_ready_fn *ready;
     void *ready_context;
     struct sp_prng random; /* for jitter */
+    uint64_t seen_ms;      /* the time of the last tick */
 };
 
 struct sp_bus {

@@ -312,7 +312,13 @@ struct claiming {
 static bool still_there(void *context, uint64_t position, struct sp_entry_id id) {
     struct claiming *c = context;
     const struct sp_event *event;
+    uint64_t first;
+    uint64_t last;
     (void)id;
+    c->bus->engine->log->ops->bounds(c->bus->engine->log, &first, &last);
+    if (position < first) { /* what is in memory of it will not be there when it is given */
+        return false;
+    }
     sp_status status = bus_entry_event(c->bus, &c->key, position, &event, NULL);
     return status != SP_NOT_FOUND;
 }
@@ -633,11 +639,15 @@ static bool go_on_searching(struct sp_bus *bus) {
 int bus_groups_upkeep(struct sp_bus *bus) {
     struct sp_groups *groups = &bus->core->groups;
     bool searching = go_on_searching(bus);
+    uint64_t now_ms = bus_now_ms(bus);
+    if (now_ms < bus->groups.seen_ms) {
+        sp_groups_set_back(groups, now_ms);
+    }
+    bus->groups.seen_ms = now_ms;
     uint64_t next_ms = sp_groups_next(groups);
     if (next_ms == 0) {
         return searching ? 0 : -1;
     }
-    uint64_t now_ms = bus_now_ms(bus);
     size_t settled = 0;
     size_t count = DUE_BATCH;
     while (next_ms <= now_ms && count == DUE_BATCH && settled < DUE_TURN_MAX) {

@@ -584,6 +584,15 @@ static void test_who_is_told(void **state) {
     turn(&help);
     assert_int_equal(told.groups[told.count - 1], all);
     assert_int_equal(ready(&help, "$all", "g", 10), 1);
+    /* The clock is set back: nothing is due until the same time comes again. */
+    help.wall_us -= 3000000;
+    turn(&help);
+    size_t count = told.count;
+    assert_int_equal(ready(&help, "$all", "g", 10), 0);
+    bus_sleep(&help, 3000);
+    turn(&help);
+    assert_int_equal(told.count, count + 1);
+    assert_int_equal(told.groups[count], all);
     /* And when there is nothing to wait for any more. */
     struct sp_key key = bus_key(&help, "b");
     struct sp_error error;
