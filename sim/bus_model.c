@@ -192,9 +192,9 @@ uint64_t bus_model_next_shown(const struct bus_model *model, const struct bus_lo
     return 0;
 }
 
-bool bus_model_has(const struct bus_model *model, const struct bus_log *log, uint32_t key,
-                   uint64_t position) {
-    if (position < log->first || position > model->position) {
+static bool has(const struct bus_model *model, const struct bus_log *log, uint32_t key,
+                uint64_t position) {
+    if (position > model->position) {
         return false;
     }
     const struct bus_event *event = &log->events[position - 1];
@@ -212,6 +212,11 @@ bool bus_model_has(const struct bus_model *model, const struct bus_log *log, uin
     default:
         return event->stream == model->key_stream[key] && model->shown[position - 1];
     }
+}
+
+bool bus_model_has(const struct bus_model *model, const struct bus_log *log, uint32_t key,
+                   uint64_t position) {
+    return position >= log->first && has(model, log, key, position);
 }
 
 struct sp_entry_id bus_entry_id(const struct bus_log *log, uint32_t key, uint64_t position) {
@@ -240,8 +245,13 @@ static bool sees_own(const struct bus_group *group) {
 
 bool bus_group_wants_it(const struct bus_model *model, const struct bus_log *log,
                         const struct bus_group *group, uint64_t position) {
+    return position >= log->first && bus_group_wanted_it(model, log, group, position);
+}
+
+bool bus_group_wanted_it(const struct bus_model *model, const struct bus_log *log,
+                         const struct bus_group *group, uint64_t position) {
     const struct bus_event *event = &log->events[position - 1];
-    if (!bus_model_has(model, log, group->key, position) || (event->own && !sees_own(group))) {
+    if (!has(model, log, group->key, position) || (event->own && !sees_own(group))) {
         return false;
     }
     if (!group->has_policy) {

@@ -148,6 +148,9 @@ bool bus_model_has(const struct bus_model *model, const struct bus_log *log, uin
 /* Likewise, and what the group's policy asks for. */
 bool bus_group_wants_it(const struct bus_model *model, const struct bus_log *log,
                         const struct bus_group *group, uint64_t position);
+/* The same of one that may have been dropped from the log. */
+bool bus_group_wanted_it(const struct bus_model *model, const struct bus_log *log,
+                         const struct bus_group *group, uint64_t position);
 struct sp_entry_id bus_entry_id(const struct bus_log *log, uint32_t key, uint64_t position);
 uint32_t bus_order_key(const struct bus_log *log, const struct bus_group *group, uint64_t position);
 

@@ -1,4 +1,5 @@
 /* Comparing what the bus shows, and the core's state, with the model. */
+#include "core/groups_int.h"
 #include "engine/engine_int.h"
 #include "sim/world_bus_int.h"
 
@@ -52,6 +53,19 @@ static bool same_pending(const struct bus_log *log, const struct bus_group *grou
            sp_entry_id_compare(pending.id, bus_entry_id(log, group->key, entry->position)) == 0;
 }
 
+bool bus_core_has_parked(const struct sp_group *of_core, uint64_t position) {
+    const struct sp_rows *parked = of_core->care != NULL ? &of_core->care->parked : NULL;
+    struct sp_rows_at at = sp_rows_first();
+    for (const uint64_t *row = parked != NULL ? sp_rows_get(parked, at) : NULL; row != NULL;
+         row = sp_rows_get(parked, at)) {
+        if (((const struct sp_parked *)row)->position == position) {
+            return true;
+        }
+        at = sp_rows_next(parked, at);
+    }
+    return false;
+}
+
 static bool same_dead(const struct sp_group *of_core, const struct bus_entry *entry) {
     struct sp_dead dead;
     return sp_dead_at(of_core, entry->position, &dead) && dead.count == entry->count &&
@@ -89,9 +103,10 @@ static void compare_group(struct bus_system *sys, const struct bus_group *group)
     for (size_t i = 0; i < group->count && !world->wrong; i++) {
         const struct bus_entry *entry = &group->entries[i];
         counts[entry->state]++;
-        bool same = entry->state <= BUS_WAITING ? same_pending(&sys->log, group, of_core, entry)
-                    : entry->state == BUS_DEAD  ? same_dead(of_core, entry)
-                                                : true;
+        bool same = entry->state <= BUS_WAITING  ? same_pending(&sys->log, group, of_core, entry)
+                    : entry->state == BUS_DEAD   ? same_dead(of_core, entry)
+                    : entry->state == BUS_PARKED ? bus_core_has_parked(of_core, entry->position)
+                                                 : true;
         if (!same) {
             struct sp_pending pending = {.state = 99};
             (void)sp_pending_at(of_core, entry->position, &pending);

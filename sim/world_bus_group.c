@@ -277,8 +277,7 @@ uint32_t bus_forget_gone(struct bus_system *sys, struct bus_group *group) {
         struct bus_entry *entry = &group->entries[i];
         size_t count = group->count;
         bool pending = entry->state == BUS_FLIGHT || entry->state == BUS_WAITING;
-        bool parked = entry->state == BUS_PARKED &&
-                      sp_group_get(of_core).parked < bus_group_count(group, BUS_PARKED);
+        bool parked = entry->state == BUS_PARKED && !bus_core_has_parked(of_core, entry->position);
         if ((pending || parked) && !sp_pending_at(of_core, entry->position, &ignored) &&
             !bus_model_has(&sys->model, &sys->log, group->key, entry->position)) {
             bus_entry_done(group, entry);
@@ -294,7 +293,8 @@ static const char *judge_given(struct bus_system *sys, struct bus_group *group, 
                                const struct bus_given *given) {
     uint64_t p = given->position;
     const struct bus_entry *entry = bus_entry_find(group, p);
-    if (!bus_model_has(&sys->model, &sys->log, group->key, p)) {
+    bool dropped = p < sys->log.first; /* and read before */
+    if (!dropped && !bus_model_has(&sys->model, &sys->log, group->key, p)) {
         return "that the key does not show";
     }
     if (sp_entry_id_compare(given->id, bus_entry_id(&sys->log, group->key, p)) != 0) {
@@ -314,7 +314,7 @@ static const char *judge_given(struct bus_system *sys, struct bus_group *group, 
     if (p <= cursor || p > bus_durable(sys)) {
         return "that is not between the cursor and the durable end";
     }
-    if (!bus_group_wants_it(&sys->model, &sys->log, group, p)) {
+    if (!dropped && !bus_group_wants_it(&sys->model, &sys->log, group, p)) {
         return "that the policy does not ask for";
     }
     if (bus_key_is_taken(group, bus_order_key(&sys->log, group, p), p)) {
@@ -328,9 +328,10 @@ static void take_given(struct bus_system *sys, struct bus_group *group, uint64_t
     const char *fault = judge_given(sys, group, cursor, given);
     if (fault != NULL) {
         const struct bus_entry *at = bus_entry_find(group, given->position);
-        for (size_t i = 0; at != NULL && i < group->count; i++) {
+        uint32_t key_of = bus_order_key(&sys->log, group, given->position);
+        for (size_t i = 0; i < group->count; i++) {
             const struct bus_entry *e = &group->entries[i];
-            if (e->key == at->key && e->state < BUS_DONE) {
+            if (e->key == key_of && e->state < BUS_DONE) {
                 sim_note(sys->world, "event %llu: key %x, state %d",
                          (unsigned long long)e->position, e->key, (int)e->state);
             }
@@ -361,12 +362,17 @@ static void take_given(struct bus_system *sys, struct bus_group *group, uint64_t
 static void pass_cursor(struct bus_system *sys, struct bus_group *group, uint64_t before,
                         uint64_t cursor) {
     for (uint64_t p = before + 1; p <= cursor && !sys->world->wrong; p++) {
+        bool dropped = p < sys->log.first; /* it may be parked all the same: see below */
         if (bus_entry_find(group, p) != NULL ||
-            !bus_group_wants_it(&sys->model, &sys->log, group, p)) {
+            !bus_group_wanted_it(&sys->model, &sys->log, group, p)) {
             continue;
         }
         uint32_t key = bus_order_key(&sys->log, group, p);
-        if (key == 0 || !bus_key_is_taken(group, key, p)) {
+        bool taken = key != 0 && bus_key_is_taken(group, key, p);
+        if (dropped && !taken) {
+            continue;
+        }
+        if (!taken) {
             sim_wrong(sys->world, "%s: event %llu was passed over (%s of %s)", sys->call.what,
                       (unsigned long long)p, bus_group_names[group->name],
                       bus_key_texts[group->key]);

@@ -137,6 +137,7 @@ uint64_t bus_hash_event(const struct sp_event *event);
 /* ---- world_bus_check.c ---- */
 
 void bus_compare(struct bus_system *sys);
+bool bus_core_has_parked(const struct sp_group *of_core, uint64_t position);
 void bus_check_read(struct bus_system *sys);
 void bus_check_all(struct bus_system *sys);
 void bus_check_info(struct bus_system *sys);
