@@ -48,6 +48,7 @@ struct sp_loop {
     struct event timer;
     struct event terminate;
     struct event interrupt;
+    struct event hang_up;
     struct event accept_again;
     int wake_fd;
     bool ticked; /* the clocks were read in this turn */
@@ -455,8 +456,9 @@ static bool add_events(struct sp_loop *loop) {
            event_assign(&loop->accept_again, base, -1, 0, on_accept_again, loop) == 0 &&
            evsignal_assign(&loop->terminate, base, SIGTERM, on_stop, loop) == 0 &&
            evsignal_assign(&loop->interrupt, base, SIGINT, on_stop, loop) == 0 &&
+           evsignal_assign(&loop->hang_up, base, SIGHUP, on_stop, loop) == 0 &&
            event_add(&loop->wake, NULL) == 0 && event_add(&loop->terminate, NULL) == 0 &&
-           event_add(&loop->interrupt, NULL) == 0;
+           event_add(&loop->interrupt, NULL) == 0 && event_add(&loop->hang_up, NULL) == 0;
 }
 
 sp_status sp_loop_new(struct sp_server *server, int wake_fd, struct sp_loop **ret_loop,
@@ -496,6 +498,7 @@ void sp_loop_free(struct sp_loop *loop) {
     (void)event_del(&loop->accept_again);
     (void)event_del(&loop->terminate);
     (void)event_del(&loop->interrupt);
+    (void)event_del(&loop->hang_up);
     event_base_free(loop->base);
     free(loop);
 }

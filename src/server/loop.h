@@ -27,8 +27,8 @@ void sp_loop_free(struct sp_loop *loop);
 int sp_loop_port(const struct sp_loop *loop);
 
 /*
- * Turns until SIGTERM or SIGINT came and all that was received is done with and answered (or ten
- * seconds went by, or a second signal came): SP_OK. SP_FAILED: the store died.
+ * Turns until SIGTERM, SIGINT or SIGHUP came and all that was received is done with and answered
+ * (or ten seconds went by, or a second signal came): SP_OK. SP_FAILED: the store died.
  */
 SP_WARN_UNUSED sp_status sp_loop_run(struct sp_loop *loop);
 
