@@ -9,7 +9,7 @@
 #include "sim/disk.h"
 #include "sim/world_bus_int.h"
 
-enum { KIB = 1 << 10, PAGE = 4096, PAUSE_US = 2000000, ROUNDS_MAX = 400, POLLS_MAX = 200 };
+enum { KIB = 1 << 10, PAGE = 4096, PAUSE_US = 2000000, ROUNDS_MAX = 300, POLLS_MAX = 200 };
 
 static struct bus_system *bus_of(struct sim_system *base) {
     return (struct bus_system *)base;
@@ -424,14 +424,18 @@ static bool bus_step(struct sim_system *base) {
 
 /* ---- at the end ---- */
 
-/* Consumers that ask, and do their work. True where the group had something. */
-static bool work_off(struct bus_system *sys, struct bus_group *group) {
+/* Consumers that ask, and do their work. True where the group has something in hand. */
+static bool work_off(struct bus_system *sys, struct bus_group *group, int times) {
     bus_step_receive(sys, group, sim_pick(sys->world, 2), 1 + sim_pick(sys->world, 300), false);
     if (!sys->world->wrong && !group->has_policy && bus_group_count(group, BUS_FLIGHT) > 0) {
         bus_step_autoclaim(sys, group, 0);
     }
+    bool more = sys->given_count > 0 && times > 1;
     if (!sys->world->wrong && group->used && bus_group_count(group, BUS_FLIGHT) > 0) {
         bus_step_ack(sys, group, true);
+    }
+    if (more && !sys->world->wrong && group->used && bus_key_lives(sys, group->key)) {
+        return work_off(sys, group, times - 1);
     }
     return group->used && bus_group_count(group, BUS_FLIGHT) + bus_group_count(group, BUS_WAITING) +
                                   bus_group_count(group, BUS_PARKED) >
@@ -453,14 +457,35 @@ static void drain(struct bus_system *sys) {
                 if (round == 3) {
                     bus_step_dig(sys, group, true, true);
                 }
-                busy = work_off(sys, group) || busy || round < 6;
+                busy = work_off(sys, group, 40) || busy || round < 6;
                 busy = busy || bus_group_could_give(&sys->model, &sys->log, group,
                                                     bus_world_now_ms(sys), bus_durable(sys)) != 0;
             }
         }
     }
     if (busy && !sys->world->wrong) {
-        sim_wrong(sys->world, "after %d rounds of work some groups are not through", ROUNDS_MAX);
+        for (int i = 0; i < BUS_GROUPS; i++) {
+            const struct bus_group *group = &sys->model.groups[i];
+            if (group->used) {
+                sim_note(sys->world, "%s of %s: at event %llu, could give event %llu",
+                         bus_group_names[group->name], bus_key_texts[group->key],
+                         (unsigned long long)group->cursor,
+                         (unsigned long long)bus_group_could_give(&sys->model, &sys->log, group,
+                                                                  bus_world_now_ms(sys),
+                                                                  bus_durable(sys)));
+            }
+            for (size_t k = 0; group->used && k < group->count; k++) {
+                if (group->entries[k].state <= BUS_PARKED) {
+                    sim_note(sys->world, "%s of %s: event %llu, state %d, time %llu",
+                             bus_group_names[group->name], bus_key_texts[group->key],
+                             (unsigned long long)group->entries[k].position,
+                             (int)group->entries[k].state,
+                             (unsigned long long)group->entries[k].time_ms);
+                }
+            }
+        }
+        sim_wrong(sys->world, "after %d rounds of work some groups are not through, at %llu",
+                  ROUNDS_MAX, (unsigned long long)bus_world_now_ms(sys));
     }
 }
 

@@ -368,7 +368,9 @@ static void pass_cursor(struct bus_system *sys, struct bus_group *group, uint64_
             continue;
         }
         uint32_t key = bus_order_key(&sys->log, group, p);
-        bool taken = key != 0 && bus_key_is_taken(group, key, p);
+        /* Behind a cursor that was moved back: also by later ones that are parked. */
+        bool taken = key != 0 &&
+                     (bus_key_is_taken(group, key, p) || bus_key_is_taken(group, key, UINT64_MAX));
         if (dropped && !taken) {
             continue;
         }
@@ -522,6 +524,10 @@ void bus_step_history(struct bus_system *sys) {
         return;
     }
     size_t at = 0;
+    for (size_t i = 0; i < sys->given_count; i++) {
+        sim_note(sys->world, "gave event %llu, count %u",
+                 (unsigned long long)sys->given[i].position, sys->given[i].count);
+    }
     if (status == SP_OK) {
         group->consumers[consumer] = true;
     }
