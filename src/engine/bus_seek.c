@@ -197,7 +197,8 @@ struct found {
 
 /* Among those that are on their way to the disk. */
 static sp_status find_under_way(struct sp_bus *bus, const struct sp_key *key, struct sp_entry_id id,
-                                bool own_ids, struct found *found, struct sp_error *error) {
+                                const struct sp_view_facts *facts, struct found *found,
+                                struct sp_error *error) {
     struct sp_engine *engine = bus->engine;
     for (uint64_t position = engine->progress.durable_position + 1; position <= bus->core->position;
          position++) {
@@ -209,9 +210,11 @@ static sp_status find_under_way(struct sp_bus *bus, const struct sp_key *key, st
         if (status != SP_OK) {
             return status;
         }
-        struct sp_entry_id here = own_ids ? sp_event_entry_id(&event)
-                                          : sp_entry_id_of_log(event.recorded_us, event.entry_seq);
-        if (bus_key_has(key, &event) && sp_entry_id_compare(here, id) >= 0) {
+        struct sp_entry_id here = facts->own_ids
+                                      ? sp_event_entry_id(&event)
+                                      : sp_entry_id_of_log(event.recorded_us, event.entry_seq);
+        bool of_this_life = bus_key_has(key, &event) && event.version > facts->base;
+        if (of_this_life && sp_entry_id_compare(here, id) >= 0) {
             *found = (struct found){.version = event.version, .position = position, .id = here};
             return SP_OK;
         }
@@ -253,7 +256,7 @@ static sp_status find_first(struct sp_bus *bus, const struct sp_key *key, struct
         }
     }
     bus_walk_fini(&walk);
-    return status == SP_END ? find_under_way(bus, key, id, facts.own_ids, found, error) : status;
+    return status == SP_END ? find_under_way(bus, key, id, &facts, found, error) : status;
 }
 
 sp_status bus_first_from(struct sp_bus *bus, const struct sp_key *key, struct sp_entry_id id,
