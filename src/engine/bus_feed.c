@@ -189,6 +189,13 @@ static sp_status look_ahead(struct sp_bus *bus, struct bus_group *side, uint64_t
 sp_status bus_entry_event(struct sp_bus *bus, const struct sp_key *key, uint64_t position,
                           const struct sp_event **ret_event, struct sp_error *error) {
     struct sp_cursor *fetch;
+    uint64_t first;
+    uint64_t last;
+    bus->engine->log->ops->bounds(bus->engine->log, &first, &last);
+    if (position < first) { /* dropped: what is in memory of it is there one moment, not the next */
+        return sp_error_set(error, SP_NOT_FOUND, "event %llu was dropped from the log",
+                            (unsigned long long)position);
+    }
     /* Not the one that a feed of this key reads on with. */
     uint64_t slot = sp_stream_hash(key->name) + BUS_FETCHERS / 2;
     sp_status status = bus_fetcher(bus, slot, &fetch, error);

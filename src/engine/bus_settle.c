@@ -312,13 +312,7 @@ struct claiming {
 static bool still_there(void *context, uint64_t position, struct sp_entry_id id) {
     struct claiming *c = context;
     const struct sp_event *event;
-    uint64_t first;
-    uint64_t last;
     (void)id;
-    c->bus->engine->log->ops->bounds(c->bus->engine->log, &first, &last);
-    if (position < first) { /* what is in memory of it will not be there when it is given */
-        return false;
-    }
     sp_status status = bus_entry_event(c->bus, &c->key, position, &event, NULL);
     return status != SP_NOT_FOUND;
 }
