@@ -142,6 +142,9 @@ static void on_live(struct sp_server *server, void *context, const struct sp_eve
     if (!pubsub->listening) {
         return; /* somebody else is */
     }
+    if (event->position <= pubsub->feeds.seen) {
+        return; /* it was durable when listening began, and is shown a little later: history */
+    }
     sp_feeds_live(&pubsub->feeds, event->position);
     sp_messages_event(&pubsub->messages, event);
     sp_live_match_channel(pubsub->live, pubsub->messages.channel, on_named, &handing);
