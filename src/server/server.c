@@ -149,12 +149,15 @@ static void keep_budget(struct sp_server *server) {
         return;
     }
     struct sp_connection *largest = NULL;
+    size_t going = 0; /* what those have that are about to be closed */
     for (struct sp_connection *at = server->connections; at != NULL; at = at->all.next) {
-        if (!at->broken && (largest == NULL || at->counted_bytes > largest->counted_bytes)) {
+        if (at->broken) {
+            going += at->counted_bytes;
+        } else if (largest == NULL || at->counted_bytes > largest->counted_bytes) {
             largest = at;
         }
     }
-    if (largest != NULL) {
+    if (largest != NULL && server->buffer_bytes - going > budget) {
         sp_say(&server->logger, SP_LEVEL_WARN, "memory-budget exceeded: closing the largest client",
                SP_FIELD_NUMBER("client", largest->id),
                SP_FIELD_TEXT("peer", sp_str_from(largest->peer)),

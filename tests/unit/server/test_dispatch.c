@@ -203,6 +203,50 @@ static void commands_wait_for_a_client_that_does_not_read(void **state) {
     desk_expect(desk, client, "PING", "+PONG|");
 }
 
+static void set(struct desk *desk, enum sp_setting_id id, const char *value) {
+    assert_int_equal(sp_settings_set(&desk->server->settings, id, sp_str_from(value), NULL), SP_OK);
+}
+
+static void who_holds_most_goes_first(void **state) {
+    struct desk *desk = *state;
+    char piece[4096];
+    set(desk, SP_SET_MEMORY_BUDGET, "2Mi");
+    struct sp_connection *small = desk_connect(desk);
+    struct sp_connection *large = desk_connect(desk);
+    memset(piece, 'x', sizeof(piece));
+    feed(small, "*2\r\n$4\r\nECHO\r\n$500000\r\n");
+    feed(large, "*2\r\n$4\r\nECHO\r\n$5000000\r\n");
+    for (int i = 0; i < 600; i++) {
+        sp_connection_feed(large, piece, sizeof(piece));
+        sp_connection_feed(small, piece, i < 100 ? sizeof(piece) : 0);
+        if (i % 100 == 0) {
+            desk_turn(desk);
+        }
+    }
+    desk_turn(desk);
+    assert_true(large->broken);
+    assert_false(small->broken);
+    sp_connection_free(large);
+    assert_true(desk->server->buffer_bytes < 2 << 20);
+}
+
+static void a_command_has_a_largest_size(void **state) {
+    struct desk *desk = *state;
+    char piece[4096];
+    set(desk, SP_SET_QUERY_BUFFER, "1Mi");
+    struct sp_connection *client = desk_connect(desk);
+    memset(piece, 'x', sizeof(piece));
+    feed(client, "*2\r\n$4\r\nECHO\r\n$5000000\r\n");
+    for (int i = 0; i < 250; i++) {
+        sp_connection_feed(client, piece, sizeof(piece));
+    }
+    assert_false(client->broken);
+    for (int i = 0; i < 10; i++) {
+        sp_connection_feed(client, piece, sizeof(piece));
+    }
+    assert_true(client->broken);
+}
+
 /* ---- transactions ---------------------------------------------------------------------------- */
 
 static void a_transaction_runs_at_exec(void **state) {
@@ -348,6 +392,8 @@ int main(void) {
         TEST(an_idle_connection_owns_no_buffers),
         TEST(replies_stop_at_their_limit),
         TEST(commands_wait_for_a_client_that_does_not_read),
+        TEST(who_holds_most_goes_first),
+        TEST(a_command_has_a_largest_size),
         TEST(a_transaction_runs_at_exec),
         TEST(a_transaction_lands_in_one_block),
         TEST(a_watched_key_that_changed_stops_it),
