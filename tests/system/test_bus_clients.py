@@ -23,10 +23,11 @@ PYTHON = INSTALLED / "bin" / "python"
 NODE = INSTALLED / "bin" / "node"
 MODULES = INSTALLED / "node_modules"
 TIMEOUT_S = 60
+ORACLE = bool(os.environ.get("SPOOR_ORACLE"))
 
 
 def server():
-    if os.environ.get("SPOOR_ORACLE"):
+    if ORACLE:
         return Redis(appendfsync="always")
     return Spoor(program=SPOOR)
 
@@ -94,6 +95,43 @@ def cli_cases(running):
     yield "--scan", cli_case(running, ["--scan", "--pattern", "cli:pi*"], "cli:pipe\n")
 
 
+def cli_history_and_live(running):
+    """redis-cli goes on printing what is pushed: history, then live."""
+    def publish(text):
+        return cli_case(running, ["PUBLISH", "cli.job", text], "0\n")
+
+    problem = publish("one")
+    with subprocess.Popen(["redis-cli", "-3", "-p", str(running.port), "SPOOR.SUBSCRIBE", "TYPE",
+                           "cli.job", "FROM", "0"], stdout=subprocess.PIPE, text=True) as process:
+        late = threading.Timer(TIMEOUT_S, process.kill)
+        late.start()
+        shown = ""
+        for text in ("one", "two", "three"):
+            problem = problem or (publish(text) if text != "one" else None)
+            for line in process.stdout:
+                shown += line
+                if f'"data":"{text}"' in line.replace("\\", ""):
+                    break
+            else:
+                problem = problem or f"redis-cli ended before {text!r}: {shown!r}"
+        late.cancel()
+        process.kill()
+    return problem
+
+
+def cli_cases_of_spoor(running):
+    """(name, problem) of what only spoor has."""
+    yield "SPOOR.SUBSCRIBE, history and live", cli_history_and_live(running)
+    group = ["XGROUP", "CREATE", "$type:task.*", "workers", "0"]
+    yield "a group on a virtual stream", cli_case(running, group, "OK\n")
+    for number in (1, 2):
+        cli_case(running, ["XADD", f"s{number}", f"{number}-1", "type", "task.created"], "")
+    reading = subprocess.run(
+        ["redis-cli", "-p", str(running.port), "XREADGROUP", "GROUP", "workers", "me", "STREAMS",
+         "$type:task.*", ">"], capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+    yield "its entries", None if reading.stdout.count("task.created") == 2 else reading.stdout
+
+
 def outcomes():
     """(title, problem, reason why it was skipped) of every case."""
     for script, command, needs in programs():
@@ -111,6 +149,9 @@ def outcomes():
     with server() as running:
         for name, problem in cli_cases(running):
             yield f"redis-cli: {name}", problem, None
+        if not ORACLE:
+            for name, problem in cli_cases_of_spoor(running):
+                yield f"redis-cli: {name}", problem, None
 
 
 def main():
