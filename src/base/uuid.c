@@ -7,20 +7,18 @@
 
 #if defined(__SSE2__)
 /*
- * Sixteen digits to their values, each in its byte; *bad collects the bytes that are none of 0-9
- * and a-f.
+ * Sixteen digits to their values, each in its byte; *bad collects what of them is none of 0-9 and
+ * a-f. A byte above '9' counts as a letter: its value is right if it is 10 to 15, any other's if it
+ * is 0 to 9.
  */
 static inline __m128i digit_values(__m128i text, __m128i *bad) {
-    const __m128i below = _mm_set1_epi8(-1);
-    __m128i digit = _mm_sub_epi8(text, _mm_set1_epi8('0'));
-    __m128i letter = _mm_sub_epi8(text, _mm_set1_epi8('a'));
-    __m128i is_digit =
-        _mm_and_si128(_mm_cmpgt_epi8(digit, below), _mm_cmplt_epi8(digit, _mm_set1_epi8(10)));
-    __m128i is_letter =
-        _mm_and_si128(_mm_cmpgt_epi8(letter, below), _mm_cmplt_epi8(letter, _mm_set1_epi8(6)));
-    *bad = _mm_or_si128(*bad, _mm_xor_si128(_mm_or_si128(is_digit, is_letter), below));
-    return _mm_or_si128(_mm_and_si128(is_digit, digit),
-                        _mm_and_si128(is_letter, _mm_add_epi8(letter, _mm_set1_epi8(10))));
+    __m128i is_letter = _mm_cmpgt_epi8(text, _mm_set1_epi8('9'));
+    __m128i above_digits = _mm_and_si128(is_letter, _mm_set1_epi8('a' - '0' - 10));
+    __m128i value = _mm_sub_epi8(_mm_sub_epi8(text, _mm_set1_epi8('0')), above_digits);
+    __m128i is_high = _mm_cmpgt_epi8(value, _mm_set1_epi8(9));
+    *bad = _mm_or_si128(*bad, _mm_xor_si128(is_letter, is_high));
+    *bad = _mm_or_si128(*bad, _mm_subs_epu8(value, _mm_set1_epi8(15)));
+    return value;
 }
 
 /* Joins neighbouring values, the first being the high half, into the low bytes of 16-bit lanes. */
@@ -48,7 +46,7 @@ static bool pack_digits(const char text[SP_UUID_TEXT_SIZE], uint8_t bytes[16]) {
     __m128i bad = _mm_setzero_si128();
     __m128i low = digit_values(first, &bad);
     __m128i high = digit_values(second, &bad);
-    if (_mm_movemask_epi8(bad) != 0) {
+    if (_mm_movemask_epi8(_mm_cmpeq_epi8(bad, _mm_setzero_si128())) != 0xffff) {
         return false;
     }
     _mm_storeu_si128((__m128i *)(void *)bytes,
