@@ -45,14 +45,14 @@ static const char PROBLEM_SURROGATE[] = "expected a surrogate pair, a high half 
 void sp_json_init(struct sp_json *json, sp_str text) {
     sp_require(text.ptr != NULL || text.len == 0);
     const char *start = text.ptr != NULL ? text.ptr : "";
-    *json = (struct sp_json){
-        .start = start,
-        .at = start,
-        .end = start + text.len,
-        .depth_max = SP_JSON_DEPTH_MAX,
-        .expect = EXPECT_VALUE,
-        .expect_after = EXPECT_END,
-    };
+    json->start = start;
+    json->at = start;
+    json->end = start + text.len;
+    json->problem = NULL;
+    json->depth = 0;
+    json->depth_max = SP_JSON_DEPTH_MAX;
+    json->expect = EXPECT_VALUE;
+    json->expect_after = EXPECT_END; /* is_object is set level by level */
 }
 
 /* Stops the scanner for good. */
@@ -397,11 +397,80 @@ SP_HOT struct sp_json_token sp_json_next(struct sp_json *json) {
     return out;
 }
 
+/*
+ * The functions below read ahead without asking for the end, for the text's last byte is none that
+ * they pass: `last`, where it is, is a closing bracket.
+ */
+
+/* Behind a string of plain bytes alone; NULL where none begins here. */
+static SP_ALWAYS_INLINE const char *pass_plain_string(const char *at, const char *last) {
+    if (*at != '"') {
+        return NULL;
+    }
+    at = sp_scan_plain(at + 1, last);
+    return SP_LIKELY(*at == '"') ? at + 1 : NULL;
+}
+
+static SP_ALWAYS_INLINE const char *pass_plain_digits(const char *at) {
+    while (is_digit(*at)) {
+        at++;
+    }
+    return at;
+}
+
+/* Behind a number without sign and exponent; NULL where none begins here. */
+static SP_ALWAYS_INLINE const char *pass_plain_number(const char *at) {
+    const char *after = pass_plain_digits(at);
+    if (after == at || (*at == '0' && after != at + 1)) {
+        return NULL;
+    }
+    if (*after == '.') {
+        const char *fraction = after + 1;
+        after = pass_plain_digits(fraction);
+        return after == fraction ? NULL : after;
+    }
+    return after;
+}
+
+/*
+ * Passes members of the innermost object while they are as most of them are: strings without
+ * escapes, simple numbers, no space but one behind colon and comma. It stops before the first that
+ * is otherwise, be it wrong or not: that is for the scanner to say.
+ */
+static inline void pass_plain_members(struct sp_json *json) {
+    const char *at = json->at;
+    const char *last = json->end - 1;
+    if (at >= last || (*last != '}' && *last != ']')) {
+        return;
+    }
+    bool first = json->expect == EXPECT_KEY_OR_END;
+    while (first || *at == ',') {
+        const char *from = first ? at : at + 1;
+        const char *key_end = pass_plain_string(from + (*from == ' '), last);
+        if (key_end == NULL || *key_end != ':') {
+            break;
+        }
+        const char *value = key_end + 1 + (key_end[1] == ' ');
+        const char *after =
+            *value == '"' ? pass_plain_string(value, last) : pass_plain_number(value);
+        if (after == NULL || (*after != ',' && *after != '}')) {
+            break;
+        }
+        at = after;
+        first = false;
+    }
+    json->at = at;
+    json->expect = first ? EXPECT_KEY_OR_END : EXPECT_COMMA_IN_OBJECT;
+}
+
 SP_HOT sp_str sp_json_skip_nested(struct sp_json *json, const char *open) {
     sp_require(json->depth > 0 && (*open == '{' || *open == '['));
     uint32_t outside = json->depth - 1;
     while (json->depth > outside) {
         struct sp_json_token out;
+        if (json->expect == EXPECT_KEY_OR_END || json->expect == EXPECT_COMMA_IN_OBJECT) {
+            pass_plain_members(json);
+        }
         step(json, &out);
         if (SP_UNLIKELY(out.type == SP_JSON_ERROR)) {
             return sp_str_of(NULL, 0);
@@ -429,9 +498,21 @@ sp_status sp_json_fail(const struct sp_json *json, struct sp_error *error) {
 }
 
 sp_status sp_json_check(sp_str text, struct sp_error *error) {
+    enum sp_json_type type;
+    return sp_json_check_value(text, SP_JSON_DEPTH_MAX, &type, error);
+}
+
+SP_HOT sp_status sp_json_check_value(sp_str text, uint32_t depth_max, enum sp_json_type *ret_type,
+                                     struct sp_error *error) {
     struct sp_json json;
     sp_json_init(&json, text);
+    json.depth_max = depth_max;
     struct sp_json_token first = sp_json_next(&json);
     (void)sp_json_skip(&json, first);
-    return sp_json_next(&json).type == SP_JSON_END ? SP_OK : sp_json_fail(&json, error);
+    bool whole = json.expect == EXPECT_END && json.at == json.end; /* no space behind it */
+    if (!whole && sp_json_next(&json).type != SP_JSON_END) {
+        return sp_json_fail(&json, error);
+    }
+    *ret_type = first.type;
+    return SP_OK;
 }

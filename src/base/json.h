@@ -82,6 +82,10 @@ const char *sp_json_type_name(enum sp_json_type type);
 /* SP_OK where the whole text is one valid JSON value; else SP_INVALID, with place and reason. */
 sp_status sp_json_check(sp_str text, struct sp_error *error);
 
+/* The same for at most depth_max levels; *ret_type is what the value is. */
+sp_status sp_json_check_value(sp_str text, uint32_t depth_max, enum sp_json_type *ret_type,
+                              struct sp_error *error);
+
 /* Appends the text of a KEY or STRING token to the buffer, with its escapes resolved, as UTF-8. */
 void sp_json_unescape(struct sp_buf *to, sp_str raw);
 

@@ -8,6 +8,7 @@
 #ifndef SP_BASE_SCAN_H
 #define SP_BASE_SCAN_H
 
+#include "base/assert.h"
 #include "base/wire.h"
 
 #if defined(__SSE2__)
@@ -89,48 +90,56 @@ static inline const char *sp_scan_visible_swar(const char *at, const char *end) 
 
 #if defined(__SSE2__)
 
-static inline const char *sp_scan_plain(const char *at, const char *end) {
-    const __m128i quote = _mm_set1_epi8('"');
-    const __m128i backslash = _mm_set1_epi8('\\');
-    const __m128i space = _mm_set1_epi8(0x20);
-    while (end - at >= 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
-        /* The comparison is signed, so that bytes from 0x80 on are below the space as well. */
-        __m128i hit =
-            _mm_or_si128(_mm_cmplt_epi8(x, space),
-                         _mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, backslash)));
-        int mask = _mm_movemask_epi8(hit);
-        if (mask != 0) {
-            return at + __builtin_ctz((unsigned)mask);
+/* One bit for each of the sixteen bytes at `at` that ends the run. */
+static inline unsigned sp_sse_not_plain_(const char *at) {
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
+    /* The comparison is signed, so that bytes from 0x80 on are below the space as well. */
+    __m128i hit = _mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8(0x20)),
+                               _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')),
+                                            _mm_cmpeq_epi8(x, _mm_set1_epi8('\\'))));
+    return (unsigned)_mm_movemask_epi8(hit);
+}
+
+static inline unsigned sp_sse_not_ascii_(const char *at) {
+    return (unsigned)_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)at));
+}
+
+static inline unsigned sp_sse_not_visible_(const char *at) {
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i seen = _mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)),
+                                    _mm_cmpgt_epi8(x, _mm_set1_epi8(0x20)));
+    return ~(unsigned)_mm_movemask_epi8(seen) & 0xffff;
+}
+
+/*
+ * The loop that the three share; `look` is known where this is inlined. The last bytes of a run
+ * that is longer than sixteen are looked at together with some before them, which are shifted out.
+ */
+static SP_ALWAYS_INLINE const char *sp_sse_scan_(const char *at, const char *end,
+                                                 unsigned look(const char *)) {
+    sp_require(end - at >= 16);
+    do {
+        unsigned hits = look(at);
+        if (hits != 0) {
+            return at + __builtin_ctz(hits);
         }
         at += 16;
-    }
-    return sp_scan_plain_swar(at, end);
+    } while (end - at >= 16);
+    unsigned rest = at == end ? 0 : look(end - 16) >> (16 - (end - at));
+    return rest != 0 ? at + __builtin_ctz(rest) : end;
+}
+
+static SP_ALWAYS_INLINE const char *sp_scan_plain(const char *at, const char *end) {
+    return end - at >= 16 ? sp_sse_scan_(at, end, sp_sse_not_plain_) : sp_scan_plain_swar(at, end);
 }
 
 static inline const char *sp_scan_ascii(const char *at, const char *end) {
-    while (end - at >= 16) {
-        int mask = _mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)at));
-        if (mask != 0) {
-            return at + __builtin_ctz((unsigned)mask);
-        }
-        at += 16;
-    }
-    return sp_scan_ascii_swar(at, end);
+    return end - at >= 16 ? sp_sse_scan_(at, end, sp_sse_not_ascii_) : sp_scan_ascii_swar(at, end);
 }
 
 static inline const char *sp_scan_visible(const char *at, const char *end) {
-    while (end - at >= 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
-        __m128i seen = _mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)),
-                                        _mm_cmpgt_epi8(x, _mm_set1_epi8(0x20)));
-        unsigned mask = ~(unsigned)_mm_movemask_epi8(seen) & 0xffff;
-        if (mask != 0) {
-            return at + __builtin_ctz(mask);
-        }
-        at += 16;
-    }
-    return sp_scan_visible_swar(at, end);
+    return end - at >= 16 ? sp_sse_scan_(at, end, sp_sse_not_visible_)
+                          : sp_scan_visible_swar(at, end);
 }
 
 #else

@@ -355,24 +355,43 @@ static void fast_scans_agree_with_the_definition(void **state) {
     }
 }
 
-/* Every single byte of a valid text replaced by every other byte: no crash, and the same verdict
- * from pulling tokens as from skipping the whole. */
+static void assert_one_verdict(sp_str text) {
+    struct sp_json json;
+    sp_json_init(&json, text);
+    enum sp_json_type type;
+    do {
+        type = sp_json_next(&json).type;
+    } while (type != SP_JSON_END && type != SP_JSON_ERROR);
+    struct sp_error error;
+    sp_error_clear(&error);
+    sp_status status = sp_json_check(text, &error);
+    assert_int_equal(status, type == SP_JSON_END ? SP_OK : SP_INVALID);
+    assert_true(status == SP_OK || error.offset == (uint64_t)(json.at - json.start));
+}
+
+/* Every single byte of a valid text replaced by every other byte, and every beginning of it: no
+ * crash, and the same verdict from pulling tokens as from skipping the whole. */
 static void mutations_get_one_verdict(void **state) {
     (void)state;
-    static const char TEXT[] =
-        "{\"a\\u00e9\":[1.5e-3,\"x\\n\xc3\xa4\",true,null],\"b\":{\"c\":\"\"}}";
-    for (size_t i = 0; i < sizeof(TEXT) - 1; i++) {
-        for (int byte = 0; byte < 256; byte++) {
-            sp_str copy = exact_copy(TEXT, sizeof(TEXT) - 1);
-            ((char *)(uintptr_t)copy.ptr)[i] = (char)byte;
-            struct sp_json json;
-            sp_json_init(&json, copy);
-            enum sp_json_type type;
-            do {
-                type = sp_json_next(&json).type;
-            } while (type != SP_JSON_END && type != SP_JSON_ERROR);
-            sp_status status = sp_json_check(copy, NULL);
-            assert_int_equal(status, type == SP_JSON_END ? SP_OK : SP_INVALID);
+    static const char *const TEXTS[] = {
+        "{\"a\\u00e9\":[1.5e-3,\"x\\n\xc3\xa4\",true,null],\"b\":{\"c\":\"\"}}",
+        "{\"task\":120,\"cost\":0.25,\"in\":{\"limit\":20, \"text\": \"more than sixteen bytes\"},"
+        "\"e\":\"\",\"z\":0,\"last\":[{},{\"a\":\"b\"}]}",
+        "[{\"number\":10},{\"number\":3}]",
+    };
+    for (size_t i = 0; i < sizeof(TEXTS) / sizeof(*TEXTS); i++) {
+        sp_str text = sp_str_from(TEXTS[i]);
+        for (size_t at = 0; at < text.len; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                sp_str copy = exact_copy(text.ptr, text.len);
+                ((char *)(uintptr_t)copy.ptr)[at] = (char)byte;
+                assert_one_verdict(copy);
+                free_copy(copy);
+            }
+        }
+        for (size_t len = 0; len < text.len; len++) {
+            sp_str copy = exact_copy(text.ptr, len);
+            assert_one_verdict(copy);
             free_copy(copy);
         }
     }
