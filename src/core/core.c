@@ -43,11 +43,12 @@ static sp_status check_expectations(const struct sp_core *core, const struct sp_
 }
 
 /* A stream, and for own ids its view with room: a mark may be due. */
-static sp_status reserve_stream(struct sp_core *core, const struct sp_core_candidate *candidate,
+static sp_status reserve_stream(struct sp_core *core, struct sp_core_candidate *candidate,
                                 bool own_ids, uint32_t events) {
-    uint32_t index;
+    uint32_t index = 0;
     sp_status status = sp_streams_add(&core->streams, candidate->stream_hash,
                                       candidate->event->attr[SP_ATTR_STREAM], &index);
+    candidate->stream_index = index;
     if (status == SP_OK && candidate->id_wish != SP_ID_WISH_NONE) {
         status = sp_views_reserve(&core->views, index);
     }
@@ -75,13 +76,6 @@ static void next_moment(const struct sp_core *core, uint64_t now_us, uint32_t ah
     *ret_entry_seq = ahead + (same_ms ? core->entry_seq + 1 : 0);
 }
 
-static uint32_t index_of(const struct sp_core *core, const struct sp_core_candidate *candidate) {
-    uint32_t index = sp_streams_find(&core->streams, candidate->stream_hash,
-                                     candidate->event->attr[SP_ATTR_STREAM]);
-    sp_invariant(index != UINT32_MAX);
-    return index;
-}
-
 /* Gives every candidate the id it has in its stream, or says which one cannot have any. */
 static sp_status plan_ids(struct sp_core *core, const struct sp_core_append *append,
                           struct sp_core_outcome *outcome) {
@@ -95,7 +89,7 @@ static sp_status plan_ids(struct sp_core *core, const struct sp_core_append *app
             continue;
         }
         next_moment(core, append->now_us, ahead++, &recorded_us, &entry_seq);
-        sp_status status = sp_views_plan(&core->views, index_of(core, candidate), candidate,
+        sp_status status = sp_views_plan(&core->views, candidate->stream_index, candidate,
                                          sp_entry_id_of_log(recorded_us, entry_seq));
         if (status != SP_OK) {
             outcome->failed_candidate = i + 1;
@@ -127,7 +121,7 @@ static void fold(struct sp_core *core, uint32_t index, const struct sp_core_appl
 static void assign(struct sp_core *core, struct sp_core_candidate *candidate, uint64_t now_us,
                    bool own_ids) {
     struct sp_event *event = candidate->event;
-    uint32_t index = index_of(core, candidate);
+    uint32_t index = candidate->stream_index;
     candidate->own_id = own_ids ? candidate->own_id : SP_ENTRY_ID_NONE;
     next_moment(core, now_us, 0, &event->recorded_us, &event->entry_seq);
     event->position = core->position + 1;

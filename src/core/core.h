@@ -68,6 +68,7 @@ struct sp_core_candidate {
      * its id is the log's.
      */
     struct sp_entry_id own_id;
+    uint32_t stream_index; /* filled in: its stream's place in the table */
 };
 
 /* "This stream is at this version." */
