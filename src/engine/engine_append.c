@@ -532,8 +532,8 @@ static sp_status prepare(struct submit *submit, char *ids) {
 
 static size_t text_bytes(const struct sp_engine_append *append) {
     size_t total = 0;
-    for (uint32_t i = 0; i < append->count; i++) {
-        total += sp_event_scratch_bytes(sp_event_size(&append->events[i]));
+    for (uint32_t i = 0; i < append->count; i++) { /* a record holds all of an event's text */
+        total += sp_event_scratch_bytes(sp_record_size_max(&append->events[i]));
     }
     /* A cause's run is copied too. */
     return total + (size_t)append->count * SP_EVENT_ID_BYTES_MAX;

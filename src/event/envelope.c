@@ -20,16 +20,7 @@ struct checking {
 
 /* Validates text that will be the value of a member, and so lie one level deeper. */
 static sp_status check_json(sp_str text, enum sp_json_type *ret_type, struct sp_error *error) {
-    struct sp_json json;
-    sp_json_init(&json, text);
-    json.depth_max = SP_JSON_DEPTH_MAX - 1;
-    struct sp_json_token first = sp_json_next(&json);
-    (void)sp_json_skip(&json, first);
-    if (sp_json_next(&json).type != SP_JSON_END) {
-        return sp_json_fail(&json, error);
-    }
-    *ret_type = first.type;
-    return SP_OK;
+    return sp_json_check_value(text, SP_JSON_DEPTH_MAX - 1, ret_type, error);
 }
 
 /* True where the whole text is one JSON number. */
@@ -117,10 +108,10 @@ static sp_status check_attributes(struct checking *c) {
         return sp_error_set(c->error, SP_INVALID, "source: absent, expected who did it");
     }
     sp_status status = sp_event_type_check(event->attr[SP_ATTR_TYPE], c->error);
-    for (int i = 0; i < SP_ATTR_COUNT && status == SP_OK; i++) {
-        if (i != SP_ATTR_TYPE && i != SP_ATTR_METADATA && event->attr[i].ptr != NULL) {
-            status = sp_event_text_check((enum sp_attr)i, event->attr[i], c->error);
-        }
+    unsigned texts = sp_event_present(event) & ~(1u << SP_ATTR_TYPE | 1u << SP_ATTR_METADATA);
+    for (; texts != 0 && status == SP_OK; texts &= texts - 1) {
+        enum sp_attr attr = (enum sp_attr)__builtin_ctz(texts);
+        status = sp_event_text_check(attr, event->attr[attr], c->error);
     }
     if (status == SP_OK && sp_event_has(event, SP_ATTR_TIME)) {
         status = sp_event_time(event->attr[SP_ATTR_TIME], c->scratch, &event->attr[SP_ATTR_TIME],
@@ -270,10 +261,9 @@ static sp_status check_extensions(struct checking *c) {
 
 size_t sp_event_size(const struct sp_event *event) {
     size_t size = event->has_data ? event->data.len : 0;
-    for (int i = 0; i < SP_ATTR_COUNT; i++) {
-        if (event->attr[i].ptr != NULL) {
-            size += event->attr[i].len + sp_attr_name((enum sp_attr)i).len;
-        }
+    for (unsigned left = sp_event_present(event); left != 0; left &= left - 1) {
+        enum sp_attr attr = (enum sp_attr)__builtin_ctz(left);
+        size += event->attr[attr].len + sp_attr_name(attr).len;
     }
     for (unsigned i = 0; i < event->extension_count; i++) {
         size += event->extensions[i].name.len + event->extensions[i].value.len;
@@ -284,8 +274,8 @@ size_t sp_event_size(const struct sp_event *event) {
 static sp_status check_limits(const struct sp_event *event, const struct sp_event_limits *limits,
                               struct sp_error *error) {
     unsigned count = event->extension_count;
-    for (int i = 0; i < SP_ATTR_COUNT; i++) {
-        count += event->attr[i].ptr != NULL;
+    for (unsigned left = sp_event_present(event); left != 0; left &= left - 1) {
+        count++;
     }
     if (count > limits->attributes_max) {
         return sp_error_set(error, SP_LIMIT, "event: found %u attributes, expected at most %u",

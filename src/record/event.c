@@ -28,9 +28,11 @@ static const uint8_t uuid_packing[SP_ATTR_COUNT] = {
 
 size_t sp_record_size_max(const struct sp_event *event) {
     size_t size = SP_RECORD_FIXED_BYTES + HEADER_FIXED_BYTES + SP_VARINT_BYTES_MAX;
+#pragma GCC unroll 10
     for (int i = 0; i < SP_ATTR_COUNT; i++) {
-        size += event->attr[i].len + SP_VARINT_BYTES_MAX;
+        size += event->attr[i].len;
     }
+    size += (size_t)SP_ATTR_COUNT * SP_VARINT_BYTES_MAX;
     for (unsigned i = 0; i < event->extension_count; i++) {
         size += 1 + event->extensions[i].name.len + event->extensions[i].value.len +
                 (size_t)2 * SP_VARINT_BYTES_MAX;
@@ -59,15 +61,12 @@ static uint8_t *put_extensions(uint8_t *to, const struct sp_event *event) {
 
 /* Writes the canonical header: exactly one byte string for one list of attributes. */
 static uint8_t *put_header(uint8_t *to, const struct sp_event *event) {
-    uint16_t present = 0;
+    unsigned present = sp_event_present(event);
     uint8_t packing = 0;
     uint8_t *at = to + HEADER_FIXED_BYTES;
-    for (int i = 0; i < SP_ATTR_COUNT; i++) {
+    for (unsigned left = present; left != 0; left &= left - 1) {
+        int i = __builtin_ctz(left);
         sp_str value = event->attr[i];
-        if (value.ptr == NULL) {
-            continue;
-        }
-        present = (uint16_t)(present | 1u << i);
         if (i == SP_ATTR_STREAM && sp_str_eq(value, event->attr[SP_ATTR_SOURCE])) {
             packing |= PACK_STREAM_IS_SOURCE;
         } else if (i == SP_ATTR_CORRELATION && sp_str_eq(value, event->attr[SP_ATTR_ID])) {
@@ -79,7 +78,7 @@ static uint8_t *put_header(uint8_t *to, const struct sp_event *event) {
             at = put_lstr(at, value);
         }
     }
-    sp_put_u16(to, present);
+    sp_put_u16(to, (uint16_t)present);
     to[2] = packing;
     to[3] = 0;
     return put_extensions(at, event);

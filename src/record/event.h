@@ -70,6 +70,16 @@ static inline bool sp_event_has(const struct sp_event *event, enum sp_attr attr)
     return event->attr[attr].ptr != NULL;
 }
 
+/* The attributes that are there, one bit each: most events have few of them. */
+static inline unsigned sp_event_present(const struct sp_event *event) {
+    unsigned present = 0;
+#pragma GCC unroll 10
+    for (unsigned i = 0; i < SP_ATTR_COUNT; i++) {
+        present |= (unsigned)(event->attr[i].ptr != NULL) << i;
+    }
+    return present;
+}
+
 /* One entry of the log, as it lies there: cheap to make, nothing is decoded yet. */
 struct sp_record {
     const uint8_t *bytes; /* size bytes, 8-aligned relative to its block */
