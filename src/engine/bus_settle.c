@@ -248,12 +248,36 @@ static sp_status bury_all(struct failing *f, const struct sp_pending *dead, size
     return status;
 }
 
-/* Tells of what it had; of very many entries, of the first ones. The op is taken already. */
-static sp_status tell_left(struct failing *f, const struct sp_pending *entries, size_t count) {
+/*
+ * What it has fails, entry by entry, each in one block with the event that says so; of very many
+ * the first ones. Where the store is busy half way, the rest is still the consumer's.
+ */
+static sp_status fail_each(struct failing *f, uint32_t consumer, size_t *ret_count) {
+    struct sp_pending had[TOLD_LEFT_MAX];
+    struct sp_pending_range range = {.until = SP_ENTRY_ID_MAX, .consumer = consumer};
+    const struct sp_group *group = sp_group_at(&f->bus->core->groups, f->number);
     sp_status status = SP_OK;
-    for (size_t i = 0; i < count && i < TOLD_LEFT_MAX && status == SP_OK; i++) {
-        f->entry = entries[i];
-        status = tell_failed(f, f->now_ms);
+    *ret_count = sp_pending_list(group, &range, had, TOLD_LEFT_MAX);
+    for (size_t i = 0; i < *ret_count && status == SP_OK; i++) {
+        const struct sp_group_failure failure = {
+            .position = had[i].position, .now_ms = f->now_ms, .has_delay = true, .delay_ms = 0};
+        status = fail(f, &failure);
+    }
+    return status;
+}
+
+/* The rest of very many: nobody reads an event for each of them. */
+static sp_status release_rest(struct failing *f, uint32_t consumer, bool disconnected) {
+    struct sp_bus *bus = f->bus;
+    struct sp_pending dead[BATCH];
+    size_t count = BATCH;
+    sp_status status = SP_OK;
+    while (status == SP_OK && count == BATCH) {
+        const struct sp_group *group = sp_group_at(&bus->core->groups, f->number);
+        sp_buf_reset(&bus->ops);
+        count = sp_group_leave(group, consumer, disconnected, f->now_ms, dead, BATCH, &bus->ops);
+        status = bus_take_ops(bus, SP_OPS_GATHERED, f->error);
+        status = status == SP_OK ? bury_all(f, dead, count) : status;
     }
     return status;
 }
@@ -266,32 +290,15 @@ sp_status bus_consumer_leave(struct sp_bus *bus, uint64_t number, uint32_t consu
                         .text = SP_STR("the consumer left"),
                         .error = error};
     const struct sp_group *group = sp_group_at(&bus->core->groups, number);
-    const struct sp_group_policy policy = sp_group_get(group).policy;
-    struct sp_pending had[TOLD_LEFT_MAX];
-    struct sp_pending dead[BATCH];
-    struct sp_pending_range range = {.until = SP_ENTRY_ID_MAX, .consumer = consumer};
-    size_t had_count = 0;
-    size_t listed = sp_pending_list(group, &range, had, TOLD_LEFT_MAX);
-    for (size_t i = 0; i < listed; i++) { /* those used up get a letter instead */
-        if (had[i].count < policy.deliveries_max) {
-            had[had_count++] = had[i];
-        }
-    }
-    if (disconnected && policy.keep_on_leave) {
+    if (disconnected && sp_group_get(group).policy.keep_on_leave) {
         return SP_OK;
     }
-    size_t dead_count;
-    sp_status status;
-    do {
-        sp_buf_reset(&bus->ops);
-        group = sp_group_at(&bus->core->groups, number);
-        dead_count =
-            sp_group_leave(group, consumer, disconnected, f.now_ms, dead, BATCH, &bus->ops);
-        status = bus_take_ops(bus, SP_OPS_GATHERED, error);
-        status = status == SP_OK ? bury_all(&f, dead, dead_count) : status;
-    } while (status == SP_OK && dead_count == BATCH);
-    status = status == SP_OK ? tell_left(&f, had, had_count) : status;
-    if (status == SP_OK && listed > 0) {
+    size_t count;
+    sp_status status = fail_each(&f, consumer, &count);
+    if (status == SP_OK && count == TOLD_LEFT_MAX) {
+        status = release_rest(&f, consumer, disconnected);
+    }
+    if (status == SP_OK && count > 0) {
         bus_group_tell_ready(bus, bus_group_of(bus, sp_group_at(&bus->core->groups, number)));
     }
     return status;
