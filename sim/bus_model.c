@@ -108,6 +108,7 @@ static void copy_group(struct bus_group *to, const struct bus_group *from) {
 }
 
 void bus_model_copy(struct bus_model *to, const struct bus_model *from) {
+    to->calls = from->calls;
     to->position = from->position;
     memcpy(to->key_stream, from->key_stream, sizeof(to->key_stream));
     reserve_shown(to, from->position + 1);

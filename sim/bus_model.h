@@ -109,6 +109,7 @@ struct bus_group {
 };
 
 struct bus_model {
+    uint64_t calls; /* that were answered, deliveries apart */
     uint64_t position;
     struct bus_stream *streams; /* by number of name */
     uint32_t stream_count;

@@ -47,6 +47,7 @@ static void choose_options(struct bus_system *sys) {
     options->limits = SP_EVENT_LIMITS_DEFAULT;
     sys->large = sim_chance(world, 30);
     sys->trims = sim_chance(world, 15);
+    sys->tight = sim_chance(world, 30);
     sim_note(world, "story %s: segments %llu to %llu, snapshots after %llu, threaded %d",
              sim_story_name(world->story), (unsigned long long)options->segment_bytes_min,
              (unsigned long long)options->segment_bytes_max,
@@ -132,6 +133,7 @@ void bus_poll(struct bus_system *sys) {
     (void)sp_engine_poll(sys->engine);
     if (!bus_is_blind(sys)) {
         sys->passed = sys->engine->progress.durable_block;
+        bus_note_passed(sys);
         note_bounds(sys);
     }
 }
@@ -197,6 +199,7 @@ void bus_tick(struct bus_system *sys) {
     struct sp_error error = {.status = SP_OK};
     bus_call_begin(sys, "tick");
     sys->call.in_parts = true;
+    sys->call.lazy = true;
     sys->call.cause = BUS_CAUSE_TIME;
     int wait_ms = sp_bus_tick(sys->bus);
     if (!bus_call_returned(sys, SP_OK, SP_OK, &error)) {
@@ -230,7 +233,15 @@ static void settle(struct bus_system *sys) {
         sim_note(world, "where block %llu ends is not known", (unsigned long long)block);
         return;
     }
+    if (boundary->model.calls < sys->kept_calls) {
+        sim_wrong(world, "%llu calls are there, of %llu the gates had passed",
+                  (unsigned long long)boundary->model.calls, (unsigned long long)sys->kept_calls);
+        return;
+    }
     bus_model_copy(&sys->model, &boundary->model);
+    sys->kept_calls = sys->model.calls;
+    sys->gate_calls = sys->model.calls;
+    sys->gate = block;
     sys->log.count = sys->model.position;
     note_bounds(sys);
     if (block > 0 && sp_core_hash(&sys->engine->core) != boundary->hash) {
@@ -383,7 +394,9 @@ static void seldom(struct bus_system *sys) {
 static void step_once(struct bus_system *sys) {
     struct sim_world *world = sys->world;
     uint32_t what = sim_pick(world, 100);
-    if (what < 26) {
+    if (what < 2 && sys->tight) {
+        bus_step_fill(sys);
+    } else if (what < 26) {
         bus_step_add(sys);
     } else if (what < 30) {
         bus_step_append(sys);

@@ -419,7 +419,27 @@ void bus_call_told(struct bus_system *sys, enum bus_told kind, uint32_t count) {
     sys->call.told[kind] = 0;
 }
 
+void bus_note_passed(struct bus_system *sys) {
+    if (sys->gate_calls > sys->kept_calls && sp_bus_passed(sys->bus, sys->gate)) {
+        sys->kept_calls = sys->gate_calls;
+    }
+}
+
+/* The answer would go out as soon as the gate has passed. */
+static void promise(struct bus_system *sys) {
+    bus_note_passed(sys);
+    sys->model.calls++;
+    if (sys->gate_calls == sys->kept_calls || sp_bus_gate(sys->bus) == sys->gate) {
+        sys->gate = sp_bus_gate(sys->bus);
+        sys->gate_calls = sys->model.calls;
+        bus_note_passed(sys);
+    }
+}
+
 void bus_call_end(struct bus_system *sys) {
+    if (!sys->call.lazy && hash_of_core(sys, true) != sys->call.hash) {
+        promise(sys);
+    }
     sys->call.told[BUS_TOLD_EXPIRED] = 0;
     for (int kind = 0; kind < BUS_TOLD_COUNT; kind++) {
         if (sys->call.told[kind] != 0) {

@@ -276,10 +276,16 @@ uint32_t bus_forget_gone(struct bus_system *sys, struct bus_group *group) {
     for (size_t i = 0; of_core != NULL && i < group->count;) {
         struct bus_entry *entry = &group->entries[i];
         size_t count = group->count;
+        if (entry->state == BUS_DONE || entry->state == BUS_DEAD ||
+            bus_model_has(&sys->model, &sys->log, group->key, entry->position)) {
+            i++;
+            continue;
+        }
         bool pending = entry->state == BUS_FLIGHT || entry->state == BUS_WAITING;
-        bool parked = entry->state == BUS_PARKED && !bus_core_has_parked(of_core, entry->position);
-        if ((pending || parked) && !sp_pending_at(of_core, entry->position, &ignored) &&
-            !bus_model_has(&sys->model, &sys->log, group->key, entry->position)) {
+        bool there = entry->state == BUS_PARKED
+                         ? bus_core_has_parked(of_core, entry->position)
+                         : !pending || sp_pending_at(of_core, entry->position, &ignored);
+        if (!there) {
             bus_entry_done(group, entry);
             gone++;
         }
@@ -441,6 +447,7 @@ void bus_step_receive(struct bus_system *sys, struct bus_group *group, uint32_t 
     bool orders = group->has_policy && group->policy.order_by != SP_GROUP_ORDER_NONE;
     bus_call_begin(sys, noack ? "receive without ack" : "receive");
     sys->call.in_parts = true;
+    sys->call.lazy = true;
     sp_status status = sp_bus_receive(sys->bus, &receive, bus_see, sys, &given, &error);
     if (noack && orders && status == SP_UNSUPPORTED) {
         status = SP_BUSY; /* where there was nothing to offer it is not said */
@@ -459,10 +466,13 @@ void bus_step_receive(struct bus_system *sys, struct bus_group *group, uint32_t 
         if (status == SP_OK && given != sys->given_count) {
             sim_wrong(sys->world, "receive: answered %u, gave %zu", given, sys->given_count);
         }
-        uint64_t could = status == SP_OK && given < count && !forgot && !(noack && orders)
-                             ? bus_group_could_give(&sys->model, &sys->log, group,
-                                                    sys->call.from_ms, bus_durable(sys))
-                             : 0;
+        /* Where the block is full, what went before is given all the same. */
+        bool cut_short = given > 0 && sys->call.copied;
+        uint64_t could =
+            status == SP_OK && given < count && !forgot && !cut_short && !(noack && orders)
+                ? bus_group_could_give(&sys->model, &sys->log, group, sys->call.from_ms,
+                                       bus_durable(sys))
+                : 0;
         if (could != 0) {
             sim_wrong(sys->world, "receive: gave %u of %u, event %llu was kept back (%s of %s)",
                       given, count, (unsigned long long)could, bus_group_names[group->name],
@@ -518,6 +528,7 @@ void bus_step_history(struct bus_system *sys) {
     bool lives = bus_key_lives(sys, group->key);
     bus_call_begin(sys, "history");
     sys->call.in_parts = true;
+    sys->call.lazy = true;
     sp_status status =
         sp_bus_history(sys->bus, &receive, SP_ENTRY_ID_NONE, bus_see, sys, &given, &error);
     if (!bus_call_returned(sys, status, lives ? SP_OK : SP_NOT_FOUND, &error)) {

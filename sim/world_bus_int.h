@@ -50,6 +50,7 @@ struct bus_call {
     uint64_t from_ms;
     uint64_t until_ms;
     bool copied;   /* `before` is what was before */
+    bool lazy;     /* it needs no gate */
     bool in_parts; /* a part of it may have happened though it was refused */
     uint32_t told[BUS_TOLD_COUNT];
     enum bus_cause cause;
@@ -86,11 +87,16 @@ struct bus_system {
     struct bus_boundary boundaries[BUS_BOUNDARIES];
     struct bus_call call;
     uint64_t passed;        /* block that was durable, once */
+    uint64_t gate;          /* of the last call that was answered */
+    uint64_t gate_calls;    /* and of how many it is the last */
+    uint64_t kept_calls;    /* whose gates have passed: they must not be lost */
     uint64_t failed_before; /* reads that failed before this life */
     bool lost;              /* what is in the core cannot be known any more */
     bool trims;             /* the log may forget its oldest events */
     bool held;              /* between begin and end */
     bool large;             /* events */
+    bool fills;
+    bool tight; /* blocks are filled up, so that calls are refused half way */
     bool draining;
     bool blocked[BUS_GROUPS]; /* somebody waits for the group to have more */
     uint64_t live_next;
@@ -130,6 +136,8 @@ bool bus_call_returned(struct bus_system *sys, sp_status status, sp_status expec
 void bus_call_told(struct bus_system *sys, enum bus_told kind, uint32_t count);
 /* The model is complete again: everything is compared. */
 void bus_call_end(struct bus_system *sys);
+/* Calls whose gates have passed are there for good. */
+void bus_note_passed(struct bus_system *sys);
 /* Keeps what must be found where the next block is the last. */
 void bus_keep_boundary(struct bus_system *sys);
 uint64_t bus_hash_event(const struct sp_event *event);
@@ -148,6 +156,8 @@ void bus_check_keys(struct bus_system *sys);
 
 bool bus_key_lives(struct bus_system *sys, uint32_t key);
 void bus_step_add(struct bus_system *sys);
+/* Many at once, until the block is nearly full, or all the way. */
+void bus_step_fill(struct bus_system *sys);
 void bus_step_append(struct bus_system *sys);
 void bus_step_batch(struct bus_system *sys);
 void bus_step_trim(struct bus_system *sys);

@@ -1,10 +1,10 @@
 /* What producers, trimmers, deleters and renamers do with streams. */
 #include <stdio.h>
 
-#include "engine/engine_ops.h"
+#include "engine/engine_int.h"
 #include "sim/world_bus_int.h"
 
-enum { DATA_MAX = 3000, IDS_MAX = 8, LIMIT_BYTES = 24 << 10 };
+enum { DATA_MAX = 3000, IDS_MAX = 8, LIMIT_BYTES = 24 << 10, FILL_MAX = 160 };
 
 static struct bus_stream *stream_of(struct bus_system *sys, uint32_t key) {
     return bus_model_stream(&sys->model, sys->model.key_stream[key]);
@@ -31,7 +31,8 @@ struct made {
 static void make_event(struct bus_system *sys, struct made *made) {
     struct sim_world *world = sys->world;
     struct sp_event *event = &made->event;
-    size_t fill = sim_pick(world, sys->large && sim_chance(world, 30) ? DATA_MAX : 120);
+    size_t fill =
+        sim_pick(world, sys->large && sim_chance(world, sys->fills ? 95 : 30) ? DATA_MAX : 120);
     made->n = (int)sim_pick(world, 10);
     memset(event, 0, sizeof(*event));
     event->attr[SP_ATTR_TYPE] = sp_str_from(bus_types[sim_pick(world, BUS_TYPES)]);
@@ -237,6 +238,26 @@ static void add_once(struct bus_system *sys, uint32_t key_number) {
 
 void bus_step_add(struct bus_system *sys) {
     add_once(sys, sim_pick(sys->world, sim_chance(sys->world, 70) ? 2 : BUS_KEYS));
+}
+
+void bus_step_fill(struct bus_system *sys) {
+    const struct sp_engine *engine = sys->engine;
+    size_t spare = sim_pick(sys->world, 6000);
+    bool large = sys->large;
+    sys->large = true;
+    sys->fills = true;
+    for (int i = 0; i < FILL_MAX && !sys->world->wrong && !sys->lost && !bus_is_blind(sys); i++) {
+        size_t bytes = engine->open.body_bytes + engine->ops.bytes.len;
+        bool waits =
+            engine->flight_count >= engine->blocks_in_flight_max || !sys->options.threaded_writes;
+        if (waits && bytes + spare > engine->block_bytes_max) {
+            break;
+        }
+        add_once(sys, sim_pick(sys->world, BUS_KEYS));
+    }
+    sys->large = large;
+    sys->fills = false;
+    sim_note(sys->world, "the block holds %u bytes", engine->open.body_bytes);
 }
 
 void bus_step_append(struct bus_system *sys) {
