@@ -120,14 +120,16 @@ uint64_t sp_output_gate(const struct sp_output *output) {
     return 0;
 }
 
-static bool add_piece(struct iovec *pieces, size_t *count, size_t max, uint8_t *from, size_t len) {
-    if (len == 0) {
+/* Bytes from `at` up to `until`; where there are none, `bytes` may be NULL. */
+static bool add_piece(struct iovec *pieces, size_t *count, size_t max, uint8_t *bytes, size_t at,
+                      size_t until) {
+    if (at == until) {
         return true;
     }
     if (*count == max) {
         return false;
     }
-    pieces[*count] = (struct iovec){.iov_base = from, .iov_len = len};
+    pieces[*count] = (struct iovec){.iov_base = bytes + at, .iov_len = until - at};
     (*count)++;
     return true;
 }
@@ -142,20 +144,17 @@ size_t sp_output_pieces(const struct sp_output *output, struct iovec *ret_pieces
         if (mark->blob == NULL && mark->gate == 0) {
             continue;
         }
-        if (!add_piece(ret_pieces, &count, max, output->bytes.data + at, until - at) ||
+        if (!add_piece(ret_pieces, &count, max, output->bytes.data, at, until) ||
             mark->blob == NULL) {
             return count;
         }
         at = until;
-        if (!add_piece(ret_pieces, &count, max, mark->blob->data + blob_sent,
-                       mark->blob->len - blob_sent)) {
+        if (!add_piece(ret_pieces, &count, max, mark->blob->data, blob_sent, mark->blob->len)) {
             return count;
         }
         blob_sent = 0;
     }
-    if (output->bytes.len > at) {
-        (void)add_piece(ret_pieces, &count, max, output->bytes.data + at, output->bytes.len - at);
-    }
+    (void)add_piece(ret_pieces, &count, max, output->bytes.data, at, output->bytes.len);
     return count;
 }
 
