@@ -38,7 +38,7 @@ enum {
     CLIENTS = 6,
     WORDS_MAX = 400,
     LINES_MAX = 600,
-    REPEATS_MAX = 300,
+    REPEATS_MAX = 60,
     COMMANDS_MAX = 4000, /* of one script */
     WORD_BYTES_MAX = 20000,
     TURNS_MAX = 20000,
@@ -336,6 +336,9 @@ static void crash(struct world *world, char how) {
 }
 
 static void fail_next_write(struct world *world) {
+    if (world->faulty) {
+        return;
+    }
     world->faulty = true;
     struct sim_fault fault = {
         .kind = SIM_FAULT_EIO, .op = SIM_OP_WRITE_DURABLE, .countdown = 1, .repeat = 1};

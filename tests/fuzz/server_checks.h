@@ -21,6 +21,7 @@ struct check {
     bool sure;           /* one reply for each command */
     uint64_t asked;
     uint64_t answered;
+    char last[32]; /* what was asked last, for messages */
     struct {
         uint64_t number; /* of the reply; 0: none */
         uint64_t gate;
@@ -37,10 +38,10 @@ static void check_fini(struct check *check) {
 }
 
 static void check_fail(const struct check *check, const char *what) {
-    (void)fprintf(stderr, "fuzz_server: %s, asked %llu, answered %llu, heard '%.*s'\n", what,
-                  (unsigned long long)check->asked, (unsigned long long)check->answered,
-                  (int)(check->bytes.len > 400 ? 400 : check->bytes.len),
-                  (const char *)check->bytes.data);
+    (void)fprintf(
+        stderr, "fuzz_server: %s: asked %llu, last '%s', answered %llu, heard '%.*s'\n", what,
+        (unsigned long long)check->asked, check->last, (unsigned long long)check->answered,
+        (int)(check->bytes.len > 400 ? 400 : check->bytes.len), (const char *)check->bytes.data);
     abort();
 }
 
@@ -152,9 +153,12 @@ static void check_asked(struct check *check, const struct sp_connection *connect
                         const sp_str *words, uint32_t count) {
     (void)connection;
     check->asked++;
+    (void)snprintf(check->last, sizeof(check->last), "%.*s",
+                   words[0].len > 30 ? 30 : (int)words[0].len,
+                   words[0].len > 0 ? words[0].ptr : "");
     check->resp3 = check->resp3 || sp_word_is(words[0], "hello");
     for (uint32_t i = 0; i < count; i++) {
-        char text[16] = "";
+        char text[32] = "";
         for (size_t k = 0; k < words[i].len && k < sizeof(text) - 1; k++) {
             text[k] = (char)(words[i].ptr[k] | 0x20);
         }

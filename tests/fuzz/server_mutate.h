@@ -308,7 +308,7 @@ static const char *const MUTATE_ANY[] = {
 static const char *const MUTATE_EVENTS[] = {
     "q",  "q",  "q",  "t",      "t3",      "s10", "s1000", "s60000", "s3600000", "R",
     "R",  "Cl", "Ca", "Ck",     "F",       "d0",  "d1",    "h0",     "h2",       "o0",
-    "O0", "o1", "O1", "j-5000", "j100000", "x3",  "x20",   "x150",   "s1"};
+    "O0", "o1", "O1", "j-5000", "j100000", "x3",  "x10",   "x60",    "s1"};
 
 #define MUTATE_PICK(prng, pool) (pool)[sp_prng_next(prng) % (sizeof(pool) / sizeof(*(pool)))]
 
