@@ -8,7 +8,10 @@
 #include "server/transaction.h"
 #include "server/wait.h"
 
-enum { MS_PER_S = 1000 };
+enum {
+    MS_PER_S = 1000,
+    IDS_MAX = 1024, /* of one CLIENT LIST: each is compared with every client */
+};
 
 /* ---- describing ------------------------------------------------------------------------------ */
 
@@ -134,9 +137,9 @@ static bool is_chosen(const struct chosen *chosen, const struct sp_request *requ
     }
     bool by_address =
         chosen->address.ptr == NULL || sp_str_eq(chosen->address, sp_str_from(connection->peer));
-    bool by_age =
-        chosen->max_age_s == 0 || connection->server->wall_ms >=
-                                      connection->since_ms + (uint64_t)chosen->max_age_s * MS_PER_S;
+    uint64_t now_ms = connection->server->wall_ms;
+    uint64_t age_ms = now_ms > connection->since_ms ? now_ms - connection->since_ms : 0;
+    bool by_age = age_ms / MS_PER_S >= (uint64_t)chosen->max_age_s;
     return by_type && by_id && by_address && by_age && !chosen->none &&
            !(chosen->skip_me && connection == request->connection);
 }
@@ -157,6 +160,10 @@ static bool choose_type(struct sp_request *request, sp_str word, struct chosen *
 }
 
 static bool check_ids(struct sp_request *request, const struct chosen *chosen) {
+    if (chosen->id_count > IDS_MAX) {
+        (void)sp_reply_error(request, "too many client ids, expected at most 1024");
+        return false;
+    }
     for (uint32_t i = 0; i < chosen->id_count; i++) {
         int64_t id = 0;
         if (!sp_word_i64(chosen->ids[i], &id) || id < 1) {

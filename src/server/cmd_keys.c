@@ -133,6 +133,9 @@ enum sp_verdict sp_on_scan(struct sp_request *request) {
         next = sp_bus_scan(request->server->bus, next, steps, on_key, &walk);
         looked += steps;
     } while (next != 0 && walk.count < steps && looked < SCAN_LOOKED_MAX);
+    if (scratch->status != SP_OK) {
+        return sp_reply_error(request, "too many keys at once: ask for fewer with COUNT");
+    }
     sp_resp_array(request->reply, 2);
     sp_resp_bulk_unsigned(request->reply, next);
     sp_resp_array(request->reply, none ? 0 : walk.count);

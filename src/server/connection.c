@@ -7,7 +7,10 @@
 #include "server/transaction.h"
 #include "server/wait.h"
 
-enum { INPUT_FIRST_BYTES = 4096 };
+enum {
+    INPUT_FIRST_BYTES = 4096,
+    BUDGET_LOOK_BYTES = 64 << 10, /* replies this large are counted before the next command */
+};
 
 /* ---- making and ending ----------------------------------------------------------------------- */
 
@@ -164,6 +167,10 @@ static size_t run(struct sp_connection *connection, const char *bytes, size_t le
     size_t at = 0;
     while (connection->pause == 0 && at < len) {
         struct sp_resp_command command;
+        if (SP_UNLIKELY(sp_server_is_over_budget(connection->server))) {
+            connection->pause |= SP_PAUSE_BUSY; /* the turn's end makes room */
+            break;
+        }
         enum sp_resp_result result =
             sp_resp_read(&connection->reader, bytes + at, len - at, &limits, &command);
         if (result == SP_RESP_ERROR) {
@@ -180,6 +187,9 @@ static size_t run(struct sp_connection *connection, const char *bytes, size_t le
         at += command.consumed;
         if (sp_connection_unsent(connection) >= SP_OUTPUT_PAUSE_BYTES) {
             connection->pause |= SP_PAUSE_OUTPUT;
+        }
+        if (sp_connection_unsent(connection) >= BUDGET_LOOK_BYTES) {
+            sp_server_count(connection->server, connection);
         }
         if (was_authenticated != connection->authenticated) {
             limits = limits_of(connection);
@@ -242,6 +252,9 @@ void sp_connection_feed(struct sp_connection *connection, const char *bytes, siz
 /* Takes away the pauses whose reason is gone. */
 static void unpause(struct sp_connection *connection) {
     struct sp_server *server = connection->server;
+    if (sp_server_is_over_budget(server)) {
+        return;
+    }
     connection->pause &= ~(unsigned)SP_PAUSE_BUSY;
     if ((connection->pause & SP_PAUSE_GATE) != 0 &&
         sp_bus_passed(server->bus, connection->resume_gate)) {

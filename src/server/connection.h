@@ -8,7 +8,7 @@
  *     bytes ──► input ──► one command after another ──► output ──► bytes
  *                            │ pauses
  *                            ├ GATE     a read waits until the own writes are durable
- *                            ├ BUSY     too much is on its way to the disk
+ *                            ├ BUSY     too much is on its way to the disk, or memory is short
  *                            ├ BLOCKED  XREAD BLOCK and the like
  *                            ├ OUTPUT   the client does not read: nothing more until it has
  *                            └ CLOSING  what is there is still sent, then the end
@@ -81,7 +81,8 @@ struct sp_connection {
     uint64_t last_ms;             /* monotonic: the last command */
     const struct sp_command_row *last_command;
 
-    size_t counted_bytes; /* what the server's sum of buffers holds of it */
+    size_t counted_bytes;      /* what the server's sum of buffers holds of it */
+    size_t subscription_bytes; /* what its subscriptions take, roughly */
 
     struct sp_transaction *transaction; /* MULTI or WATCH; NULL: neither */
     struct sp_wait *wait;               /* with SP_PAUSE_BLOCKED */

@@ -51,6 +51,7 @@ struct watch {
     struct sp_query query; /* its texts are in `text`, its types in `types` */
     sp_str *types;
     char *text;
+    size_t counted_bytes; /* in the connection's subscription_bytes */
 };
 
 struct sp_subscriber {

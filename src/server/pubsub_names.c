@@ -8,6 +8,8 @@
 #include "match/glob.h"
 #include "server/pubsub_int.h"
 
+enum { NAMED_BYTES_BESIDE = 128 };
+
 /* -- The names of a client --------------------------------------------------------------------- */
 
 static uint64_t name_hash(enum sp_live_kind kind, sp_str name) {
@@ -29,6 +31,11 @@ struct named *pubsub_find_named(const struct sp_subscriber *subscriber, enum sp_
         }
     }
     return NULL;
+}
+
+/* With its places in the tables, and the copy that all subscribers of the name share. */
+static size_t named_bytes(const struct named *named) {
+    return sizeof(*named) + 2 * (size_t)named->len + NAMED_BYTES_BESIDE;
 }
 
 static sp_status named_reserve(struct sp_subscriber *subscriber) {
@@ -87,6 +94,7 @@ static sp_status add_named(struct sp_subscriber *subscriber, enum sp_live_kind k
     sp_ensure(status == SP_OK); /* there is room */
     subscriber->named[subscriber->named_count++] = named;
     subscriber->counts[kind]++;
+    subscriber->connection->subscription_bytes += named_bytes(named);
     pubsub_changed(subscriber);
     keep_feed(subscriber);
     return SP_OK;
@@ -107,6 +115,7 @@ static void remove_named(struct sp_subscriber *subscriber, struct named *named) 
     }
     subscriber->named_count--;
     subscriber->counts[kind]--;
+    subscriber->connection->subscription_bytes -= named_bytes(named);
     sp_live_remove(subscriber->pubsub->live, &named->interest);
     free(named);
     keep_feed(subscriber);

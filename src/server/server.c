@@ -9,6 +9,7 @@
 enum {
     ROUNDS_MAX = 4, /* of one turn: commands that go on may give the store new work */
     SCRATCH_BYTES_MAX = 256 << 20,
+    SCRATCH_KEPT_BYTES = 1 << 20,
     KEY_ROOM_BYTES_MAX = 1 << 30,
     US_PER_MS = 1000,
     NS_PER_MS = 1000 * 1000,
@@ -25,6 +26,10 @@ void sp_server_apply_settings(struct sp_server *server) {
     const struct sp_settings *settings = &server->settings;
     server->logger.json = sp_settings_u64(settings, SP_SET_LOG_FORMAT) == 1;
     server->logger.level = (enum sp_level)sp_settings_u64(settings, SP_SET_LOG_LEVEL);
+    for (struct sp_connection *at = server->connections; at != NULL; at = at->all.next) {
+        at->input.size_bytes_max = sp_settings_u64(settings, SP_SET_QUERY_BUFFER);
+        at->output.bytes.size_bytes_max = sp_settings_u64(settings, SP_SET_REPLY_BYTES_MAX);
+    }
 }
 
 sp_status sp_server_init(struct sp_server *server, struct sp_settings *settings,
@@ -120,12 +125,22 @@ static void let_go(struct sp_server *server, struct sp_connection *connection) {
     }
 }
 
-/* The buffers that connections hold are summed up where they may have changed. */
-static void count_buffers(struct sp_server *server, struct sp_connection *connection) {
-    size_t bytes = connection->input.capacity + connection->output.bytes.capacity +
-                   connection->output.blob_bytes;
+void sp_server_count(struct sp_server *server, struct sp_connection *connection) {
+    const struct sp_output *output = &connection->output;
+    size_t bytes = connection->input.capacity + output->bytes.capacity + output->blob_bytes +
+                   output->mark_capacity * sizeof(*output->marks) +
+                   connection->reader.args_capacity * sizeof(*connection->reader.args) +
+                   connection->reader.words.capacity + connection->subscription_bytes;
+    if (connection->transaction != NULL || connection->wait != NULL) {
+        bytes += sp_transaction_bytes(connection) + sp_wait_bytes(connection);
+    }
     server->buffer_bytes = server->buffer_bytes - connection->counted_bytes + bytes;
     connection->counted_bytes = bytes;
+}
+
+bool sp_server_is_over_budget(const struct sp_server *server) {
+    uint64_t budget = sp_settings_u64(&server->settings, SP_SET_MEMORY_BUDGET);
+    return budget != 0 && server->buffer_bytes > budget;
 }
 
 /* Goes on wherever something may have changed. True where commands were run. */
@@ -137,15 +152,14 @@ static bool go_on(struct sp_server *server) {
         let_go(server, at);
         tell_drained(server, at);
         sp_connection_resume(at);
-        count_buffers(server, at);
+        sp_server_count(server, at);
     }
     return server->stats.commands != before;
 }
 
 /* Memory is bounded: the client that holds most of it goes first. */
 static void keep_budget(struct sp_server *server) {
-    uint64_t budget = sp_settings_u64(&server->settings, SP_SET_MEMORY_BUDGET);
-    if (budget == 0 || server->buffer_bytes <= budget) {
+    if (!sp_server_is_over_budget(server)) {
         return;
     }
     struct sp_connection *largest = NULL;
@@ -163,6 +177,15 @@ static void keep_budget(struct sp_server *server) {
                SP_FIELD_TEXT("peer", sp_str_from(largest->peer)),
                SP_FIELD_NUMBER("bytes", largest->counted_bytes));
         sp_connection_break(largest);
+    }
+}
+
+/* What one command needed beyond the usual is not kept for the next. */
+static void shrink(struct sp_buf *scratch) {
+    if (scratch->capacity > SCRATCH_KEPT_BYTES) {
+        size_t size_bytes_max = scratch->size_bytes_max;
+        sp_buf_fini(scratch);
+        sp_buf_init(scratch, size_bytes_max);
     }
 }
 
@@ -208,6 +231,8 @@ int sp_server_turn(struct sp_server *server) {
     }
     check_store(server);
     keep_budget(server);
+    shrink(&server->scratch);
+    shrink(&server->key_room);
     more = more || server->again;
     server->again = false;
     return ran || more ? 0 : sooner(wait_ms, ask_timeouts(server));

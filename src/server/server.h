@@ -73,7 +73,7 @@ struct sp_server {
     uint64_t connection_last_id;
     struct sp_connection *dirty; /* those that the end of the turn looks at */
     struct sp_spares spares;     /* for the connections' buffers */
-    size_t buffer_bytes;         /* what those hold, as of the end of the turn */
+    size_t buffer_bytes;         /* what all connections hold, as they were counted last */
 
     struct sp_server_hooks hooks[SP_SERVER_HOOKS_MAX];
     uint32_t hook_count;
@@ -110,6 +110,12 @@ void sp_server_hook(struct sp_server *server, const struct sp_server_hooks *hook
 
 /* One part more, or one fewer, that wants to be told of events: nobody listening costs nothing. */
 void sp_server_listen(struct sp_server *server, bool on);
+
+/* Counts anew what a connection holds: wherever that may have changed. O(1). */
+void sp_server_count(struct sp_server *server, struct sp_connection *connection);
+
+/* True while the connections hold more than memory-budget: nothing more is begun for them then. */
+bool sp_server_is_over_budget(const struct sp_server *server);
 
 /* Reads the clocks: at the start of a turn. */
 void sp_server_tick(struct sp_server *server);

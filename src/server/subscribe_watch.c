@@ -6,12 +6,16 @@
 #include "server/pubsub_int.h"
 #include "server/subscribe_query.h"
 
+/* Counted for memory: the watch and its places; its texts, which a compiled filter takes too. */
+enum { WATCH_BYTES = sizeof(struct watch) + 512 };
+
 /* -- Making and ending ------------------------------------------------------------------------- */
 
 void pubsub_free_watch(struct watch *watch) {
     struct sp_pubsub *pubsub = watch->outlet.subscriber->pubsub;
     sp_feed_stop(&pubsub->feeds, &watch->outlet.feed);
     sp_live_remove(pubsub->live, &watch->interest);
+    watch->outlet.subscriber->connection->subscription_bytes -= watch->counted_bytes;
     free(watch->types);
     free(watch->text);
     free(watch);
@@ -45,15 +49,21 @@ static sp_str keep(char **at, sp_str text) {
     return kept;
 }
 
-/* Copies the query, and the name under which it will be known. */
-static struct watch *copy_watch(struct sp_subscriber *subscriber,
-                                const struct sp_query_words *words, sp_str name) {
+static size_t text_bytes(const struct sp_query_words *words, sp_str name) {
     const struct sp_query *from = &words->query;
     size_t bytes =
         name.len + from->source.len + from->stream.len + from->correlation.len + from->filter.len;
     for (size_t i = 0; i < from->type_count; i++) {
         bytes += from->types[i].len;
     }
+    return bytes;
+}
+
+/* Copies the query, and the name under which it will be known. */
+static struct watch *copy_watch(struct sp_subscriber *subscriber,
+                                const struct sp_query_words *words, sp_str name) {
+    const struct sp_query *from = &words->query;
+    size_t bytes = text_bytes(words, name);
     struct watch *watch = calloc(1, sizeof(*watch));
     if (watch == NULL) {
         return NULL;
@@ -194,6 +204,8 @@ static enum sp_verdict start_watch(struct sp_request *request, struct sp_subscri
         pubsub_free_watch(watch);
         return sp_reply_status(request, status, &error);
     }
+    watch->counted_bytes = WATCH_BYTES + 4 * text_bytes(words, name);
+    subscriber->connection->subscription_bytes += watch->counted_bytes;
     watch->next = subscriber->watches;
     subscriber->watches = watch;
     subscriber->watch_count++;

@@ -6,7 +6,7 @@
 #include "server/server.h"
 
 enum {
-    QUEUE_BYTES_MAX = 64 << 20,
+    QUEUE_BYTES_MAX = 64 << 20, /* of the words, and of their places */
     REPLIES_BYTES_MAX = 256 << 20,
     RECORD_BYTES_BESIDE = 1024, /* of a record, at most, beside twice the words of its command */
 };
@@ -91,6 +91,15 @@ void sp_transaction_spoil(struct sp_connection *connection) {
     }
 }
 
+size_t sp_transaction_bytes(const struct sp_connection *connection) {
+    const struct sp_transaction *of = connection->transaction;
+    return of == NULL
+               ? 0
+               : sizeof(*of) + of->bytes.capacity + of->replies.capacity + of->names.capacity +
+                     of->capacity * sizeof(*of->commands) + of->arg_capacity * sizeof(*of->args) +
+                     of->watched_capacity * sizeof(*of->watched);
+}
+
 /* Makes room in an array for `more` elements. */
 static bool make_room(void **array, size_t size, uint32_t count, uint32_t *capacity,
                       uint32_t more) {
@@ -115,7 +124,11 @@ bool sp_transaction_queue(struct sp_connection *connection, const struct sp_comm
     struct sp_transaction *to = connection->transaction;
     void *commands = to->commands;
     void *slots = to->args;
-    bool room = to->count < SP_TRANSACTION_COMMANDS_MAX &&
+    if (to->spoiled) {
+        return true; /* nothing of it will be run */
+    }
+    size_t places = ((size_t)to->arg_count + argc) * sizeof(*to->args);
+    bool room = to->count < SP_TRANSACTION_COMMANDS_MAX && places <= QUEUE_BYTES_MAX &&
                 make_room(&commands, sizeof(*to->commands), to->count, &to->capacity, 1);
     to->commands = commands;
     room = room && make_room(&slots, sizeof(*to->args), to->arg_count, &to->arg_capacity, argc);

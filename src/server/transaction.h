@@ -29,6 +29,9 @@ bool sp_transaction_is_open(const struct sp_connection *connection);
 /* A command was refused while queueing: EXEC will refuse all. */
 void sp_transaction_spoil(struct sp_connection *connection);
 
+/* What the queue and the watched keys take in memory. */
+size_t sp_transaction_bytes(const struct sp_connection *connection);
+
 /* Forgets the queue and what is watched. */
 void sp_transaction_drop(struct sp_connection *connection);
 

@@ -346,6 +346,13 @@ enum sp_verdict sp_wait_begin(struct sp_request *request, const struct sp_wait_s
     return SP_BLOCKED;
 }
 
+size_t sp_wait_bytes(const struct sp_connection *connection) {
+    const struct sp_wait *wait = connection->wait;
+    return wait == NULL ? 0
+                        : sizeof(*wait) + wait->bytes.capacity + wait->argc * sizeof(*wait->args) +
+                              wait->count * sizeof(wait->fors[0]);
+}
+
 void sp_wait_drop(struct sp_connection *connection) {
     if (connection->wait != NULL) {
         free_wait(connection->server, connection->wait);

@@ -33,6 +33,9 @@ struct sp_wait_spec {
 SP_WARN_UNUSED enum sp_verdict sp_wait_begin(struct sp_request *request,
                                              const struct sp_wait_spec *spec);
 
+/* What a waiting command takes in memory. */
+size_t sp_wait_bytes(const struct sp_connection *connection);
+
 /* Ends the waiting without a reply: the connection goes. */
 void sp_wait_drop(struct sp_connection *connection);
 
