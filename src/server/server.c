@@ -134,6 +134,7 @@ void sp_server_count(struct sp_server *server, struct sp_connection *connection)
     if (connection->transaction != NULL || connection->wait != NULL) {
         bytes += sp_transaction_bytes(connection) + sp_wait_bytes(connection);
     }
+    bytes = connection->broken ? 0 : bytes; /* it is about to be closed */
     server->buffer_bytes = server->buffer_bytes - connection->counted_bytes + bytes;
     connection->counted_bytes = bytes;
 }
@@ -159,24 +160,22 @@ static bool go_on(struct sp_server *server) {
 
 /* Memory is bounded: the client that holds most of it goes first. */
 static void keep_budget(struct sp_server *server) {
+    struct sp_connection *largest = NULL;
     if (!sp_server_is_over_budget(server)) {
         return;
     }
-    struct sp_connection *largest = NULL;
-    size_t going = 0; /* what those have that are about to be closed */
     for (struct sp_connection *at = server->connections; at != NULL; at = at->all.next) {
-        if (at->broken) {
-            going += at->counted_bytes;
-        } else if (largest == NULL || at->counted_bytes > largest->counted_bytes) {
+        if (largest == NULL || at->counted_bytes > largest->counted_bytes) {
             largest = at;
         }
     }
-    if (largest != NULL && server->buffer_bytes - going > budget) {
+    if (largest != NULL) {
         sp_say(&server->logger, SP_LEVEL_WARN, "memory-budget exceeded: closing the largest client",
                SP_FIELD_NUMBER("client", largest->id),
                SP_FIELD_TEXT("peer", sp_str_from(largest->peer)),
                SP_FIELD_NUMBER("bytes", largest->counted_bytes));
         sp_connection_break(largest);
+        sp_server_count(server, largest);
     }
 }
 
