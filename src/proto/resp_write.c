@@ -121,7 +121,7 @@ void sp_resp_integer(struct sp_resp *resp, int64_t value) {
 }
 
 void sp_resp_unsigned(struct sp_resp *resp, uint64_t value) {
-    add_head(resp, ':', value);
+    add_head(resp, ':', value > (uint64_t)INT64_MAX ? (uint64_t)INT64_MAX : value);
 }
 
 char *sp_resp_bulk_room(struct sp_resp *resp, size_t len) {

@@ -63,7 +63,8 @@ static void numbers_are_decimal(void **state) {
     expect_both(sp_resp_integer(resp, -1), ":-1\r\n");
     expect_both(sp_resp_integer(resp, INT64_MIN), ":-9223372036854775808\r\n");
     expect_both(sp_resp_integer(resp, INT64_MAX), ":9223372036854775807\r\n");
-    expect_both(sp_resp_unsigned(resp, UINT64_MAX), ":18446744073709551615\r\n");
+    expect_both(sp_resp_unsigned(resp, INT64_MAX), ":9223372036854775807\r\n");
+    expect_both(sp_resp_unsigned(resp, UINT64_MAX), ":9223372036854775807\r\n");
     expect_both(sp_resp_bulk_unsigned(resp, 12), "$2\r\n12\r\n");
 }
 
