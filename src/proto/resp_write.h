@@ -54,7 +54,7 @@ void sp_resp_ok(struct sp_resp *resp);
 void sp_resp_error(struct sp_resp *resp, const char *code, sp_str text);
 
 void sp_resp_integer(struct sp_resp *resp, int64_t value);
-/* Integers have 63 bits and a sign, and clients hang up on more: what is greater is the greatest. */
+/* Integers have 63 bits and a sign, and clients hang up on more: beyond, the greatest. */
 void sp_resp_unsigned(struct sp_resp *resp, uint64_t value);
 
 /* A bulk string of any bytes. */
