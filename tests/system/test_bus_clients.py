@@ -96,13 +96,14 @@ def cli_cases(running):
 
 
 def cli_history_and_live(running):
-    """redis-cli goes on printing what is pushed: history, then live. To a pipe it does so late."""
+    """redis-cli goes on printing what is pushed: history, then live. A pipe is not its habit."""
     def publish(text):
         return cli_case(running, ["PUBLISH", "cli.job", text], "0\n")
 
     problem = publish("one")
-    with subprocess.Popen(["stdbuf", "-oL", "redis-cli", "-3", "-p", str(running.port),
-                           "SPOOR.SUBSCRIBE", "TYPE", "cli.job", "FROM", "0"], stdout=subprocess.PIPE, text=True) as process:
+    command = ["stdbuf", "-oL", "redis-cli", "-3", "--show-pushes", "yes", "-p", str(running.port),
+               "SPOOR.SUBSCRIBE", "TYPE", "cli.job", "FROM", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         late = threading.Timer(TIMEOUT_S, process.kill)
         late.start()
         shown = ""
