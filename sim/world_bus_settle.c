@@ -190,7 +190,8 @@ static void end_claim(struct bus_system *sys, struct bus_group *group, uint32_t 
     for (size_t i = 0; status == SP_OK && i < sys->given_count && !sys->world->wrong; i++) {
         take_claimed(sys, group, consumer, claim, i);
     }
-    (void)bus_forget_gone(sys, group);
+    uint32_t gone = bus_forget_gone(sys, group);
+    sys->call.lazy = sys->given_count + gone == 0; /* that a consumer was made is no answer */
     bus_call_end(sys);
 }
 
