@@ -379,7 +379,7 @@ static sp_status receive_new(struct receiving *r) {
         bool moves = count == 0 && feed->next > cursor + IDLE_MOVE_MIN;
         on = feed->more;
         if (count > 0 || moves) {
-            bool all;
+            bool all = false;
             status = offer_once(r, feed, count, &all);
             on = all;
         }
