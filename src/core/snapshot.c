@@ -120,21 +120,58 @@ void sp_core_snapshot_encode(const struct sp_core_snapshot *snapshot, struct sp_
     sp_buf_add_str(to, sp_buf_str(&snapshot->rest));
 }
 
-static sp_status restore_stream(struct sp_core *core, struct sp_wire *wire) {
+/* Streams that are restored together: their waits for memory overlap. */
+enum { RESTORED_TOGETHER = 32 };
+
+struct stored_stream {
+    sp_str name;
+    uint64_t hash;
+    struct numbers numbers;
+};
+
+static bool read_stream(const struct sp_core *core, struct sp_wire *wire,
+                        struct stored_stream *ret_stream) {
     sp_str name = sp_wire_lstr(wire);
     uint64_t version = sp_wire_varint(wire);
     uint64_t last_position = sp_wire_varint(wire);
     if (wire->bad || name.len == 0 || name.len > UINT16_MAX || version == 0 ||
         last_position > core->position) {
-        return SP_CORRUPT;
+        return false;
     }
+    *ret_stream = (struct stored_stream){
+        .name = name,
+        .hash = sp_stream_hash(name),
+        .numbers = {.version = version, .last_position = last_position},
+    };
+    return true;
+}
+
+static sp_status restore_stream(struct sp_core *core, const struct stored_stream *stored) {
     uint32_t index;
-    sp_status status = sp_streams_add(&core->streams, sp_stream_hash(name), name, &index);
+    sp_status status = sp_streams_add(&core->streams, stored->hash, stored->name, &index);
     if (status == SP_OK) {
         struct sp_stream *stream = sp_stream_at(&core->streams, index);
         status = stream->version != 0 ? SP_CORRUPT : SP_OK; /* the same name twice */
-        stream->version = version;
-        stream->last_position = last_position;
+        stream->version = stored->numbers.version;
+        stream->last_position = stored->numbers.last_position;
+    }
+    return status;
+}
+
+static sp_status restore_streams(struct sp_core *core, struct sp_wire *wire, uint32_t count) {
+    struct stored_stream stored[RESTORED_TOGETHER];
+    sp_status status = sp_htab_reserve(&core->streams.by_name, count);
+    for (uint32_t done = 0, part; done < count && status == SP_OK; done += part) {
+        part = count - done < RESTORED_TOGETHER ? count - done : RESTORED_TOGETHER;
+        for (uint32_t i = 0; i < part; i++) {
+            if (!read_stream(core, wire, &stored[i])) {
+                return SP_CORRUPT;
+            }
+            sp_streams_prefetch(&core->streams, stored[i].hash);
+        }
+        for (uint32_t i = 0; i < part && status == SP_OK; i++) {
+            status = restore_stream(core, &stored[i]);
+        }
     }
     return status;
 }
@@ -165,10 +202,7 @@ sp_status sp_core_restore(struct sp_core *core, sp_str bytes, struct sp_error *e
     core->control_number = format == SNAPSHOT_FORMAT ? sp_wire_u64(&wire) : 0;
     /* A count that the bytes cannot hold is damage, and no reason to ask for its memory. */
     bool fits = !wire.bad && count <= sp_wire_left(&wire) / SNAPSHOT_STREAM_BYTES_MIN;
-    sp_status status = fits ? sp_htab_reserve(&core->streams.by_name, count) : SP_CORRUPT;
-    for (uint32_t i = 0; i < count && status == SP_OK; i++) {
-        status = restore_stream(core, &wire);
-    }
+    sp_status status = fits ? restore_streams(core, &wire, count) : SP_CORRUPT;
     if (status == SP_OK) {
         status = restore_rest(core, format, &wire);
     }
