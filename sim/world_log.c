@@ -62,6 +62,16 @@ static void on_trimmed(void *context, uint64_t first_position) {
     }
 }
 
+/* An owner that has everything up to somewhere: what lies before is not read when opening. */
+static bool is_known(void *context, uint64_t segment_id, uint64_t first, uint64_t next) {
+    struct log_system *sys = context;
+    bool known = sys->knows && !sim_chance(sys->world, 15);
+    sim_note(sys->world, "segment %llu, events %llu to before %llu, is%s known",
+             (unsigned long long)segment_id, (unsigned long long)first, (unsigned long long)next,
+             known ? "" : " not");
+    return known;
+}
+
 /* ---- options ---- */
 
 static uint64_t pages(struct sim_world *world, uint64_t from, uint64_t to) {
@@ -93,8 +103,12 @@ static void choose_options(struct log_system *sys) {
     options->threaded_writes = sim_chance(world, 50); /* then blocks are in flight until a poll */
     options->entropy = seeded_entropy;
     options->clock = sim_clock_face(&world->clock);
-    options->hooks = (struct sp_log_seal_hooks){
-        .context = sys, .encode = encode_index, .sealed = on_sealed, .trimmed = on_trimmed};
+    options->hooks = (struct sp_log_seal_hooks){.context = sys,
+                                                .encode = encode_index,
+                                                .known = is_known,
+                                                .sealed = on_sealed,
+                                                .trimmed = on_trimmed};
+    sys->knows = sim_chance(world, 70);
     sim_note(world, "story %s: blocks %u, segments %llu to %llu, seal %d",
              sim_story_name(world->story), options->block_bytes_max,
              (unsigned long long)options->segment_bytes_min,

@@ -84,6 +84,10 @@ static uint32_t release(struct sp_engine *engine) {
         struct sp_error error;
         sp_error_clear(&error);
         (void)engine->log->ops->ready(engine->log, &error);
+        if (engine->state == SP_OK && engine->progress.state == SP_CORRUPT) {
+            engine_side_forget(
+                engine); /* what was passed over when opening is damaged: look at it */
+        }
         engine_fail(engine, engine->progress.state, &error);
     }
     land_flights(engine);
@@ -213,13 +217,14 @@ static sp_status open_local(struct sp_engine *engine, struct sp_engine_opened *o
         .entropy = options->entropy,
         .hooks = {.context = engine,
                   .encode = engine_hook_encode,
+                  .known = engine_hook_known,
                   .sealed = engine_hook_sealed,
                   .trimmed = engine_hook_trimmed},
         .create = options->create,
         .read_only = options->read_only,
         .inline_jobs = options->inline_jobs,
         .threaded_writes = options->threaded_writes,
-        .seal = true,
+        .seal = !options->keeps_raw,
         .wake = options->wake,
         .wake_context = options->wake_context,
         .block_bytes_max = options->block_bytes_max,

@@ -44,6 +44,7 @@ struct sp_engine_options {
     uint64_t retain_bytes_max;
     uint64_t retain_age_us;
     bool no_side_indexes;     /* index everything anew that is not sealed: set when one was wrong */
+    bool keeps_raw;           /* seal nothing: for tests of segments that wait */
     uint64_t snapshot_events; /* take a snapshot after so many events; 0: a default */
     uint64_t scan_short_events;  /* ranges this short are scanned without an index; 0: a default */
     void (*wake)(void *context); /* called on a worker's thread when a turn has something to do */

@@ -169,12 +169,33 @@ static bool begin_from_side(struct sp_engine *engine, uint64_t segment_id, uint6
     uint64_t last;
     /* Sections come before tails: behind a segment that has none, side indexes are of no use. */
     bool usable = engine->recovering && !engine->index_begun && !engine->options.no_side_indexes;
-    if (!usable || !engine_side_adopt(engine, segment_id, position, &last)) {
+    if (!usable || !engine_side_adopt(engine, segment_id, position, 0, &last)) {
         return false;
     }
     engine->side_segment = segment_id;
     engine->side_last = last;
     pin_side(engine, segment_id);
+    return true;
+}
+
+/*
+ * The snapshot is of a first part of the log: with an event from behind the segment in it, it has
+ * all of the segment, control records too. Then its side index is all that is missing.
+ */
+bool engine_hook_known(void *context, uint64_t segment_id, uint64_t first, uint64_t next) {
+    struct sp_engine *engine = context;
+    uint64_t last;
+    bool usable =
+        !engine->index_begun && engine->side_last == 0 && !engine->options.no_side_indexes;
+    if (engine->core.position < next || !usable) {
+        return false;
+    }
+    if (first < next) {
+        if (!engine_side_adopt(engine, segment_id, first, next - 1, &last)) {
+            return false;
+        }
+        pin_side(engine, segment_id);
+    }
     return true;
 }
 
@@ -230,7 +251,7 @@ sp_status engine_hook_encode(void *context, uint64_t segment_id, struct sp_buf *
 /* On failure the index keeps what it has, which is right as well. */
 void engine_hook_sealed(void *context, uint64_t segment_id, struct sp_log_sealed *sealed) {
     struct sp_engine *engine = context;
-    engine->sealed_since_snapshot = true;
+    engine->sealed_last = sp_log_sealed_footer(sealed)->last_position;
     struct sp_section_reader reader = section_reader(sealed);
     if (sp_index_seal(engine->index, segment_id, &reader, NULL) != SP_OK) {
         section_release(reader.context);

@@ -170,7 +170,8 @@ struct sp_engine {
     bool fold_failed;           /* no more folds: lookups read the files instead */
     uint64_t snapshot_position; /* of the newest one taken */
     uint64_t control_bytes;     /* of control records since */
-    bool sealed_since_snapshot;
+    uint64_t snapshot_segment;  /* that was appended to when it was taken */
+    uint64_t sealed_last;       /* last event that is sealed */
     uint64_t replayed_events;
 };
 
@@ -194,6 +195,7 @@ SP_WARN_UNUSED sp_status engine_index_leave(struct sp_engine *engine, uint64_t s
 SP_WARN_UNUSED sp_status engine_index_open_sealed(struct sp_engine *engine,
                                                   const struct sp_log_segment_info *info,
                                                   struct sp_error *error);
+bool engine_hook_known(void *context, uint64_t segment_id, uint64_t first, uint64_t next);
 sp_status engine_hook_encode(void *context, uint64_t segment_id, struct sp_buf *section,
                              struct sp_error *error);
 void engine_hook_sealed(void *context, uint64_t segment_id, struct sp_log_sealed *sealed);
@@ -214,9 +216,14 @@ void engine_side_upkeep(struct sp_engine *engine);
 void engine_side_remove(struct sp_engine *engine, uint64_t segment_id);
 SP_WARN_UNUSED sp_status engine_side_load(struct sp_engine *engine, uint64_t segment_id,
                                           struct sp_buf *to, struct sp_error *error);
-/* Puts a segment's side index into the index, if there is one that begins there. */
+/*
+ * Puts a segment's side index into the index, if there is one that begins there, and ends where it
+ * should: last_position, or anywhere where that is 0.
+ */
 bool engine_side_adopt(struct sp_engine *engine, uint64_t segment_id, uint64_t first_position,
-                       uint64_t *ret_last_position);
+                       uint64_t last_position, uint64_t *ret_last_position);
+/* Removes all side indexes: the next opening reads and checks everything that is not sealed. */
+void engine_side_forget(struct sp_engine *engine);
 /* After recovery: makes the folder, removes side indexes that no waiting segment has. */
 SP_WARN_UNUSED sp_status engine_side_prepare(struct sp_engine *engine, struct sp_error *error);
 

@@ -2,6 +2,8 @@
  * Recovery: the newest snapshot, the sealed part behind it, then what is not sealed. The log
  * yields records; the same apply that live appends went through folds them in.
  */
+#include <stdlib.h>
+
 #include "core/control.h"
 #include "engine/engine_int.h"
 #include "log/sealed.h"
@@ -25,13 +27,13 @@ static sp_status load_snapshot(struct sp_engine *engine, struct sp_error *error)
 }
 
 static sp_status apply_event(struct sp_engine *engine, const struct sp_event *event,
-                             struct sp_error *error) {
+                             uint64_t stream_hash, struct sp_error *error) {
     if (event->position <= engine->core.position) {
         return SP_OK; /* within the snapshot */
     }
     struct sp_core_applied applied = {
         .stream = event->attr[SP_ATTR_STREAM],
-        .stream_hash = sp_stream_hash(event->attr[SP_ATTR_STREAM]),
+        .stream_hash = stream_hash,
         .position = event->position,
         .version = event->version,
         .recorded_us = event->recorded_us,
@@ -83,56 +85,99 @@ static sp_status apply_control(struct sp_engine *engine, const struct sp_record 
                                              (unsigned long long)record->version);
 }
 
-static sp_status index_event(struct sp_engine *engine, const struct sp_event *event) {
-    struct sp_index_keys keys = sp_index_keys_of(event);
-    return sp_index_add(engine->index, event->position, &keys, event->attr[SP_ATTR_TYPE],
-                        event->recorded_us);
+/*
+ * Some events at a time, so that the waits for memory of one overlap with the work on another: of a
+ * million streams none is in the cache.
+ */
+enum { REPLAY_EVENTS = 16 };
+
+struct replay {
+    struct sp_engine *engine;
+    uint32_t count;
+    struct {
+        struct sp_event event;
+        char scratch[SP_RECORD_SCRATCH_BYTES];
+        struct sp_index_keys keys;
+        uint64_t stream_hash;
+        bool indexed;
+    } events[REPLAY_EVENTS];
+};
+
+/* Brings what was gathered into index and core, where they do not have it yet. */
+static sp_status replay_gathered(struct replay *replay, struct sp_error *error) {
+    struct sp_engine *engine = replay->engine;
+    sp_status status = SP_OK;
+    for (uint32_t i = 0; i < replay->count; i++) {
+        sp_streams_prefetch_entry(&engine->core.streams, replay->events[i].stream_hash);
+    }
+    for (uint32_t i = 0; i < replay->count && status == SP_OK; i++) {
+        const struct sp_event *event = &replay->events[i].event;
+        if (!replay->events[i].indexed) {
+            status = sp_index_add(engine->index, event->position, &replay->events[i].keys,
+                                  event->attr[SP_ATTR_TYPE], event->recorded_us);
+        }
+        status = status == SP_OK ? apply_event(engine, event, replay->events[i].stream_hash, error)
+                                 : sp_error_set(error, status, "index: %s", sp_status_text(status));
+    }
+    replay->count = 0;
+    return status;
 }
 
-/* One record of the part that is not sealed: into index and core, where they do not have it yet. */
-static sp_status take_record(struct sp_engine *engine, uint64_t segment_id,
+/* Takes an event, which stays where it is until what was gathered is replayed. */
+static sp_status gather(struct replay *replay, const struct sp_record *record, bool indexed,
+                        struct sp_error *error) {
+    struct sp_engine *engine = replay->engine;
+    uint32_t at = replay->count;
+    struct sp_event *event = &replay->events[at].event;
+    sp_status status = decode(record, replay->events[at].scratch, event, error);
+    if (status != SP_OK) {
+        return status;
+    }
+    replay->events[at].indexed = indexed;
+    replay->events[at].stream_hash = sp_stream_hash(event->attr[SP_ATTR_STREAM]);
+    sp_streams_prefetch(&engine->core.streams, replay->events[at].stream_hash);
+    if (!indexed) {
+        replay->events[at].keys = sp_index_keys_of(event);
+        sp_index_prefetch_add(engine->index, &replay->events[at].keys);
+    }
+    return ++replay->count == REPLAY_EVENTS ? replay_gathered(replay, error) : SP_OK;
+}
+
+/* One record of the part that is not sealed. */
+static sp_status take_record(struct replay *replay, uint64_t segment_id,
                              const struct sp_record *record, struct sp_error *error) {
+    struct sp_engine *engine = replay->engine;
     if (record->kind != SP_RECORD_EVENT) {
-        return apply_control(engine, record, error);
+        sp_status status = replay_gathered(replay, error);
+        return status == SP_OK ? apply_control(engine, record, error) : status;
     }
     bool indexed = false;
     sp_status status = engine_index_enter(engine, segment_id, record->position, &indexed);
-    bool known = indexed && record->position <= engine->core.position;
-    if (status == SP_OK && known) {
-        return SP_OK;
-    }
-    char scratch[SP_RECORD_SCRATCH_BYTES];
-    struct sp_event event;
-    if (status == SP_OK) {
-        status = decode(record, scratch, &event, error);
-        if (status != SP_OK) {
-            return status;
-        }
-        status = indexed ? SP_OK : index_event(engine, &event);
-    }
     if (status != SP_OK) {
         return sp_error_set(error, status, "index: %s", sp_status_text(status));
     }
-    return apply_event(engine, &event, error);
+    bool known = indexed && record->position <= engine->core.position;
+    return known ? SP_OK : gather(replay, record, indexed, error);
 }
 
 static sp_status take_chunk(void *context, uint64_t segment_id, const struct sp_log_chunk *chunk,
                             struct sp_error *error) {
+    struct replay *replay = context;
     if (chunk->event_count == 0 &&
-        engine_index_leave(context, segment_id, chunk->first_position) != SP_OK) {
+        engine_index_leave(replay->engine, segment_id, chunk->first_position) != SP_OK) {
         return sp_error_set(error, SP_CORRUPT, "an index is of other events than its segment");
     }
     struct sp_block_walk walk = sp_block_walk_of(chunk->body, chunk->first_position);
     struct sp_record record;
     sp_status status;
     while ((status = sp_block_walk_next(&walk, &record)) == SP_OK) {
-        status = take_record(context, segment_id, &record, error);
+        status = take_record(replay, segment_id, &record, error);
         if (status != SP_OK) {
             return status;
         }
     }
     return status == SP_END
-               ? SP_OK
+               ? replay_gathered(replay, error)
                : sp_error_set(error, status, "records from event %llu on make no sense",
                               (unsigned long long)chunk->first_position);
 }
@@ -158,36 +203,37 @@ static void open_sealed(void *context, const struct sp_log_segment_info *info) {
         walk->last_position = info->last_position;
         walk->controls |=
             info->last_position >= walk->engine->core.position && footer->record_count > events;
+        walk->engine->sealed_last = info->last_position;
         walk->status = engine_index_open_sealed(walk->engine, info, walk->error);
     }
 }
 
-static sp_status replay_chunk(struct sp_engine *engine, const struct sp_log_chunk *chunk,
+static sp_status replay_chunk(struct replay *replay, const struct sp_log_chunk *chunk,
                               struct sp_error *error) {
+    struct sp_engine *engine = replay->engine;
     struct sp_block_walk walk = sp_block_walk_of(chunk->body, chunk->first_position);
     struct sp_record record;
     sp_status status;
     while ((status = sp_block_walk_next(&walk, &record)) == SP_OK) {
-        char scratch[SP_RECORD_SCRATCH_BYTES];
-        struct sp_event event;
         if (record.kind != SP_RECORD_EVENT) {
-            status = apply_control(engine, &record, error);
+            status = replay_gathered(replay, error);
+            status = status == SP_OK ? apply_control(engine, &record, error) : status;
         } else if (record.position > engine->core.position) {
-            status = decode(&record, scratch, &event, error);
-            status = status == SP_OK ? apply_event(engine, &event, error) : status;
+            status = gather(replay, &record, true, error);
         }
         if (status != SP_OK) {
             return status;
         }
     }
-    return status == SP_END ? SP_OK : status;
+    return status == SP_END ? replay_gathered(replay, error) : status;
 }
 
 /*
  * Applies the sealed events that no snapshot covers, and the control records behind the event that
  * it ends with. Nothing but what is sealed is there to be read yet.
  */
-static sp_status replay_sealed(struct sp_engine *engine, uint64_t last, struct sp_error *error) {
+static sp_status replay_sealed(struct replay *replay, uint64_t last, struct sp_error *error) {
+    struct sp_engine *engine = replay->engine;
     const struct sp_log_reader_ops *ops = engine->reader->ops;
     struct sp_log_chunk chunk;
     sp_status status = SP_NOT_FOUND;
@@ -207,7 +253,7 @@ static sp_status replay_sealed(struct sp_engine *engine, uint64_t last, struct s
             status = SP_NOT_FOUND;
             break;
         }
-        status = replay_chunk(engine, &chunk, error);
+        status = replay_chunk(replay, &chunk, error);
         status = status == SP_OK ? ops->next(engine->reader, &chunk, error) : status;
     }
     if (status == SP_END && engine->core.position >= last) {
@@ -222,7 +268,16 @@ static sp_status replay_sealed(struct sp_engine *engine, uint64_t last, struct s
     return status;
 }
 
-sp_status engine_recover(struct sp_engine *engine, struct sp_error *error) {
+/* Notes the segment that the snapshot ends in. */
+static void note_snapshot_segment(void *context, const struct sp_log_segment_info *info) {
+    struct sp_engine *engine = context;
+    if (info->first_position <= engine->snapshot_position || engine->snapshot_segment == 0) {
+        engine->snapshot_segment = info->id;
+    }
+}
+
+static sp_status recover(struct replay *replay, struct sp_error *error) {
+    struct sp_engine *engine = replay->engine;
     struct sp_log *log = engine->log;
     sp_status status = load_snapshot(engine, error);
     struct sealed_walk walk = {.engine = engine, .status = SP_OK, .error = error};
@@ -231,16 +286,33 @@ sp_status engine_recover(struct sp_engine *engine, struct sp_error *error) {
         status = walk.status;
     }
     if (status == SP_OK && (walk.controls || walk.last_position > engine->core.position)) {
-        status = replay_sealed(engine, walk.last_position, error);
+        status = replay_sealed(replay, walk.last_position, error);
     }
     engine->recovering = true;
-    status = status == SP_OK ? log->ops->recover(log, take_chunk, engine, error) : status;
+    status = status == SP_OK ? log->ops->recover(log, take_chunk, replay, error) : status;
     status = status == SP_OK ? engine_index_settle(engine) : status;
     engine->recovering = false;
+    return status;
+}
+
+sp_status engine_recover(struct sp_engine *engine, struct sp_error *error) {
+    struct sp_log *log = engine->log;
+    struct replay *replay = calloc(1, sizeof(*replay));
+    if (replay == NULL) {
+        return sp_error_set(error, SP_NO_MEMORY, "replay");
+    }
+    replay->engine = engine;
+    sp_status status = recover(replay, error);
+    free(replay);
     if (status != SP_OK) {
         return status;
     }
     log->ops->poll(log, &engine->progress);
+    engine->snapshot_segment = engine->progress.head_segment;
+    if (engine->local) {
+        engine->snapshot_segment = 0;
+        sp_log_local_segments(log, note_snapshot_segment, engine);
+    }
     uint64_t last = engine->progress.durable_position;
     if (engine->core.position > last) {
         return sp_error_set(error, SP_CORRUPT,

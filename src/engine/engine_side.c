@@ -141,7 +141,7 @@ void engine_side_upkeep(struct sp_engine *engine) {
  */
 
 bool engine_side_adopt(struct sp_engine *engine, uint64_t segment_id, uint64_t first_position,
-                       uint64_t *ret_last_position) {
+                       uint64_t last_position, uint64_t *ret_last_position) {
     struct sp_section_reader reader;
     struct sp_section *section = NULL;
     if (!engine->local || side_open(engine->options.fs, segment_id, &reader) != SP_OK) {
@@ -154,8 +154,9 @@ bool engine_side_adopt(struct sp_engine *engine, uint64_t segment_id, uint64_t f
     uint64_t first = sp_section_first(section);
     uint32_t count = sp_section_count(section);
     sp_section_free(section); /* releases the reader: the index opens its own */
-    if (first != first_position || count == 0 ||
-        side_open(engine->options.fs, segment_id, &reader) != SP_OK) {
+    bool fits = first == first_position && count > 0 &&
+                (last_position == 0 || first + count - 1 == last_position);
+    if (!fits || side_open(engine->options.fs, segment_id, &reader) != SP_OK) {
         return false;
     }
     if (sp_index_open_sealed(engine->index, segment_id, first, count, &reader, NULL) != SP_OK) {
@@ -188,22 +189,23 @@ static bool parse_name(sp_str name, uint64_t *ret_segment_id) {
 struct stale {
     struct sp_engine *engine;
     struct sp_buf names;
+    bool all;
 };
 
 static bool note_stale(void *context, sp_str name) {
     struct stale *stale = context;
     uint64_t id;
-    if (!parse_name(name, &id) || !engine_pin_is_waiting(stale->engine, id)) {
+    if (stale->all || !parse_name(name, &id) || !engine_pin_is_waiting(stale->engine, id)) {
         sp_buf_add_str(&stale->names, name);
         sp_buf_add_byte(&stale->names, 0);
     }
     return stale->names.status == SP_OK;
 }
 
-/* Removes side indexes that no waiting segment has. */
-static void tidy(struct sp_engine *engine) {
+/* Removes side indexes that no waiting segment has, or all. */
+static void tidy(struct sp_engine *engine, bool all) {
     struct sp_fs *fs = engine->options.fs;
-    struct stale stale = {.engine = engine};
+    struct stale stale = {.engine = engine, .all = all};
     sp_buf_init(&stale.names, 1 << 20);
     (void)fs->ops->list(fs, SIDE_FOLDER, note_stale, &stale, NULL);
     for (size_t at = 0; at < stale.names.len;) {
@@ -224,7 +226,13 @@ sp_status engine_side_prepare(struct sp_engine *engine, struct sp_error *error) 
         return SP_OK;
     }
     if (status == SP_OK) {
-        tidy(engine);
+        tidy(engine, false);
     }
     return status;
+}
+
+void engine_side_forget(struct sp_engine *engine) {
+    if (engine->local && !engine->options.read_only) {
+        tidy(engine, true);
+    }
 }

@@ -34,21 +34,31 @@ static void snapshot_done(struct sp_job *base) {
 }
 
 /*
- * Often enough that opening replays little, and after each sealing: damage in a sealed file then
- * costs no more than the frame it is in, and retention may drop the file. With many streams a
- * snapshot is large: it shall stay small beside what it saves replaying. Control records count by
- * their bytes: one may hold a thousand ops.
+ * Often enough that opening replays little: with each segment that is begun, since one that ends
+ * before the newest snapshot is not read when opening, and damage in it costs no more than the
+ * block or frame it is in. With many streams a snapshot is large: it shall stay small beside what
+ * it saves reading and replaying. Control records count by their bytes: one may hold a thousand
+ * ops.
  */
-enum { CONTROL_BYTES_AN_EVENT = 64 /* that take about as long to replay */ };
+enum {
+    CONTROL_BYTES_AN_EVENT = 64, /* that take about as long to replay */
+    STREAMS_AN_EVENT = 2,        /* that are restored in about the time one event is replayed in */
+};
+
+/* Whether one was sealed, or begun, since the newest snapshot was taken that it ends before. */
+static bool is_behind(const struct sp_engine *engine) {
+    return engine->snapshot_segment != engine->progress.head_segment ||
+           (engine->sealed_last > 0 && engine->sealed_last >= engine->snapshot_position);
+}
 
 static bool is_due(const struct sp_engine *engine) {
     uint64_t since = engine->core.position - engine->snapshot_position;
     uint64_t every =
         engine->options.snapshot_events != 0 ? engine->options.snapshot_events : SNAPSHOT_EVENTS;
     uint64_t bytes = since * CONTROL_BYTES_AN_EVENT + engine->control_bytes;
-    return bytes > 0 && bytes / CONTROL_BYTES_AN_EVENT >= engine->core.streams.count &&
-           (since >= every || engine->control_bytes >= SNAPSHOT_CONTROL_BYTES ||
-            engine->sealed_since_snapshot);
+    uint64_t worth = bytes / CONTROL_BYTES_AN_EVENT * STREAMS_AN_EVENT;
+    return bytes > 0 && worth >= engine->core.streams.count &&
+           (since >= every || engine->control_bytes >= SNAPSHOT_CONTROL_BYTES || is_behind(engine));
 }
 
 void engine_snapshot_upkeep(struct sp_engine *engine) {
@@ -61,8 +71,8 @@ void engine_snapshot_upkeep(struct sp_engine *engine) {
         job->snapshot = sp_core_snapshot_new(&engine->core);
         job->block = sp_engine_gate(engine);
         engine->snapshot_position = engine->core.position; /* without memory: later again */
+        engine->snapshot_segment = engine->progress.head_segment;
         engine->control_bytes = 0;
-        engine->sealed_since_snapshot = false;
     }
     if (job->snapshot == NULL || !sp_engine_passed(engine, job->block)) {
         return;

@@ -26,6 +26,12 @@ struct sp_log_seal_hooks {
     /* Encodes the index of a finished segment into `section`. Runs on the background worker. */
     sp_status (*encode)(void *context, uint64_t segment_id, struct sp_buf *section,
                         struct sp_error *error);
+    /*
+     * While recovering: whether the owner has everything of a full raw segment already, whose
+     * events are those from `first` to before `next`. Its blocks are then looked at when they are
+     * read, not now. NULL: never.
+     */
+    bool (*known)(void *context, uint64_t segment_id, uint64_t first, uint64_t next);
     /* The segment is now served from its sealed file. */
     void (*sealed)(void *context, uint64_t segment_id, struct sp_log_sealed *sealed);
     /* Everything before `first_position` was forgotten. */
@@ -61,6 +67,7 @@ struct sp_log_opened {
     bool created;
     bool cut; /* a torn write at the tail was cut: nothing of it was acknowledged */
     uint64_t cut_bytes;
+    uint32_t passed;     /* segments that were not read, as the owner knew what they hold */
     uint64_t cut_offset; /* in the segment file `cut_file` */
     char cut_file[40];
     bool live_writer;    /* read-only: another process is writing */
@@ -78,7 +85,7 @@ SP_WARN_UNUSED sp_status sp_log_local_open(const struct sp_log_local_options *op
                                            struct sp_log_opened *ret_opened,
                                            struct sp_error *error);
 
-/* What recovery cut, which is known after ops->recover. Fills the `cut` fields only. */
+/* What recovery cut and passed over, known after ops->recover. Fills these fields only. */
 void sp_log_local_cut(struct sp_log *log, struct sp_log_opened *ret_opened);
 
 /* One segment, for start-up, listings and verification. */

@@ -30,7 +30,7 @@ enum {
 struct block_entry {
     uint64_t first_position;
     uint32_t offset_pages; /* of SP_BLOCK_ALIGN bytes */
-    uint32_t stored_pages;
+    uint32_t stored_pages; /* 0: its header is damaged; its events are lost */
 };
 
 struct local_log;
@@ -66,6 +66,10 @@ struct segment {
     struct sp_file *file; /* through the page cache, for reading */
     /* past it, for durable writes and for reading what the cache may belie */
     struct sp_file *direct;
+    /*
+     * One for each block. Of a segment that recovery passed over it is made when it is first
+     * wanted, and NULL until then: see local_table_need. Guarded.
+     */
     struct block_entry *blocks;
     uint32_t block_capacity;
 
@@ -269,6 +273,21 @@ void local_write_done(struct sp_job *job);
 
 sp_status local_recover(struct sp_log *base, sp_log_recover_fn *each, void *context,
                         struct sp_error *error);
+
+/* ---- local_table.c: segments that recovery passes over ---- */
+
+/*
+ * Looks at the end of a segment that another follows: whether the last block is there that the
+ * header of the next one names, whole. Then the segment is filled in from the two headers and that
+ * block, and only its table of blocks is missing. False where anything is otherwise: recovery then
+ * reads all of it, and says what is wrong.
+ */
+bool local_table_postpone(struct segment *segment, const struct sp_raw_header *next);
+/*
+ * Makes the table of blocks of a raw segment where it has none yet. Reads the headers; blocks
+ * behind a damaged one are found. any-thread; the caller holds a reference, and not the mutex.
+ */
+SP_WARN_UNUSED sp_status local_table_need(struct segment *segment, struct sp_error *error);
 
 /* ---- local_tree.c: the Merkle worker and the checkpoint ---- */
 

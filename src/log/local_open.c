@@ -477,6 +477,7 @@ sp_status sp_log_local_open(const struct sp_log_local_options *options, struct s
 void sp_log_local_cut(struct sp_log *base, struct sp_log_opened *ret_opened) {
     const struct local_log *log = local_of(base);
     ret_opened->cut = log->cut.cut;
+    ret_opened->passed = log->cut.passed;
     ret_opened->cut_bytes = log->cut.cut_bytes;
     ret_opened->cut_offset = log->cut.cut_offset;
     memcpy(ret_opened->cut_file, log->cut.cut_file, sizeof(ret_opened->cut_file));

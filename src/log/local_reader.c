@@ -155,11 +155,25 @@ static uint64_t next_position_locked(const struct segment *segment, uint64_t ind
                : segment->next_position;
 }
 
+/* The block to go on with behind this one: those lost in one damage are told of once. */
+static uint64_t block_behind_locked(const struct segment *segment, uint64_t index) {
+    uint64_t end = segment->next_block - segment->first_block;
+    bool lost = segment->blocks[index].stored_pages == 0;
+    do {
+        index++;
+    } while (lost && index < end && segment->blocks[index].stored_pages == 0 &&
+             segment->blocks[index].offset_pages == segment->blocks[index - 1].offset_pages);
+    return segment->first_block + index;
+}
+
 static sp_status yield_from_file(struct local_reader *reader, uint64_t block,
                                  const struct block_entry *entry, uint64_t next_position,
                                  uint64_t end, struct sp_error *error) {
     uint64_t offset = offset_of(entry);
     size_t stored = (size_t)entry->stored_pages * SP_BLOCK_ALIGN;
+    if (stored == 0) {
+        return block_damaged(reader, offset, entry->first_position, next_position, error);
+    }
     sp_status status = window_holds(reader, entry) ? SP_OK : load_window(reader, entry, end, error);
     if (status != SP_OK) {
         return status;
@@ -196,11 +210,29 @@ static sp_status yield_from_memory(struct local_reader *reader, struct sp_blob *
     return SP_OK;
 }
 
+/* Where the table of a segment cannot be made, nothing of it can be read for now. */
+static sp_status need_table(struct local_reader *reader, struct sp_error *error) {
+    const struct segment *segment = reader->segment;
+    sp_status status = local_table_need(reader->segment, error);
+    if (status != SP_OK) {
+        release_chunk(reader);
+        reader->next_block = segment->next_block;
+        reader->failed = (struct sp_log_chunk){
+            .first_position = segment->first_position,
+            .event_count = (uint32_t)(segment->next_position - segment->first_position)};
+    }
+    return status;
+}
+
 /* Yields block `block` of the reader's raw segment, which holds it and is durable. */
 static sp_status yield_block(struct local_reader *reader, uint64_t block, struct sp_error *error) {
     struct local_log *log = reader->log;
     struct segment *segment = reader->segment;
     sp_require(segment->sealed == NULL && block >= segment->first_block);
+    sp_status status = need_table(reader, error);
+    if (status != SP_OK) {
+        return status;
+    }
     pthread_mutex_lock(&log->mutex);
     sp_require(block < segment->next_block && block <= log->durable_block);
     uint64_t index = block - segment->first_block;
@@ -209,9 +241,9 @@ static sp_status yield_block(struct local_reader *reader, uint64_t block, struct
     struct sp_blob *blob = find_in_tail_locked(log, block);
     bool loads = blob == NULL && !window_holds(reader, &entry);
     uint64_t end = loads ? window_end_locked(log, segment, index) : 0;
+    reader->next_block = block_behind_locked(segment, index);
     pthread_mutex_unlock(&log->mutex);
     release_chunk(reader);
-    reader->next_block = block + 1;
     reader->failed =
         (struct sp_log_chunk){.first_position = entry.first_position,
                               .event_count = (uint32_t)(next_position - entry.first_position)};
@@ -260,6 +292,19 @@ static uint64_t block_of_locked(const struct segment *segment, uint64_t position
     return segment->first_block + low;
 }
 
+/* Yields the block of the reader's raw segment that holds the position. */
+static sp_status yield_block_of(struct local_reader *reader, uint64_t position,
+                                struct sp_error *error) {
+    sp_status status = need_table(reader, error);
+    if (status != SP_OK) {
+        return status;
+    }
+    pthread_mutex_lock(&reader->log->mutex);
+    uint64_t block = block_of_locked(reader->segment, position);
+    pthread_mutex_unlock(&reader->log->mutex);
+    return yield_block(reader, block, error);
+}
+
 static bool chunk_holds(const struct sp_log_chunk *chunk, uint64_t position) {
     return position >= chunk->first_position &&
            position - chunk->first_position < chunk->event_count;
@@ -273,7 +318,6 @@ static sp_status seek_once(struct local_reader *reader, uint64_t position,
     }
     struct local_log *log = reader->log;
     sp_status status = SP_OK;
-    uint64_t block = 0;
     reader->failed.event_count = 0;
     pthread_mutex_lock(&log->mutex);
     if (position == 0 || position > log->durable_position) {
@@ -286,7 +330,6 @@ static sp_status seek_once(struct local_reader *reader, uint64_t position,
             status = SP_NOT_FOUND;
         } else {
             enter_segment_locked(reader, segment);
-            block = segment->sealed == NULL ? block_of_locked(segment, position) : 0;
         }
     }
     pthread_mutex_unlock(&log->mutex);
@@ -295,7 +338,7 @@ static sp_status seek_once(struct local_reader *reader, uint64_t position,
         status = sp_log_sealed_find(reader->segment->sealed, position, &frame, error);
         status = status == SP_OK ? yield_frame(reader, frame, error) : status;
     } else if (status == SP_OK) {
-        status = yield_block(reader, block, error);
+        status = yield_block_of(reader, position, error);
     }
     if (status == SP_OK && !chunk_holds(&reader->last, position)) {
         reader->failed.event_count = 0;

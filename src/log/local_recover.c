@@ -18,6 +18,8 @@ struct recovery {
     struct segment *segment;
     sp_log_recover_fn *each;
     void *context;
+    struct sp_worker *worker; /* reads ahead; NULL where no thread is to be had */
+    bool reads;               /* a segment had to be read: from there on all are */
 };
 
 static sp_status take_block(void *context, const struct sp_block_header *header, sp_str stored,
@@ -102,6 +104,37 @@ static sp_status settle(struct segment *segment, struct sp_error *error) {
     return log->options.read_only ? SP_OK : log->fs->ops->sync(segment->direct, error);
 }
 
+/*
+ * A full segment of which the owner has everything is not read, but for its end: a file that was
+ * cut, or is an older one, shows there. What is damaged further in is found when it is read, as in
+ * a sealed segment; the Merkle worker is about to read it.
+ */
+static bool pass_over(struct recovery *recovery, const struct wal_file *next) {
+    struct local_log *log = recovery->log;
+    struct segment *segment = recovery->segment;
+    const struct sp_log_seal_hooks *hooks = &log->options.hooks;
+    if (next != NULL && next->header.first_block == segment->first_block) {
+        return false; /* it was given up before anything came into it: nothing is read */
+    }
+    if (recovery->reads || next == NULL || hooks->known == NULL ||
+        !local_table_postpone(segment, &next->header) ||
+        !hooks->known(hooks->context, segment->id, segment->first_position,
+                      next->header.first_position)) {
+        recovery->reads = true;
+        return false;
+    }
+    log->cut.passed++;
+    segment->full = true;
+    segment->next_block = next->header.first_block;
+    segment->next_position = next->header.first_position;
+    segment->last_check = next->header.prev_check;
+    segment->end_offset = next->header.prev_end;
+    log->head_block = segment->next_block - 1;
+    log->head_check = segment->last_check;
+    log->head_position = segment->next_position - 1;
+    return true;
+}
+
 /* Scans one raw segment into the list. */
 static sp_status recover_segment(struct recovery *recovery, const struct wal_file *file,
                                  const struct wal_file *next, struct sp_scan_result *ret_result,
@@ -118,7 +151,7 @@ static sp_status recover_segment(struct recovery *recovery, const struct wal_fil
     }
     recovery->segment = segment;
     status = segment_open_files(segment, error);
-    if (status != SP_OK) {
+    if (status != SP_OK || pass_over(recovery, next)) {
         return status;
     }
     struct sp_scan_chain chain = {.log_id = log->log_id,
@@ -128,6 +161,7 @@ static sp_status recover_segment(struct recovery *recovery, const struct wal_fil
     struct sp_scan scan = {.fs = log->fs,
                            .file = segment->direct,
                            .segment = &file->header,
+                           .worker = recovery->worker,
                            .stop_offset = next != NULL ? next->header.prev_end : 0,
                            .chain = &chain,
                            .each = take_block,
@@ -243,7 +277,8 @@ static sp_status show_durable(struct recovery *recovery, struct sp_error *error)
     sp_status status = SP_OK;
     for (size_t i = 0; i < log->segment_count; i++) {
         const struct segment *raw = log->segments[i];
-        uint64_t end = raw->sealed == NULL ? raw->next_block : raw->first_block;
+        bool was_read = raw->sealed == NULL && raw->blocks != NULL;
+        uint64_t end = was_read ? raw->next_block : raw->first_block;
         for (uint64_t block = raw->first_block; block < end && status == SP_OK; block++) {
             struct sp_log_chunk chunk;
             struct segment *segment;
@@ -371,7 +406,11 @@ sp_status local_recover(struct sp_log *base, sp_log_recover_fn *each, void *cont
         return status;
     }
     bool torn = false;
+    struct sp_worker_options reader = {.name = "spoor-read",
+                                       .inline_jobs = log->options.inline_jobs};
+    recovery.worker = sp_worker_new(&reader, NULL);
     status = recover_all(&recovery, &listing, &torn, error);
+    sp_worker_free(recovery.worker);
     status = status == SP_OK ? local_tree_start(log, error) : status;
     if (status == SP_OK && !log->options.read_only) {
         status = make_ready(log, &listing, torn, error);

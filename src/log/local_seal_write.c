@@ -312,6 +312,7 @@ static sp_status put_all(struct writer *w, struct sp_error *error) {
 /* No record is larger than the largest block. */
 static size_t largest_block(const struct segment *segment) {
     uint32_t pages = 0;
+    sp_invariant(segment->blocks != NULL); /* the Merkle worker has read them */
     for (uint64_t i = 0; i < segment->next_block - segment->first_block; i++) {
         pages = segment->blocks[i].stored_pages > pages ? segment->blocks[i].stored_pages : pages;
     }

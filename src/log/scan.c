@@ -1,6 +1,78 @@
 #include "log/scan.h"
 
-enum { SCAN_CHUNK_BYTES = 4 << 20 };
+#include <stdlib.h>
+
+enum {
+    SCAN_CHUNK_BYTES = 4 << 20,
+    AHEAD_ROOM_BYTES = 1 << 20, /* before what is read ahead: for the block that begins before it */
+};
+
+/* The next read, done by a worker while the window is looked at. */
+struct sp_scan_ahead {
+    struct sp_job job;
+    struct sp_worker *worker;
+    struct sp_fs *fs;
+    struct sp_file *file;
+    struct sp_blob *blob;
+    uint64_t offset; /* in the file */
+    uint64_t limit;  /* nothing is read ahead from there on */
+    size_t want;     /* 0: no read is under way, or done */
+    size_t got;
+    sp_status status;
+    bool busy;
+};
+
+static struct sp_scan_ahead *ahead_of(struct sp_job *job) {
+    return (struct sp_scan_ahead *)job;
+}
+
+static void ahead_work(struct sp_job *job) {
+    struct sp_scan_ahead *ahead = ahead_of(job);
+    ahead->status = ahead->fs->ops->read(ahead->file, ahead->blob->data + AHEAD_ROOM_BYTES,
+                                         ahead->want, ahead->offset, &ahead->got, NULL);
+}
+
+static void ahead_done(struct sp_job *job) {
+    ahead_of(job)->busy = false;
+}
+
+static void await_ahead(struct sp_scan_ahead *ahead) {
+    while (ahead->busy) {
+        sp_worker_wait(ahead->worker, -1);
+        sp_worker_poll(ahead->worker);
+    }
+}
+
+/* Lets the worker read what comes behind the window. */
+static void read_ahead(struct sp_scan_window *w) {
+    struct sp_scan_ahead *ahead = w->ahead;
+    if (ahead == NULL) {
+        return;
+    }
+    await_ahead(ahead);
+    ahead->offset = w->offset + w->len;
+    uint64_t left = ahead->offset < ahead->limit ? ahead->limit - ahead->offset : 0;
+    ahead->want = left < SCAN_CHUNK_BYTES ? (size_t)left : SCAN_CHUNK_BYTES;
+    if (ahead->want > 0) {
+        ahead->busy = true;
+        ahead->job = (struct sp_job){.work = ahead_work, .done = ahead_done};
+        sp_worker_submit(ahead->worker, &ahead->job);
+    }
+}
+
+/* Without memory the scan reads what it needs when it needs it. */
+static void start_ahead(struct sp_scan_window *w, struct sp_worker *worker, uint64_t limit) {
+    struct sp_scan_ahead *ahead = worker != NULL ? calloc(1, sizeof(*ahead)) : NULL;
+    struct sp_blob *blob =
+        ahead != NULL ? sp_blob_new(AHEAD_ROOM_BYTES + SCAN_CHUNK_BYTES, SP_BLOCK_ALIGN) : NULL;
+    if (blob == NULL) {
+        free(ahead);
+        return;
+    }
+    *ahead = (struct sp_scan_ahead){
+        .worker = worker, .fs = w->fs, .file = w->file, .blob = blob, .limit = limit};
+    w->ahead = ahead;
+}
 
 sp_status sp_scan_window_init(struct sp_scan_window *window, struct sp_fs *fs, struct sp_file *file,
                               const struct sp_raw_header *segment, struct sp_error *error) {
@@ -8,19 +80,34 @@ sp_status sp_scan_window_init(struct sp_scan_window *window, struct sp_fs *fs, s
     size_t capacity = bytes < SCAN_CHUNK_BYTES ? (size_t)bytes : SCAN_CHUNK_BYTES;
     *window = (struct sp_scan_window){
         .fs = fs, .file = file, .segment = segment, .blob = sp_blob_new(capacity, SP_BLOCK_ALIGN)};
-    return window->blob != NULL ? SP_OK : sp_error_set(error, SP_NO_MEMORY, "scan");
+    if (window->blob == NULL) {
+        return sp_error_set(error, SP_NO_MEMORY, "scan");
+    }
+    window->bytes = window->blob->data;
+    return SP_OK;
 }
 
 void sp_scan_window_fini(struct sp_scan_window *window) {
+    if (window->ahead != NULL) {
+        await_ahead(window->ahead);
+        sp_blob_unref(window->ahead->blob);
+        free(window->ahead);
+        window->ahead = NULL;
+    }
     sp_blob_unref(window->blob);
     window->blob = NULL;
+}
+
+/* Bytes of the window from an offset on. */
+static size_t bytes_from(const struct sp_scan_window *w, uint64_t offset) {
+    uint64_t end = w->offset + w->len;
+    return offset >= w->offset && offset < end ? (size_t)(end - offset) : 0;
 }
 
 /* Moves the window to `offset`, keeps what it has of that, and makes room for `want` bytes. */
 static sp_status move_window(struct sp_scan_window *w, uint64_t offset, size_t want,
                              struct sp_error *error) {
-    uint64_t have_end = w->offset + w->blob->len;
-    size_t keep = offset >= w->offset && offset < have_end ? (size_t)(have_end - offset) : 0;
+    size_t keep = bytes_from(w, offset);
     struct sp_blob *to = w->blob;
     if (want > to->capacity) {
         to = sp_blob_new(want + SCAN_CHUNK_BYTES, SP_BLOCK_ALIGN);
@@ -29,30 +116,30 @@ static sp_status move_window(struct sp_scan_window *w, uint64_t offset, size_t w
         }
     }
     if (keep > 0) {
-        memmove(to->data, w->blob->data + (offset - w->offset), keep);
+        memmove(to->data, w->bytes + (offset - w->offset), keep);
     }
     if (to != w->blob) {
         sp_blob_unref(w->blob);
         w->blob = to;
     }
+    w->bytes = to->data;
     w->offset = offset;
-    w->blob->len = keep;
+    w->len = keep;
     return SP_OK;
 }
 
 /* Reads on from where the window ends, as far as it has room. */
 static sp_status fill_window(struct sp_scan_window *w, struct sp_error *error) {
-    uint64_t end = w->offset + w->blob->len;
+    uint64_t end = w->offset + w->len;
     uint64_t left = w->segment->segment_bytes - end;
-    size_t room = w->blob->capacity - w->blob->len;
+    size_t room = w->blob->capacity - w->len;
     size_t fill = left < room ? (size_t)left : room;
     size_t got = 0;
-    sp_status status =
-        w->fs->ops->read(w->file, w->blob->data + w->blob->len, fill, end, &got, error);
+    sp_status status = w->fs->ops->read(w->file, w->bytes + w->len, fill, end, &got, error);
     if (status != SP_OK) {
         return status;
     }
-    w->blob->len += got;
+    w->len += got;
     if (got != fill) {
         return sp_error_set_at(error, SP_CORRUPT, end + got,
                                "the file is cut: it ends at %llu and should have %llu bytes",
@@ -62,19 +149,62 @@ static sp_status fill_window(struct sp_scan_window *w, struct sp_error *error) {
     return SP_OK;
 }
 
+/*
+ * Goes over to what was read ahead, where that is what the window needs. What it has of the block
+ * that begins before is copied into the room before it. Where the read has failed it is done once
+ * more in the usual way, and told of.
+ */
+static bool take_ahead(struct sp_scan_window *w, uint64_t offset, size_t want) {
+    struct sp_scan_ahead *ahead = w->ahead;
+    size_t keep = bytes_from(w, offset);
+    if (ahead == NULL || ahead->want == 0 || ahead->offset != offset + keep ||
+        keep > AHEAD_ROOM_BYTES || want > keep + ahead->want) {
+        return false;
+    }
+    await_ahead(ahead);
+    if (ahead->status != SP_OK || ahead->got != ahead->want) {
+        return false;
+    }
+    struct sp_blob *blob = ahead->blob;
+    uint8_t *bytes = blob->data + AHEAD_ROOM_BYTES - keep;
+    if (keep > 0) {
+        memcpy(bytes, w->bytes + (offset - w->offset), keep);
+    }
+    bool fits = w->blob->capacity >= AHEAD_ROOM_BYTES + SCAN_CHUNK_BYTES;
+    struct sp_blob *other =
+        fits ? w->blob : sp_blob_new(AHEAD_ROOM_BYTES + SCAN_CHUNK_BYTES, SP_BLOCK_ALIGN);
+    if (other == NULL) {
+        return false;
+    }
+    if (!fits) {
+        sp_blob_unref(w->blob);
+    }
+    ahead->blob = other;
+    w->blob = blob;
+    w->bytes = bytes;
+    w->len = keep + ahead->got;
+    w->offset = offset;
+    return true;
+}
+
 sp_status sp_scan_bytes(struct sp_scan_window *w, uint64_t offset, size_t want, sp_str *ret_bytes,
                         struct sp_error *error) {
     sp_require(offset % SP_BLOCK_ALIGN == 0 && offset <= w->segment->segment_bytes);
     uint64_t left = w->segment->segment_bytes - offset;
     want = left < want ? (size_t)left : want;
     sp_status status = SP_OK;
-    if (offset < w->offset || offset + want > w->offset + w->blob->len) {
-        status = move_window(w, offset, want, error);
-        status = status == SP_OK ? fill_window(w, error) : status;
+    if (offset < w->offset || offset + want > w->offset + w->len) {
+        if (!take_ahead(w, offset, want)) {
+            status = move_window(w, offset, want, error);
+            status = status == SP_OK ? fill_window(w, error) : status;
+        }
+        if (status == SP_OK) {
+            read_ahead(w);
+        }
     }
     if (status == SP_OK) {
         size_t at = (size_t)(offset - w->offset);
-        *ret_bytes = sp_str_of(w->blob->data + at, w->blob->len - at);
+        *ret_bytes = sp_str_of(w->bytes + at, w->len - at);
     }
     return status;
 }
@@ -279,6 +409,8 @@ sp_status sp_scan_segment(const struct sp_scan *scan, struct sp_scan_result *ret
     if (status != SP_OK) {
         return status;
     }
+    start_ahead(&w, scan->worker,
+                scan->stop_offset != 0 ? scan->stop_offset : scan->segment->segment_bytes);
     struct sp_scan_result result = {.end = SP_SCAN_CLEAN, .end_offset = SP_RAW_HEADER_BYTES};
     status = walk_valid(scan, &w, &result, error);
     if (status == SP_OK) {

@@ -8,6 +8,7 @@
 #include "base/blob.h"
 #include "log/raw.h"
 #include "os/fs.h"
+#include "os/os.h"
 
 /* What every block must continue. */
 struct sp_scan_chain {
@@ -17,13 +18,18 @@ struct sp_scan_chain {
     uint64_t prev_check;
 };
 
+struct sp_scan_ahead; /* a read under way, of what comes behind the window */
+
 /* A window that slides over a raw segment's file. */
 struct sp_scan_window {
     struct sp_fs *fs;
     struct sp_file *file;                /* opened with SP_FS_DIRECT */
     const struct sp_raw_header *segment; /* outlives the window */
-    struct sp_blob *blob;
+    struct sp_blob *blob;                /* that it lies in */
+    uint8_t *bytes;
+    size_t len;
     uint64_t offset; /* in the file, of the window's first byte; a multiple of SP_BLOCK_ALIGN */
+    struct sp_scan_ahead *ahead; /* NULL: nothing is read before it is asked for */
 };
 
 SP_WARN_UNUSED sp_status sp_scan_window_init(struct sp_scan_window *window, struct sp_fs *fs,
@@ -89,6 +95,7 @@ struct sp_scan {
     struct sp_fs *fs;
     struct sp_file *file; /* opened with SP_FS_DIRECT */
     const struct sp_raw_header *segment;
+    struct sp_worker *worker;    /* reads ahead; has no other jobs; NULL: nobody does */
     uint64_t stop_offset;        /* where the next segment takes over; 0: this is the last one */
     struct sp_scan_chain *chain; /* in: what the first block must continue; out: what comes next */
     sp_scan_fn *each;

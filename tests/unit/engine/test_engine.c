@@ -5,7 +5,9 @@
  */
 #include "helper.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/time.h"
 #include "engine/engine.h"
@@ -284,11 +286,132 @@ static void test_indexes_and_scans_agree(void **state) {
     fs->ops->destroy(fs);
 }
 
+/* Full segments of 400 events that wait to be sealed, and events behind the last snapshot. */
+static void fill_waiting(const struct sp_engine_options *options, int count) {
+    struct sp_engine *engine = open_engine(options, NULL);
+    for (int i = 0; i < count; i++) {
+        char id[24];
+        struct outcome outcome;
+        (void)snprintf(id, sizeof(id), "id-%d", i);
+        assert_int_equal(submit(engine, i % 2 == 0 ? "even" : "odd", id, &outcome, NULL), SP_OK);
+        (void)sp_engine_turn(engine, i % 8 == 7 || i + 1 == count ? -1 : 0);
+    }
+    sp_engine_close(engine);
+}
+
+static void expect_all(struct sp_engine *engine, uint64_t count) {
+    const struct sp_query everything = {.limit = 0};
+    struct sp_cursor *cursor = NULL;
+    const struct sp_event *event = NULL;
+    assert_int_equal(sp_cursor_open(engine, &everything, &cursor, NULL), SP_OK);
+    for (uint64_t i = 1; i <= count; i++) {
+        assert_int_equal(sp_cursor_next(cursor, &event, NULL), SP_OK);
+        assert_int_equal(event->position, i);
+        assert_int_equal(event->version, (i + 1) / 2);
+    }
+    assert_int_equal(sp_cursor_next(cursor, &event, NULL), SP_END);
+    sp_cursor_close(cursor);
+}
+
+/* Of what waits to be sealed, opening reads only what the newest snapshot does not cover. */
+static void test_waiting_segments_are_passed_over(void **state) {
+    (void)state;
+    enum { COUNT = 3000 };
+    struct sp_fs *fs = open_folder();
+    struct sp_engine_options options = options_of(fs);
+    options.keeps_raw = true;
+    options.snapshot_events = 100;
+    fill_waiting(&options, COUNT);
+    struct sp_engine_opened opened;
+    struct sp_engine *engine = open_engine(&options, &opened);
+    assert_true(opened.log.passed >= 3);
+    assert_true(opened.replayed_events <= 200);
+    expect_all(engine, COUNT);
+    struct outcome again;
+    assert_int_equal(submit(engine, "even", "id-10", &again, NULL), SP_OK);
+    (void)sp_engine_turn(engine, -1);
+    assert_true(again.result.duplicate);
+    assert_int_equal(again.result.position, 11);
+    sp_engine_close(engine);
+    options.read_only = true;
+    engine = open_engine(&options, &opened);
+    assert_true(opened.log.passed >= 3);
+    expect_all(engine, COUNT);
+    sp_engine_close(engine);
+    options.read_only = false;
+    options.keeps_raw = false; /* sealed at last */
+    engine = open_engine(&options, NULL);
+    struct sp_log_local_stats stats = {.segments_waiting = 1};
+    for (int i = 0; i < 100000 && stats.segments_waiting > 0; i++) {
+        (void)sp_engine_turn(engine, 0);
+        sp_log_local_stats(sp_engine_log(engine), &stats);
+    }
+    assert_int_equal(stats.segments_waiting, 0);
+    expect_all(engine, COUNT);
+    sp_engine_close(engine);
+    fs->ops->destroy(fs);
+}
+
+static void flip_byte(struct sp_fs *fs, const char *path, uint64_t offset) {
+    struct sp_file *file = NULL;
+    char byte;
+    size_t got = 0;
+    assert_int_equal(fs->ops->open(fs, path, SP_FS_READ | SP_FS_WRITE, &file, NULL), SP_OK);
+    assert_int_equal(fs->ops->read(file, &byte, 1, offset, &got, NULL), SP_OK);
+    byte = (char)(byte ^ 16);
+    assert_int_equal(fs->ops->write(file, &byte, 1, offset, NULL), SP_OK);
+    assert_int_equal(fs->ops->sync(file, NULL), SP_OK);
+    fs->ops->close(file);
+}
+
+/*
+ * Damage in what was passed over ends the store as soon as the Merkle tree gets there; from then on
+ * opening reads all of it, and refuses.
+ */
+static void test_damage_in_what_was_passed_over(void **state) {
+    (void)state;
+    enum { COUNT = 3000, DAMAGED = 16384 + 200 /* in the fourth block */ };
+    struct sp_fs *fs = open_folder();
+    struct sp_engine_options options = options_of(fs);
+    options.keeps_raw = true;
+    options.snapshot_events = 100;
+    fill_waiting(&options, COUNT);
+    flip_byte(fs, "wal/00000001.seg", DAMAGED);
+    struct sp_engine_opened opened;
+    struct sp_engine *engine = open_engine(&options, &opened);
+    assert_true(opened.log.passed >= 3);
+    const struct sp_query everything = {.limit = 0};
+    struct sp_cursor *cursor = NULL;
+    const struct sp_event *event = NULL;
+    sp_status status = sp_cursor_open(engine, &everything, &cursor, NULL);
+    uint64_t read = 0;
+    while (status == SP_OK && (status = sp_cursor_next(cursor, &event, NULL)) == SP_OK) {
+        assert_int_equal(event->position, ++read);
+    }
+    assert_int_equal(status, SP_CORRUPT);
+    assert_true(read < 400);
+    sp_cursor_close(cursor);
+    for (int i = 0; i < 50 && sp_engine_state(engine, NULL) == SP_OK; i++) {
+        (void)sp_engine_turn(engine, 0);
+    }
+    assert_int_equal(sp_engine_state(engine, NULL), SP_CORRUPT);
+    sp_engine_close(engine);
+    engine = NULL;
+    struct sp_error error;
+    sp_error_clear(&error);
+    assert_int_equal(sp_engine_open(&options, &engine, &opened, &error), SP_CORRUPT);
+    assert_non_null(strstr(error.text, "acknowledged data is damaged"));
+    fs->ops->destroy(fs);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_group_commit, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_a_failing_device, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_snapshots_spare_replaying, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_waiting_segments_are_passed_over, help_begin,
+                                        help_end),
+        cmocka_unit_test_setup_teardown(test_damage_in_what_was_passed_over, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_the_clock_falls, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_indexes_and_scans_agree, help_begin, help_end),
     };

@@ -61,7 +61,7 @@ void help_open(struct help_log *help, struct sp_fs *fs) {
         .hooks = {.context = help, .encode = encode_index},
         .create = true,
         .inline_jobs = true,
-        .seal = true,
+        .seal = !help->keeps_raw,
         .block_bytes_max = HELP_BLOCK_BYTES,
         .segment_bytes_min = HELP_SEGMENT_BYTES,
         .segment_bytes_max = HELP_SEGMENT_BYTES,

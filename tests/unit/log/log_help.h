@@ -14,6 +14,7 @@ enum {
 
 struct help_log {
     struct sp_fs *fs;
+    bool keeps_raw; /* nothing is sealed */
     struct sp_log *log;
     uint64_t wall_us;
     uint64_t position; /* of the last event */
