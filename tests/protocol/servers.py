@@ -168,7 +168,8 @@ class Spoor(Server):
             self.log = open(self.folder.with_name(self.folder.name + ".log"), "ab")
         self.process = subprocess.Popen(
             [self.path, "serve", "--data", str(self.folder), "--resp-port", str(self.port),
-             "--http-port", "0", *self.options], stdout=subprocess.PIPE, stderr=self.stderr or self.log, env=env)
+             "--http-port", "0", *self.options],
+            stdout=subprocess.PIPE, stderr=self.stderr or self.log, env=env)
         line = self.process.stdout.readline().decode("utf-8", "replace").rstrip("\n")
         self.started_s = time.monotonic() - begun
         match = READY.match(line)
