@@ -592,7 +592,6 @@ static void tell_story(struct world *world, sp_str script) {
         }
         for (uint64_t i = 0; i < (repeats == 0 ? 1 : repeats); i++) {
             do_line(world, line);
-            (void)flush(world);
         }
         repeats = 1;
         if (world->server->failed) {
