@@ -1,7 +1,8 @@
 /*
  * Moving filters into the sieve: what to fold is chosen on the loop, the group is built on a helper
  * from things that do not change meanwhile (sections, the group's present rows), and swapped in on
- * the loop. A segment that goes away in between leaves its place in the fold empty, and its
+ * the loop; where its rows have room they are filled in place, which nobody sees before the segments
+ * have their columns. A segment that goes away in between leaves its place in the fold empty, and its
  * section, which the helper may be reading, is freed with the fold.
  */
 #include <stdlib.h>
@@ -47,8 +48,7 @@ static struct sp_index_group *group_with_room(struct sp_index *index, uint32_t b
 
 /* The oldest ones come first, so that the columns of a group are in the order of positions. */
 static void choose_segments(const struct sp_index *index, struct sp_index_fold *fold) {
-    uint32_t columns = fold->base == NULL ? 0 : fold->base->column_count;
-    uint32_t room = SP_SIEVE_COLUMNS_MAX - columns;
+    uint32_t room = SP_SIEVE_COLUMNS_MAX - fold->base_columns;
     room = room < SP_INDEX_FOLD_MAX ? room : SP_INDEX_FOLD_MAX;
     for (size_t i = 0; i < index->segment_count && fold->count < room; i++) {
         struct sp_index_segment *segment = index->segments[i];
@@ -74,6 +74,7 @@ struct sp_index_fold *sp_index_fold_begin(struct sp_index *index) {
         return NULL;
     }
     fold->base = fold->group->sieve;
+    fold->base_columns = fold->base == NULL ? 0 : fold->base->column_count;
     choose_segments(index, fold);
     sp_ensure(fold->count > 0);
     index->fold = fold;
@@ -105,7 +106,10 @@ void sp_index_fold_run(struct sp_index_fold *fold) {
     struct sp_buf bits;
     sp_buf_init(&bits, SIZE_MAX / 2);
     uint32_t count = read_filters(fold, &bits, filters);
-    if (count > 0) {
+    if (count > 0 && fold->base != NULL && sp_sieve_group_has_room(fold->base, count)) {
+        sp_sieve_group_fill(fold->base, filters, count);
+        fold->built = fold->base;
+    } else if (count > 0) {
         fold->built = sp_sieve_group_new(fold->base, fold->block_count, filters, count);
         fold->status = fold->built == NULL ? SP_NO_MEMORY : SP_OK;
     }
@@ -125,7 +129,7 @@ static void group_widen(struct sp_index_group *group, const struct sp_index_segm
 static sp_status fold_apply(struct sp_index *index, struct sp_index_fold *fold) {
     sp_status status = fold->status;
     struct sp_index_group *group = fold->group;
-    uint32_t column = fold->base == NULL ? 0 : fold->base->column_count;
+    uint32_t column = fold->base_columns;
     for (uint32_t i = 0; i < fold->count; i++) {
         struct sp_index_segment *segment = fold->segments[i];
         if (fold->filter_status[i] != SP_OK) {
@@ -163,7 +167,7 @@ sp_status sp_index_fold_end(struct sp_index *index, struct sp_index_fold *fold) 
     sp_status status = fold_apply(index, fold);
     struct sp_index_group *group = fold->group;
     if (fold->built != NULL) {
-        fold->replaced = group->sieve;
+        fold->replaced = fold->built == fold->base ? NULL : fold->base;
         group->sieve = fold->built;
         if (fold->group_is_new) {
             index->groups[index->group_count++] = group;

@@ -58,11 +58,12 @@ struct sp_index {
 enum { SP_INDEX_FOLD_MAX = 16 }; /* filters a fold, which bounds the memory it takes */
 
 struct sp_index_fold {
-    struct sp_index_group *group;      /* that gets the columns */
-    bool group_is_new;                 /* and is not in the index yet */
-    const struct sp_sieve_group *base; /* its columns so far, or NULL */
-    struct sp_sieve_group *built;      /* by sp_index_fold_run */
-    struct sp_sieve_group *replaced;   /* to be freed with the fold */
+    struct sp_index_group *group;    /* that gets the columns */
+    bool group_is_new;               /* and is not in the index yet */
+    struct sp_sieve_group *base;     /* its columns so far, or NULL */
+    uint32_t base_columns;           /* their number */
+    struct sp_sieve_group *built;    /* by sp_index_fold_run; base where it had room */
+    struct sp_sieve_group *replaced; /* to be freed with the fold */
     uint32_t block_count;
     uint32_t count;
     sp_status status;

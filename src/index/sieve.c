@@ -9,10 +9,39 @@ static uint32_t row_bytes_for(uint32_t columns) {
     return columns <= 8 ? 1 : columns <= 16 ? 2 : columns <= 32 ? 4 : 8;
 }
 
-static inline uint64_t row_get(const uint8_t *rows, size_t row, uint32_t row_bytes) {
-    uint64_t value = 0;
-    memcpy(&value, rows + row * row_bytes, row_bytes);
-    return value;
+/* A row, which may be growing at the same time. Where this is inlined the width is known. */
+static SP_ALWAYS_INLINE uint64_t row_get(const uint8_t *rows, size_t row, uint32_t row_bytes) {
+    const void *at = rows + row * row_bytes;
+    switch (row_bytes) {
+    case 1:
+        return __atomic_load_n((const uint8_t *)at, __ATOMIC_RELAXED);
+    case 2:
+        return __atomic_load_n((const uint16_t *)at, __ATOMIC_RELAXED);
+    case 4:
+        return __atomic_load_n((const uint32_t *)at, __ATOMIC_RELAXED);
+    default:
+        return __atomic_load_n((const uint64_t *)at, __ATOMIC_RELAXED);
+    }
+}
+
+/* Written whole, as it may be read at the same time; there is one writer. */
+static SP_ALWAYS_INLINE void row_put(uint8_t *rows, size_t row, uint32_t row_bytes,
+                                     uint64_t value) {
+    void *at = rows + row * row_bytes;
+    switch (row_bytes) {
+    case 1:
+        __atomic_store_n((uint8_t *)at, (uint8_t)value, __ATOMIC_RELAXED);
+        break;
+    case 2:
+        __atomic_store_n((uint16_t *)at, (uint16_t)value, __ATOMIC_RELAXED);
+        break;
+    case 4:
+        __atomic_store_n((uint32_t *)at, (uint32_t)value, __ATOMIC_RELAXED);
+        break;
+    default:
+        __atomic_store_n((uint64_t *)at, value, __ATOMIC_RELAXED);
+        break;
+    }
 }
 
 /* Spreads the bits of one filter's block into its column of the block's rows. */
@@ -111,6 +140,41 @@ struct sp_sieve_group *sp_sieve_group_new(const struct sp_sieve_group *base, uin
         group_build_block(group, base, filters, filter_count, block);
     }
     return group;
+}
+
+/* Spreads the bits of a filter into a column of the rows. */
+static SP_ALWAYS_INLINE void column_fill(struct sp_sieve_group *group, const uint64_t *words,
+                                         uint32_t column, uint32_t row_bytes) {
+    size_t word_count = (size_t)group->block_count * SP_FILTER_BLOCK_WORDS;
+    for (size_t word = 0; word < word_count; word++) {
+        for (uint64_t bits = words[word]; bits != 0; bits &= bits - 1) {
+            size_t row = word * 64 + (size_t)__builtin_ctzll(bits);
+            uint64_t value = row_get(group->rows, row, row_bytes) | (uint64_t)1 << column;
+            row_put(group->rows, row, row_bytes, value);
+        }
+    }
+}
+
+void sp_sieve_group_fill(struct sp_sieve_group *group, const uint64_t *const *filters,
+                         uint32_t filter_count) {
+    sp_require(sp_sieve_group_has_room(group, filter_count));
+    for (uint32_t i = 0; i < filter_count; i++) {
+        switch (group->row_bytes) {
+        case 1:
+            column_fill(group, filters[i], group->column_count, 1);
+            break;
+        case 2:
+            column_fill(group, filters[i], group->column_count, 2);
+            break;
+        case 4:
+            column_fill(group, filters[i], group->column_count, 4);
+            break;
+        default:
+            column_fill(group, filters[i], group->column_count, 8);
+            break;
+        }
+        group->column_count++;
+    }
 }
 
 void sp_sieve_group_free(struct sp_sieve_group *group) {

@@ -7,12 +7,14 @@
  * rows of a key lie in one block: 512 rows, which is a page where the group is full. A key that is
  * in no segment costs seven cache lines of one page per 64 segments, whatever they hold.
  *
- * A group is immutable: any thread may ask it. It grows by being built anew with more columns. Rows
- * are 1, 2, 4 or 8 bytes, as the columns need, so that a small store pays for a small sieve.
+ * Rows are 1, 2, 4 or 8 bytes, as the columns need, so that a small store pays for a small sieve.
+ * While its rows have room a group grows in place, on one thread; any thread may ask it meanwhile,
+ * for a row is written whole and keeps the columns it has. Beyond it is built anew with wider rows.
  */
 #ifndef SP_INDEX_SIEVE_H
 #define SP_INDEX_SIEVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +37,18 @@ struct sp_sieve_group {
 struct sp_sieve_group *sp_sieve_group_new(const struct sp_sieve_group *base, uint32_t block_count,
                                           const uint64_t *const *filters, uint32_t filter_count);
 void sp_sieve_group_free(struct sp_sieve_group *group);
+
+/* Whether so many columns more fit into the rows as they are. */
+static inline bool sp_sieve_group_has_room(const struct sp_sieve_group *group, uint32_t columns) {
+    return group->column_count + columns <= group->row_bytes * 8;
+}
+
+/*
+ * Enters filters of the group's size behind its columns, for which it has room. Who asks meanwhile
+ * learns nothing about the new columns: they count from when the caller says so.
+ */
+void sp_sieve_group_fill(struct sp_sieve_group *group, const uint64_t *const *filters,
+                         uint32_t filter_count);
 
 size_t sp_sieve_group_bytes(const struct sp_sieve_group *group);
 

@@ -45,6 +45,15 @@ static void sizes_are_few_and_large_enough(void **state) {
     }
 }
 
+/* To fill a group gives the rows that building it anew gives. */
+static void assert_filled_as_built(struct sp_sieve_group *group, const uint64_t *const *filters,
+                                   const struct sp_sieve_group *built) {
+    sp_sieve_group_fill(group, filters, built->column_count - group->column_count);
+    assert_int_equal(group->column_count, built->column_count);
+    assert_int_equal(group->row_bytes, built->row_bytes);
+    assert_memory_equal(group->rows, built->rows, sp_sieve_group_bytes(built));
+}
+
 /* Groups that grow over every width of rows: no key is ever missed, few are wrong. */
 static void no_key_is_missed(void **state) {
     (void)state;
@@ -56,10 +65,15 @@ static void no_key_is_missed(void **state) {
     const uint32_t steps[] = {1, 3, 4, 1, 7, 2, 14, 1, 31};
     struct sp_sieve_group *group = NULL;
     uint32_t columns = 0;
+    uint32_t filled = 0;
     for (size_t step = 0; step < sizeof(steps) / sizeof(*steps); step++) {
         struct sp_sieve_group *grown = sp_sieve_group_new(
             group, blocks, (const uint64_t *const *)filters + columns, steps[step]);
         assert_non_null(grown);
+        if (group != NULL && sp_sieve_group_has_room(group, steps[step])) {
+            assert_filled_as_built(group, (const uint64_t *const *)filters + columns, grown);
+            filled++;
+        }
         sp_sieve_group_free(group);
         group = grown;
         columns += steps[step];
@@ -80,6 +94,7 @@ static void no_key_is_missed(void **state) {
         assert_true(wrong * 1000 < (uint64_t)4000 * columns * 4); /* fewer than 4 in 1000 */
     }
     assert_int_equal(columns, SP_SIEVE_COLUMNS_MAX);
+    assert_int_equal(filled, 5);
     sp_sieve_group_free(group);
     for (uint32_t i = 0; i < SP_SIEVE_COLUMNS_MAX; i++) {
         free(filters[i]);
