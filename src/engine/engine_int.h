@@ -144,6 +144,7 @@ struct sp_engine {
     sp_engine_live_fn *live; /* NULL: nobody listens */
     void *live_context;
 
+    uint64_t now_us;       /* the clock, as last read for an append */
     struct sp_buf scratch; /* of one submit */
     struct sp_core_candidate *candidates;
     struct sp_core_expectation *expectations;
