@@ -71,7 +71,7 @@ sp_status sp_htab_add(struct sp_htab *table, uint64_t hash, uint32_t value) {
     return SP_OK;
 }
 
-/* Whether an entry whose home is `home` may move from `from` back to `to`, a free slot before it. */
+/* Whether an entry whose home is `home` may move from `from` back to `to`, a free slot. */
 static bool htab_may_move(uint32_t home, uint32_t from, uint32_t to, uint32_t mask) {
     return ((from - home) & mask) >= ((from - to) & mask);
 }

@@ -4,9 +4,9 @@
  * A row is one to eight 64-bit words; the first one or two of them are its key, unique and rising.
  * Rows lie in blocks of up to SP_ROWS_BLOCK, a list of blocks in order above them. Adding behind
  * the last and taking away the first cost O(1); elsewhere a change moves at most half a block, and
- * a search is binary over what blocks begin with, then within one. A block that thins out is joined with its
- * neighbour, so that memory stays within four times the rows, and within a few per cent where they
- * come and go in order. Other words that rise with the key can be searched as well.
+ * a search is binary over what blocks begin with, then within one. A block that thins out is joined
+ * with its neighbour, so that memory stays within four times the rows, and within a few per cent
+ * where they come and go in order. Other words that rise with the key can be searched as well.
  *
  * One emptied block is kept. All numbers are in host order. A place holds until the next change.
  */
