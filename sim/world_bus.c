@@ -47,7 +47,7 @@ static void choose_options(struct bus_system *sys) {
     options->limits = SP_EVENT_LIMITS_DEFAULT;
     sys->large = sim_chance(world, 30);
     sys->trims = sim_chance(world, 15);
-    sys->tight = sim_chance(world, 30);
+    sys->tight = sim_chance(world, 12);
     sim_note(world, "story %s: segments %llu to %llu, snapshots after %llu, threaded %d",
              sim_story_name(world->story), (unsigned long long)options->segment_bytes_min,
              (unsigned long long)options->segment_bytes_max,
