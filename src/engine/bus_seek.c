@@ -222,6 +222,15 @@ static sp_status find_under_way(struct sp_bus *bus, const struct sp_key *key, st
     return SP_END;
 }
 
+/* Moves a place to where the key began anew, where it is before that: a walk there may be long. */
+static sp_status behind_earlier_lives(struct sp_bus *bus, const struct sp_key *key, uint64_t base,
+                                      uint64_t *from, struct sp_error *error) {
+    uint64_t begin = 0;
+    sp_status status = bus_seek_version(bus, key, base + 1, &begin, error);
+    *from = status == SP_OK && begin > *from ? begin : *from;
+    return status;
+}
+
 static sp_status find_first(struct sp_bus *bus, const struct sp_key *key, struct sp_entry_id id,
                             struct found *found, struct sp_error *error) {
     struct sp_view_facts facts = {.exists = true};
@@ -237,6 +246,9 @@ static sp_status find_first(struct sp_bus *bus, const struct sp_key *key, struct
         sp_view_locate(&bus->core->views, stream, id, &from, &ignored);
     } else {
         status = bus_seek_id(bus, key, id, &from, error);
+    }
+    if (status == SP_OK && facts.base > 0) {
+        status = behind_earlier_lives(bus, key, facts.base, &from, error);
     }
     struct bus_walk walk;
     const struct sp_event *event;
