@@ -1,9 +1,9 @@
 /*
  * Moving filters into the sieve: what to fold is chosen on the loop, the group is built on a helper
  * from things that do not change meanwhile (sections, the group's present rows), and swapped in on
- * the loop; where its rows have room they are filled in place, which nobody sees before the segments
- * have their columns. A segment that goes away in between leaves its place in the fold empty, and its
- * section, which the helper may be reading, is freed with the fold.
+ * the loop; where its rows have room they are filled in place, which nobody sees before the
+ * segments have their columns. A segment that goes away in between leaves its place in the fold
+ * empty, and its section, which the helper may be reading, is freed with the fold.
  */
 #include <stdlib.h>
 
