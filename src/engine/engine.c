@@ -339,6 +339,18 @@ static void write_rest(struct sp_engine *engine) {
     }
 }
 
+/*
+ * Closing waits for the Merkle tree in any case. Where that finds damage in what opening has passed
+ * over, nobody is there to be told any more: the next opening will.
+ */
+static void look_at_passed(struct sp_engine *engine) {
+    struct sp_log_tree tree;
+    if (engine->state == SP_OK && engine->passed_over && !engine->options.read_only &&
+        engine->log->ops->tree(engine->log, true, &tree, NULL) == SP_CORRUPT) {
+        engine_side_forget(engine);
+    }
+}
+
 void sp_engine_close(struct sp_engine *engine) {
     if (engine == NULL) {
         return;
@@ -351,6 +363,7 @@ void sp_engine_close(struct sp_engine *engine) {
     }
     sp_worker_free(engine->worker); /* before the log: a snapshot may be on its way into it */
     engine->worker = NULL;
+    look_at_passed(engine);
     sp_core_snapshot_free(engine->snapshot.snapshot);
     if (engine->reader != NULL) {
         engine->reader->ops->free(engine->reader);

@@ -196,6 +196,7 @@ bool engine_hook_known(void *context, uint64_t segment_id, uint64_t first, uint6
         }
         pin_side(engine, segment_id);
     }
+    engine->passed_over = true;
     return true;
 }
 

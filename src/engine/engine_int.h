@@ -167,6 +167,7 @@ struct sp_engine {
     uint64_t side_segment; /* while recovering: whose events a side index covers, */
     uint64_t side_last;    /* and the last of them */
     bool side_refused;     /* while recovering: one did not fit its segment */
+    bool passed_over;      /* full segments were not read when opening */
     struct fold_job fold;
     bool fold_failed;           /* no more folds: lookups read the files instead */
     uint64_t snapshot_position; /* of the newest one taken */

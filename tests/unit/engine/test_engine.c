@@ -352,6 +352,8 @@ static void test_waiting_segments_are_passed_over(void **state) {
     fs->ops->destroy(fs);
 }
 
+enum { DAMAGED = 16384 + 200 }; /* of a segment, in its fourth block */
+
 static void flip_byte(struct sp_fs *fs, const char *path, uint64_t offset) {
     struct sp_file *file = NULL;
     char byte;
@@ -364,13 +366,31 @@ static void flip_byte(struct sp_fs *fs, const char *path, uint64_t offset) {
     fs->ops->close(file);
 }
 
+/* It is found before the store is closed, however soon that is. */
+static void test_damage_and_a_short_life(void **state) {
+    (void)state;
+    struct sp_fs *fs = open_folder();
+    struct sp_engine_options options = options_of(fs);
+    options.keeps_raw = true;
+    options.snapshot_events = 100;
+    fill_waiting(&options, 3000);
+    flip_byte(fs, "wal/00000001.seg", DAMAGED);
+    struct sp_engine_opened opened;
+    struct sp_engine *engine = open_engine(&options, &opened);
+    assert_true(opened.log.passed >= 3);
+    sp_engine_close(engine);
+    engine = NULL;
+    assert_int_equal(sp_engine_open(&options, &engine, &opened, NULL), SP_CORRUPT);
+    fs->ops->destroy(fs);
+}
+
 /*
  * Damage in what was passed over ends the store as soon as the Merkle tree gets there; from then on
  * opening reads all of it, and refuses.
  */
 static void test_damage_in_what_was_passed_over(void **state) {
     (void)state;
-    enum { COUNT = 3000, DAMAGED = 16384 + 200 /* in the fourth block */ };
+    enum { COUNT = 3000 };
     struct sp_fs *fs = open_folder();
     struct sp_engine_options options = options_of(fs);
     options.keeps_raw = true;
@@ -412,6 +432,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_waiting_segments_are_passed_over, help_begin,
                                         help_end),
         cmocka_unit_test_setup_teardown(test_damage_in_what_was_passed_over, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_damage_and_a_short_life, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_the_clock_falls, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_indexes_and_scans_agree, help_begin, help_end),
     };
