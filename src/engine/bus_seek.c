@@ -231,6 +231,13 @@ static sp_status behind_earlier_lives(struct sp_bus *bus, const struct sp_key *k
     return status;
 }
 
+/* The first entry of the key's life was found: the next search begins there, without a walk. */
+static void note_begin(struct sp_bus *bus, const struct sp_key *key, const struct found *found) {
+    uint32_t stream = sp_streams_find(&bus->core->streams, sp_stream_hash(key->name), key->name);
+    *version_slot(bus, stream) = (struct bus_version_hint){
+        .stream = stream + 1, .version = found->version, .position = found->position};
+}
+
 static sp_status find_first(struct sp_bus *bus, const struct sp_key *key, struct sp_entry_id id,
                             struct found *found, struct sp_error *error) {
     struct sp_view_facts facts = {.exists = true};
@@ -268,6 +275,9 @@ static sp_status find_first(struct sp_bus *bus, const struct sp_key *key, struct
         }
     }
     bus_walk_fini(&walk);
+    if (status == SP_OK && facts.base > 0 && found->version == facts.base + 1) {
+        note_begin(bus, key, found);
+    }
     return status == SP_END ? find_under_way(bus, key, id, &facts, found, error) : status;
 }
 
