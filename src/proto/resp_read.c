@@ -157,6 +157,10 @@ static SP_ALWAYS_INLINE const char *read_short_number(const char *at, const char
         return NULL;
     }
     const char *from = at++;
+    if (*at == '\r') {
+        *ret_value = value;
+        return at + 2;
+    }
     const char *limit = end - 1 - from > FAST_DIGITS_MAX ? from + FAST_DIGITS_MAX : end - 1;
     uint32_t digit = 0;
     while (at < limit && (digit = (uint32_t)(uint8_t)*at - '0') <= 9) {
@@ -273,25 +277,31 @@ static enum step read_argument_slowly(struct reading *r) {
     return STEP_GO_ON;
 }
 
-/* Reads as many arguments as have come whole and in the ordinary form. */
+/* Reads as many arguments as there is room for and have come whole and in the ordinary form. */
 static void read_arguments_fast(struct reading *r) {
     struct sp_resp_reader *reader = r->reader;
     const char *at = r->bytes + reader->at;
     const char *end = r->bytes + r->len;
-    uint32_t left = reader->args_left;
     uint32_t bytes_max = r->limits->bulk_bytes_max;
-    while (left > 0 && at < end && *at == '$') {
+    uint32_t room = reader->args_capacity - reader->argc;
+    uint32_t left = reader->args_left < room ? reader->args_left : room;
+    if (left == 0) {
+        return;
+    }
+    sp_str *to = reader->args + reader->argc;
+    for (; left > 0 && at < end && *at == '$'; left--) {
         uint32_t length = 0;
         const char *next = read_short_number(at + 1, end, &length);
-        if (next == NULL || length > bytes_max || (size_t)(end - next) < (size_t)length + 2 ||
-            !resp_push_arg(reader, sp_str_of(next, length))) {
+        if (next == NULL || length > bytes_max || (size_t)(end - next) < (size_t)length + 2) {
             break;
         }
+        *to++ = sp_str_of(next, length);
         at = next + length + 2;
-        left--;
     }
+    uint32_t taken = (uint32_t)(to - reader->args) - reader->argc;
     reader->at = (size_t)(at - r->bytes);
-    reader->args_left = left;
+    reader->argc += taken;
+    reader->args_left -= taken;
 }
 
 static enum step read_arguments(struct reading *r) {

@@ -25,23 +25,42 @@ size_t sp_decimal_size(uint64_t value) {
     return size + (value >= 10) + (value >= 100) + (value >= 1000);
 }
 
+static inline void put_pair(char *to, uint32_t value) {
+    memcpy(to, DIGIT_PAIRS + (size_t)2 * value, 2);
+}
+
+/* Writes the `size` digits of a number: eight at a time, which fit into 32 bits. */
+static void put_digits(char *to, uint64_t value, size_t size) {
+    while (size > 8) {
+        uint32_t eight = (uint32_t)(value % 100000000);
+        uint32_t high = eight / 10000;
+        uint32_t low = eight % 10000;
+        value /= 100000000;
+        size -= 8;
+        put_pair(to + size, high / 100);
+        put_pair(to + size + 2, high % 100);
+        put_pair(to + size + 4, low / 100);
+        put_pair(to + size + 6, low % 100);
+    }
+    uint32_t rest = (uint32_t)value;
+    for (; size > 2; rest /= 100) {
+        size -= 2;
+        put_pair(to + size, rest % 100);
+    }
+    if (size == 2) {
+        put_pair(to, rest);
+    } else {
+        to[0] = (char)('0' + rest);
+    }
+}
+
 size_t sp_decimal_format(uint64_t value, char *to) {
     if (SP_LIKELY(value < 10)) {
         to[0] = (char)('0' + value);
         return 1;
     }
     size_t size = sp_decimal_size(value);
-    size_t at = size;
-    while (value >= 100) {
-        at -= 2;
-        memcpy(to + at, DIGIT_PAIRS + 2 * (value % 100), 2);
-        value /= 100;
-    }
-    if (value >= 10) {
-        memcpy(to, DIGIT_PAIRS + 2 * value, 2);
-    } else {
-        to[0] = (char)('0' + value);
-    }
+    put_digits(to, value, size);
     return size;
 }
 
@@ -163,11 +182,14 @@ void sp_resp_bulk_unsigned(struct sp_resp *resp, uint64_t value) {
 }
 
 void sp_resp_id(struct sp_resp *resp, struct sp_entry_id id) {
-    char text[2 * SP_DECIMAL_BYTES_MAX + 1];
-    size_t len = sp_decimal_format(id.ms, text);
-    text[len++] = '-';
-    len += sp_decimal_format(id.seq, text + len);
-    sp_resp_bulk(resp, sp_str_of(text, len));
+    size_t ms_size = sp_decimal_size(id.ms);
+    size_t seq_size = sp_decimal_size(id.seq);
+    char *room = sp_resp_bulk_room(resp, ms_size + 1 + seq_size);
+    if (room != NULL) {
+        put_digits(room, id.ms, ms_size);
+        room[ms_size] = '-';
+        put_digits(room + ms_size + 1, id.seq, seq_size);
+    }
 }
 
 void sp_resp_null(struct sp_resp *resp) {

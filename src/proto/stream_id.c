@@ -35,10 +35,10 @@ static bool parse_number(const char *at, const char *end, uint64_t *ret_value) {
     }
     for (; at < end; at++) {
         uint64_t digit = (uint64_t)(uint8_t)*at - '0';
-        if (digit > 9 || value > (UINT64_MAX - digit) / 10) {
+        if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, digit, &value)) {
             return false;
         }
-        value = value * 10 + digit;
     }
     *ret_value = value;
     return true;

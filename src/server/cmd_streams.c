@@ -258,6 +258,7 @@ enum sp_verdict sp_on_xadd(struct sp_request *request) {
     struct sp_bus_add add = {
         .key = &key,
         .event = &request->server->event,
+        .origin = SP_EVENT_FROM_JSON,
         .only_existing = options.only_existing,
         .id_kind = options.id_kind == SP_STREAM_ADD_AUTO       ? SP_ID_AUTO
                    : options.id_kind == SP_STREAM_ADD_AUTO_SEQ ? SP_ID_MS

@@ -16,19 +16,11 @@ enum {
 
 /* ---- the table by name ----------------------------------------------------------------------- */
 
-/* Lower case, for ASCII. */
-static size_t fold_name(sp_str name, char to[NAME_BYTES_MAX]) {
+/* Names that differ only in the case of letters have one slot: few others share it. */
+static uint32_t slot_of(sp_str name, uint32_t mask) {
+    uint64_t hash = name.len;
     for (size_t i = 0; i < name.len; i++) {
-        char byte = name.ptr[i];
-        to[i] = byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
-    }
-    return name.len;
-}
-
-static uint32_t slot_of(const char *name, size_t len, uint32_t mask) {
-    uint64_t hash = len;
-    for (size_t i = 0; i < len; i++) {
-        hash = hash * 31 + (uint8_t)name[i];
+        hash = hash * 31 + ((uint8_t)name.ptr[i] | 0x20);
     }
     return (uint32_t)(hash ^ (hash >> 11)) & mask;
 }
@@ -49,7 +41,7 @@ sp_status sp_command_index_init(struct sp_command_index *index) {
     }
     index->mask = size - 1;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = slot_of(rows[i].name, strlen(rows[i].name), index->mask);
+        uint32_t at = slot_of(sp_str_from(rows[i].name), index->mask);
         while (index->slots[at] != 0) {
             at = (at + 1) & index->mask;
         }
@@ -64,15 +56,13 @@ void sp_command_index_fini(struct sp_command_index *index) {
 }
 
 const struct sp_command_row *sp_command_find(const struct sp_command_index *index, sp_str name) {
-    char folded[NAME_BYTES_MAX];
     if (name.len == 0 || name.len > NAME_BYTES_MAX) {
         return NULL;
     }
-    size_t len = fold_name(name, folded);
-    uint32_t at = slot_of(folded, len, index->mask);
+    uint32_t at = slot_of(name, index->mask);
     while (index->slots[at] != 0) {
         const struct sp_command_row *row = &sp_command_rows()[index->slots[at] - 1];
-        if (strncmp(row->name, folded, len) == 0 && row->name[len] == '\0') {
+        if (sp_word_is(name, row->name)) {
             return row;
         }
         at = (at + 1) & index->mask;
