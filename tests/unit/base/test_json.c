@@ -375,8 +375,8 @@ static void mutations_get_one_verdict(void **state) {
     (void)state;
     static const char *const TEXTS[] = {
         "{\"a\\u00e9\":[1.5e-3,\"x\\n\xc3\xa4\",true,null],\"b\":{\"c\":\"\"}}",
-        "{\"task\":120,\"cost\":0.25,\"in\":{\"limit\":20, \"text\": \"more than sixteen bytes\"},"
-        "\"e\":\"\",\"z\":0,\"last\":[{},{\"a\":\"b\"}]}",
+        ("{\"task\":120,\"cost\":0.25,\"in\":{\"limit\":20, \"text\": \"more than sixteen bytes\"},"
+         "\"e\":\"\",\"z\":0,\"last\":[{},{\"a\":\"b\"}]}"),
         "[{\"number\":10},{\"number\":3}]",
     };
     for (size_t i = 0; i < sizeof(TEXTS) / sizeof(*TEXTS); i++) {
