@@ -314,17 +314,18 @@ def channels_of_a_reader_that_stops_come_in_order(folder):
 def announcements_do_not_feed_on_themselves(folder):
     with serve(folder, "--output-buffer", "1Mi") as server, server.connect(timeout=60) as control:
         slow = [Stopped(server, 3, "SPOOR.SUBSCRIBE", "TYPE", "#"), Stopped(server, 3, "PSUBSCRIBE", "*")]
+        count = 1500  # more than the kernel keeps for a connection
         for _ in range(4):
-            control.pipeline([("PUBLISH", "big", "y" * 10000)] * 200)
+            control.pipeline([("PUBLISH", "big", "y" * 10000)] * count)
             for each in slow:
                 seen = 0
-                while seen < 200:
+                while seen < count:
                     push = each.connection.read()
                     seen += b"yyyy" in bytes(push[-1])
         time.sleep(0.5)
         kinds = [json.loads(line)["type"]
                  for line in control.call("SPOOR.READ", "STREAM", "$subscribers")]
-        assert 2 <= len(kinds) <= 16 and len(kinds) % 2 == 0, kinds
+        assert 2 <= len(kinds) <= 100 and len(kinds) % 2 == 0, kinds
         assert kinds.count("agent.backpressure") == len(kinds) // 2, kinds
 
 
