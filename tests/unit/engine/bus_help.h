@@ -5,7 +5,7 @@
 #ifndef SP_TESTS_ENGINE_BUS_HELP_H
 #define SP_TESTS_ENGINE_BUS_HELP_H
 
-#include "helper.h"
+#include "folder.h"
 
 #include "engine/bus.h"
 #include "engine/bus_groups.h"

@@ -3,7 +3,7 @@
  * it, what opening finds again. Files are real; a hook before their durable writes counts them and
  * lets them fail.
  */
-#include "helper.h"
+#include "folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>

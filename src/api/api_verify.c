@@ -4,7 +4,7 @@
 #include <spoor.h>
 #include <stdio.h>
 
-#include "engine/api_int.h"
+#include "api/api_int.h"
 #include "engine/verify_events.h"
 
 struct verification {

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api_int.h"
 #include "base/wire.h"
-#include "engine/api_int.h"
 #include "log/local.h"
 #include "os/wakeup.h"
 

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api_int.h"
 #include "base/time.h"
-#include "engine/api_int.h"
 
 static void result_out(const struct sp_engine_result *from, spoor_appended *to) {
     to->position = from->position;

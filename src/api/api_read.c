@@ -2,7 +2,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/api_int.h"
+#include "api/api_int.h"
 
 struct spoor_cursor {
     spoor *store;

@@ -5,8 +5,8 @@
  * by whoever uses the engine: the store's thread, a caller, or a callback that submits more.
  * Durable writes happen on the log's worker, so the lock is never held across one.
  */
-#ifndef SP_ENGINE_API_INT_H
-#define SP_ENGINE_API_INT_H
+#ifndef SP_API_API_INT_H
+#define SP_API_API_INT_H
 
 #include <pthread.h>
 #include <spoor.h>

@@ -2,22 +2,12 @@
  * What the tests of the public API share: a folder of one's own, a store in it, events written in
  * one line, and answers compared with a naive look at all events.
  */
-#ifndef SP_TESTS_ENGINE_HELPER_H
-#define SP_TESTS_ENGINE_HELPER_H
+#ifndef SP_TESTS_API_HELPER_H
+#define SP_TESTS_API_HELPER_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "../engine/folder.h"
 
 #include <spoor.h>
-
-/* The folder of the running test: made by help_begin, removed with all in it by help_end. */
-extern char help_folder[64];
-int help_begin(void **state);
-int help_end(void **state);
 
 /* Fails the test with the error's text where the status is not SPOOR_OK. */
 void help_ok(spoor_status status, const spoor_error *error);
@@ -74,10 +64,6 @@ int help_is(spoor_str text, const char *expected);
 int help_same_text(spoor_str a, spoor_str b);
 /* Fails where two events differ in anything. */
 void help_same_event(const spoor_event *a, const spoor_event *b);
-
-/* Small random numbers: SplitMix64. */
-uint64_t help_random(uint64_t *state);
-uint32_t help_below(uint64_t *state, uint32_t bound);
 
 /*
  * Appends `count` random events in batches: types of a small vocabulary, a few sources, streams

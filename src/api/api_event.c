@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/api_int.h"
+#include "api/api_int.h"
 #include "event/event_json.h"
 
 enum { JSON_BYTES_MAX = 0x7fffffff };

@@ -2,7 +2,9 @@
  * Control records: gathered, in place, alone in blocks and segments; after any reopening the same
  * state.
  */
-#include "bus_help.h"
+#include "helper.h"
+
+#include "../engine/bus_help.h"
 
 #include <stdio.h>
 #include <stdlib.h>
