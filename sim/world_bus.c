@@ -387,7 +387,7 @@ static void seldom(struct bus_system *sys) {
         bus_step_expire,   bus_step_expire, bus_step_rename,  bus_step_set_id,    bus_step_move,
         bus_step_drop,     bus_step_policy, bus_step_history, bus_step_subscribe, bus_check_info,
         bus_step_consumer, bus_step_leave,  bus_step_ready,   bus_check_keys,     bus_step_claim,
-        bus_step_policy,   bus_step_make,   bus_step_make};
+        bus_step_policy,   bus_step_make,   bus_step_make,    bus_step_extend};
     all[sim_pick(sys->world, sizeof(all) / sizeof(all[0]))](sys);
 }
 

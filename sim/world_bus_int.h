@@ -180,6 +180,7 @@ void bus_step_history(struct bus_system *sys);
 void bus_step_ready(struct bus_system *sys);
 void bus_step_ack(struct bus_system *sys, struct bus_group *group, bool all);
 void bus_step_nack(struct bus_system *sys);
+void bus_step_extend(struct bus_system *sys);
 void bus_step_claim(struct bus_system *sys);
 void bus_step_autoclaim(struct bus_system *sys, struct bus_group *group, uint64_t idle_ms);
 void bus_step_leave(struct bus_system *sys);

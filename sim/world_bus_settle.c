@@ -107,6 +107,66 @@ void bus_step_nack(struct bus_system *sys) {
     bus_call_end(sys);
 }
 
+/* ---- more time ---- */
+
+/* The core's time of an entry that was extended must lie within the call. */
+static void take_extended(struct bus_system *sys, const struct bus_group *group,
+                          struct bus_entry *entry, const uint64_t *ms) {
+    const struct bus_call *call = &sys->call;
+    struct sp_pending now = {.time_ms = 0};
+    bool there = sp_pending_at(core_group(sys, group), entry->position, &now);
+    uint64_t since_ms = now.time_ms;
+    if (ms != NULL) {
+        since_ms += group->policy.ack_wait_ms - *ms;
+    }
+    if (!there || now.count != entry->count || since_ms < call->from_ms ||
+        since_ms > call->until_ms) {
+        sim_wrong(sys->world, "extend: event %llu counts from %llu, delivery %u",
+                  (unsigned long long)entry->position, (unsigned long long)now.time_ms, now.count);
+    }
+    entry->time_ms = now.time_ms;
+}
+
+void bus_step_extend(struct bus_system *sys) {
+    struct sp_entry_id ids[IDS_MAX];
+    struct sp_error error = {.status = SP_OK};
+    struct bus_group *group = bus_pick_group(sys);
+    if (group == NULL) {
+        return;
+    }
+    struct sp_key key = bus_world_key(sys, group->key);
+    uint64_t ms = sim_pick(sys->world, 5000);
+    const uint64_t *given_ms = sim_chance(sys->world, 50) ? &ms : NULL;
+    size_t count = pick_ids(sys, group, ids, IDS_MAX, 60);
+    uint64_t done = 0;
+    uint64_t expected = 0;
+    sp_status right = !bus_key_lives(sys, group->key)          ? SP_NOT_FOUND
+                      : given_ms != NULL && !group->has_policy ? SP_UNSUPPORTED
+                                                               : SP_OK;
+    bus_call_begin(sys, "extend");
+    sp_status status =
+        sp_bus_extend(sys->bus, &key, name_of(group), ids, count, given_ms, &done, &error);
+    if (!bus_call_returned(sys, status, right, &error)) {
+        return;
+    }
+    for (size_t i = 0; status == SP_OK && i < group->count; i++) {
+        struct bus_entry *entry = &group->entries[i];
+        struct sp_entry_id id = bus_entry_id(&sys->log, group->key, entry->position);
+        for (size_t j = 0; entry->state == BUS_FLIGHT && j < count; j++) {
+            if (sp_entry_id_compare(ids[j], id) == 0) {
+                take_extended(sys, group, entry, given_ms);
+                expected++;
+                break;
+            }
+        }
+    }
+    if (status == SP_OK && done != expected) {
+        sim_wrong(sys->world, "extend: answered %llu instead of %llu", (unsigned long long)done,
+                  (unsigned long long)expected);
+    }
+    bus_call_end(sys);
+}
+
 /* ---- claiming ---- */
 
 /* The clock may have been set back since. */

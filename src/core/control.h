@@ -49,6 +49,7 @@ enum sp_op {
     SP_OP_BURY = 46,    /* a dead letter: leaves the pending, enters the dead */
     SP_OP_REDRIVE = 47, /* from the dead back to the group, attempts from 0 */
     SP_OP_DISCARD = 48, /* out of the dead */
+    SP_OP_EXTEND = 49,  /* in flight as before, and counted from another time */
 };
 
 #endif

@@ -335,6 +335,23 @@ static sp_status fold_release(struct folding *folding) {
     return status;
 }
 
+static sp_status fold_extend(struct folding *folding) {
+    struct sp_op_positions list = sp_op_positions_of(folding->group);
+    uint64_t time_ms = sp_wire_varint(folding->wire);
+    uint64_t position;
+    sp_status status = folding->wire->bad ? SP_CORRUPT : SP_OK;
+    while (status == SP_OK && sp_op_take_position(&list, folding->wire, &position)) {
+        struct sp_pending *row = sp_pending_find(folding->group, position);
+        if (folding->wire->bad || row == NULL || row->state != SP_PENDING_IN_FLIGHT) {
+            return SP_CORRUPT;
+        }
+        struct sp_pending entry = *row;
+        entry.time_ms = time_ms;
+        status = sp_pending_change(folding->group, row, &entry);
+    }
+    return status;
+}
+
 /* ---- the dead ---- */
 
 static sp_status fold_bury(struct folding *folding) {
@@ -433,6 +450,8 @@ static sp_status fold_op(struct folding *folding, enum sp_op op) {
         return fold_undead(folding, true);
     case SP_OP_DISCARD:
         return fold_undead(folding, false);
+    case SP_OP_EXTEND:
+        return fold_extend(folding);
     default:
         return SP_CORRUPT;
     }

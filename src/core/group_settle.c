@@ -1,5 +1,5 @@
 /*
- * Settling: acknowledged, or forgotten since the event is gone.
+ * Settling: acknowledged, or forgotten since the event is gone; and what is given more time.
  */
 #include <stdlib.h>
 
@@ -123,4 +123,51 @@ size_t sp_group_ack_positions(const struct sp_group *group, const uint64_t *posi
 size_t sp_group_forget(const struct sp_group *group, const uint64_t *positions, size_t count,
                        struct sp_buf *to) {
     return settle_positions(group, SP_OP_FORGET, positions, count, to);
+}
+
+/* ---- more time ---- */
+
+/* Since when the entries count: what is left is counted from there. */
+static uint64_t counted_from(const struct sp_group *group,
+                             const struct sp_group_extension *extension) {
+    if (!extension->has_ms || group->care == NULL) {
+        return extension->now_ms;
+    }
+    uint64_t wait_ms = group->care->policy.ack_wait_ms;
+    uint64_t until_ms = extension->now_ms + extension->ms;
+    return until_ms > wait_ms ? until_ms - wait_ms : 0;
+}
+
+static size_t keep_in_flight(const struct sp_group *group, uint64_t *positions, size_t count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (sp_pending_find(group, positions[i])->state == SP_PENDING_IN_FLIGHT) {
+            positions[kept++] = positions[i];
+        }
+    }
+    return kept;
+}
+
+size_t sp_group_extend(const struct sp_group *group, const struct sp_entry_id *ids, size_t count,
+                       const struct sp_group_extension *extension, struct sp_buf *to) {
+    sp_require(extension->ms <= SP_GROUP_TIME_MS_MAX);
+    size_t found;
+    uint64_t *positions = positions_of_ids(group, ids, count, &found);
+    if (positions == NULL) {
+        to->status = SP_NO_MEMORY;
+        return 0;
+    }
+    found = keep_in_flight(group, positions, found);
+    found = sp_sort_unique(positions, found);
+    if (found > 0) {
+        struct sp_op_positions list = sp_op_positions_of(group);
+        sp_op_begin(to, SP_OP_EXTEND, group);
+        sp_add_number(to, counted_from(group, extension));
+        for (size_t i = 0; i < found; i++) {
+            sp_op_add_position(&list, to, positions[i]);
+        }
+        sp_buf_add_byte(to, 0);
+    }
+    free(positions);
+    return found;
 }

@@ -353,6 +353,20 @@ size_t sp_group_ack_positions(const struct sp_group *group, const uint64_t *posi
 size_t sp_group_forget(const struct sp_group *group, const uint64_t *positions, size_t count,
                        struct sp_buf *to);
 
+struct sp_group_extension {
+    uint64_t now_ms;
+    bool has_ms;
+    uint64_t ms; /* with a policy: how long from now; else ack-wait starts anew */
+};
+
+/*
+ * Entries in flight stay with their consumers, and their time counts from now, or, with `ms`, as if
+ * it had begun such that it ends then. No delivery. Ids that are not in flight, and repeated ones,
+ * count nothing. Returns how many. SP_NO_MEMORY shows in `to`.
+ */
+size_t sp_group_extend(const struct sp_group *group, const struct sp_entry_id *ids, size_t count,
+                       const struct sp_group_extension *extension, struct sp_buf *to);
+
 /* Fact: is the entry still part of what clients see? NULL: all are. */
 typedef bool sp_group_exists_fn(void *context, uint64_t position, struct sp_entry_id id);
 

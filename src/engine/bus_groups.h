@@ -136,6 +136,17 @@ SP_WARN_UNUSED sp_status sp_bus_ack(struct sp_bus *bus, const struct sp_key *key
                                     const struct sp_entry_id *ids, size_t count,
                                     uint64_t *ret_count, struct sp_error *error);
 
+/*
+ * Entries in flight stay with their consumers for longer: ack-wait starts anew, or lasts `*ms` from
+ * now (at most SP_GROUP_TIME_MS_MAX; NULL: as the policy says). No attempt is counted. Those that
+ * are not in flight are passed over. SP_UNSUPPORTED: `ms` in a plain group, whose entries have no
+ * ack-wait; without it their idle time starts anew.
+ */
+SP_WARN_UNUSED sp_status sp_bus_extend(struct sp_bus *bus, const struct sp_key *key, sp_str group,
+                                       const struct sp_entry_id *ids, size_t count,
+                                       const uint64_t *ms, uint64_t *ret_count,
+                                       struct sp_error *error);
+
 struct sp_bus_nack {
     bool has_delay;
     uint64_t delay_ms;

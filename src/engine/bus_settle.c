@@ -49,6 +49,30 @@ sp_status sp_bus_ack(struct sp_bus *bus, const struct sp_key *key, sp_str name,
     return status;
 }
 
+/* ---- more time ---- */
+
+sp_status sp_bus_extend(struct sp_bus *bus, const struct sp_key *key, sp_str name,
+                        const struct sp_entry_id *ids, size_t count, const uint64_t *ms,
+                        uint64_t *ret_count, struct sp_error *error) {
+    const struct sp_group *group = NULL;
+    sp_status status = bus_group_find(bus, key, name, &group, error);
+    if (status != SP_OK) {
+        return status;
+    }
+    if (ms != NULL && !sp_group_get(group).has_policy) {
+        return sp_error_set(error, SP_UNSUPPORTED, "the group has no policy, and no ack-wait");
+    }
+    const struct sp_group_extension extension = {
+        .now_ms = bus_now_ms(bus), .has_ms = ms != NULL, .ms = ms != NULL ? *ms : 0};
+    sp_buf_reset(&bus->ops);
+    uint64_t done = sp_group_extend(group, ids, count, &extension, &bus->ops);
+    status = bus_take_ops(bus, SP_OPS_GATHERED, error);
+    if (status == SP_OK) {
+        *ret_count = done;
+    }
+    return status;
+}
+
 /* ---- failures ---- */
 
 /* An attempt that failed, or an entry that is given up. */

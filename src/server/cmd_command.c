@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "match/glob.h"
+#include "server/cmd_groups.h"
 #include "server/handlers.h"
 #include "server/server.h"
 
@@ -205,13 +206,17 @@ enum sp_verdict sp_on_command_list(struct sp_request *request) {
     return SP_DONE;
 }
 
-/* Where the keys of XREAD and XREADGROUP stand: the first half of what follows STREAMS. */
-static bool find_moving_keys(const sp_str *args, uint32_t argc, uint32_t *ret_first,
-                             uint32_t *ret_count) {
+/*
+ * Where the keys stand that have no fixed place: the first half of what follows STREAMS (XREAD,
+ * XREADGROUP), or all that follows KEYS (SPOOR.RECEIVE).
+ */
+static bool find_moving_keys(const struct sp_command_row *row, const sp_str *args, uint32_t argc,
+                             uint32_t *ret_first, uint32_t *ret_count) {
+    bool all = row->handler == sp_on_spoor_receive;
     for (uint32_t i = 1; i < argc; i++) {
-        if (sp_word_is(args[i], "streams")) {
+        if (sp_word_is(args[i], all ? "keys" : "streams")) {
             *ret_first = i + 1;
-            *ret_count = (argc - i - 1) / 2;
+            *ret_count = all ? argc - i - 1 : (argc - i - 1) / 2;
             return *ret_count > 0;
         }
     }
@@ -239,7 +244,7 @@ enum sp_verdict sp_on_command_getkeys(struct sp_request *request) {
         int last = row->last_key >= 0 ? row->last_key : (int)argc + row->last_key;
         count = last < (int)first ? 0 : ((uint32_t)last - first) / step + 1;
     } else if ((row->flags & SP_CMD_KEYS_MOVE) != 0) {
-        (void)find_moving_keys(args, argc, &first, &count);
+        (void)find_moving_keys(row, args, argc, &first, &count);
     }
     if (count == 0) {
         return sp_reply_error(request, "The command has no key arguments");

@@ -95,6 +95,10 @@ sp_handler_fn sp_on_spoor_group_list;
 sp_handler_fn sp_on_spoor_group_drop;
 sp_handler_fn sp_on_spoor_group_lag;
 
+/* cmd_receive.c */
+sp_handler_fn sp_on_spoor_receive;
+sp_handler_fn sp_on_spoor_extend;
+
 /* cmd_policy_settle.c */
 sp_handler_fn sp_on_spoor_nack;
 sp_handler_fn sp_on_xnack;

@@ -1,4 +1,7 @@
-/* SPOOR.APPEND, SPOOR.READ, SPOOR.TRACE: events as such, for clients that speak Redis' protocol. */
+/*
+ * SPOOR.APPEND, SPOOR.READ, SPOOR.EVENT, SPOOR.TRACE: events as such, for clients that speak Redis'
+ * protocol.
+ */
 #include <stdio.h>
 
 #include "engine/query.h"
@@ -175,6 +178,35 @@ enum sp_verdict sp_on_spoor_read(struct sp_request *request) {
     if (status == SP_OK) {
         words.query.limit = words.query.limit == 0 ? READ_DEFAULT : words.query.limit;
         status = sp_cursor_open(request->server->engine, &words.query, &cursor, &error);
+    }
+    if (status == SP_OK) {
+        status = write_cursor(request, cursor, false, &error);
+    }
+    if (status != SP_OK) {
+        request->reply->to->len = from;
+        return sp_reply_status(request, status, &error);
+    }
+    return SP_DONE;
+}
+
+/* ---- SPOOR.EVENT ----------------------------------------------------------------------------- */
+
+enum sp_verdict sp_on_spoor_event(struct sp_request *request) {
+    struct sp_cursor *cursor = NULL;
+    struct sp_error error;
+    sp_str source = {.ptr = NULL};
+    size_t from = request->reply->to->len;
+    if (request->argc == 4 && sp_word_is(request->args[2], "source")) {
+        source = request->args[3];
+    } else if (request->argc != 2) {
+        return sp_reply_error(request, "syntax error, expected id [SOURCE source]");
+    }
+    sp_error_clear(&error);
+    sp_status status =
+        sp_cursor_find(request->server->engine, request->args[1], source, &cursor, &error);
+    if (status == SP_NOT_FOUND) {
+        sp_resp_array(request->reply, 0);
+        return SP_DONE;
     }
     if (status == SP_OK) {
         status = write_cursor(request, cursor, false, &error);

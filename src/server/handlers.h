@@ -92,5 +92,6 @@ sp_handler_fn sp_on_xinfo_stream;
 sp_handler_fn sp_on_spoor_append;
 sp_handler_fn sp_on_spoor_read;
 sp_handler_fn sp_on_spoor_trace;
+sp_handler_fn sp_on_spoor_event;
 
 #endif

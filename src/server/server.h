@@ -81,7 +81,8 @@ struct sp_server {
     struct sp_waits *waits;
     struct sp_consumers *consumers;
     struct sp_pubsub *pubsub;
-    bool again; /* a part has more to do: the next turn comes at once */
+    bool again;        /* a part has more to do: the next turn comes at once */
+    uint64_t receives; /* calls of SPOOR.RECEIVE: which of its keys each one asks first */
 
     struct sp_buf scratch;  /* of one command */
     struct sp_event event;  /* likewise: it is large */

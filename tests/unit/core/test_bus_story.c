@@ -16,6 +16,7 @@
  *     > ack | forget GROUP POSITION...
  *     > claim GROUP NAME IDLE [force|justid] POSITION...
  *     > autoclaim GROUP NAME IDLE FROM MAX     (every seventh entry is gone)
+ *     > extend GROUP MS|anew POSITION...
  *     > fail GROUP POSITION [DELAY]            > due
  *     > bury | redrive | discard GROUP POSITION...
  *     > show GROUP                             > reopen
@@ -203,6 +204,21 @@ static void tell_done(struct story *story) {
     bool ack = strcmp(word(story, 0), "ack") == 0;
     size_t done = ack ? sp_group_ack(group_of(story), ids, count, &story->help.ops)
                       : sp_group_forget(group_of(story), positions, count, &story->help.ops);
+    fold(story);
+    print(story, "  %zu\n", done);
+}
+
+static void tell_extend(struct story *story) {
+    uint64_t positions[WORDS_MAX];
+    struct sp_entry_id ids[WORDS_MAX];
+    size_t count = numbers_from(story, 3, positions);
+    bool anew = strcmp(word(story, 2), "anew") == 0;
+    const struct sp_group_extension extension = {
+        .now_ms = story->now_ms, .has_ms = !anew, .ms = anew ? 0 : number(story, 2)};
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = help_id(positions[i]);
+    }
+    size_t done = sp_group_extend(group_of(story), ids, count, &extension, &story->help.ops);
     fold(story);
     print(story, "  %zu\n", done);
 }
@@ -500,6 +516,7 @@ static const struct {
     {"add", tell_add},        {"trim", tell_trim},      {"hide", tell_hide},
     {"delete", tell_delete},  {"expire", tell_expire},  {"rename", tell_rename},
     {"view", tell_view},      {"keys", tell_keys},      {"reopen", tell_reopen},
+    {"extend", tell_extend},
 };
 
 static void tell_line(struct story *story, const char *line) {

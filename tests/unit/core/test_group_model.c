@@ -414,6 +414,32 @@ static void do_ack(struct model *model) {
     assert_int_equal(acked, expected);
 }
 
+static void do_extend(struct model *model) {
+    struct sp_entry_id ids[9];
+    size_t count = 1 + below(model, 9);
+    size_t expected = 0;
+    const struct sp_group_extension extension = {
+        .now_ms = model->now_ms, .has_ms = below(model, 2) == 0, .ms = below(model, 5000)};
+    bool seen[POSITIONS + 1] = {false};
+    uint64_t from_ms = model->now_ms;
+    if (extension.has_ms && model->has_policy) {
+        from_ms = from_ms + extension.ms - model->policy.ack_wait_ms;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint64_t position = 1 + below(model, POSITIONS);
+        struct entry *entry = &model->entries[position];
+        ids[i] = help_id(position);
+        if (entry->state == IN_FLIGHT && !seen[position]) {
+            entry->time_ms = from_ms;
+            expected++;
+        }
+        seen[position] = true;
+    }
+    assert_int_equal(sp_group_extend(group_of(model), ids, count, &extension, &model->help.ops),
+                     expected);
+    help_fold(&model->help);
+}
+
 /* Every fifth event was deleted. */
 static bool exists(void *context, uint64_t position, struct sp_entry_id id) {
     (void)context;
@@ -442,8 +468,9 @@ static struct sp_group_claim random_claim(struct model *model, uint32_t consumer
 static bool claim_one(struct model *model, const struct sp_group_claim *claim, uint64_t position,
                       uint32_t consumer, uint64_t *room) {
     struct entry *entry = &model->entries[position];
-    if (entry->state == WAITING ? *room == 0
-                                : entry->time_ms + claim->idle_min_ms > model->now_ms) {
+    if (entry->state == WAITING
+            ? *room == 0
+            : model->now_ms < entry->time_ms + claim->idle_min_ms && claim->idle_min_ms > 0) {
         return false;
     }
     *room -= entry->state == WAITING ? 1 : 0;
@@ -763,9 +790,9 @@ typedef void step_fn(struct model *model);
 
 static void one_step(struct model *model) {
     static step_fn *const steps[] = {
-        do_offer, do_offer, do_offer, do_offer, do_again, do_again,  do_ack,
-        do_ack,   do_ack,   do_claim, do_claim, do_fail,  do_fail,   do_time,
-        do_time,  do_time,  do_dead,  do_bury,  do_leave, do_reread, do_autoclaim,
+        do_offer, do_offer, do_offer, do_offer,  do_again,     do_again,  do_ack,  do_ack,
+        do_ack,   do_claim, do_claim, do_fail,   do_fail,      do_time,   do_time, do_time,
+        do_dead,  do_bury,  do_leave, do_reread, do_autoclaim, do_extend,
     };
     static step_fn *const rare[] = {do_move, do_policy, do_clear_policy, do_drop_consumer};
     model->told = has_due(model) && model->told;

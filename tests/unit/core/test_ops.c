@@ -82,6 +82,11 @@ static void tell_plain_group(void) {
 static void tell_failures(uint32_t ann) {
     struct sp_group_given given[4];
     const uint64_t mine[] = {1, 2};
+    const struct sp_entry_id ids[] = {help_id(2), help_id(1)};
+    const struct sp_group_extension longer = {.now_ms = 25, .has_ms = true, .ms = 90000};
+    assert_int_equal(
+        sp_group_extend(help_group_again(&help, "careful"), ids, 2, &longer, &help.ops), 2);
+    help_fold(&help);
     struct sp_group_failure failure = {.position = 1, .now_ms = 60};
     assert_int_equal(
         sp_group_reread(help_group_again(&help, "careful"), ann, 30, mine, 2, &help.ops), 2);
@@ -249,6 +254,7 @@ static void fold_twice(sp_str before, sp_str ops) {
     case SP_OP_CONSUMER_SEEN:
     case SP_OP_DELIVER: /* the cursor went on: positions are told from there */
     case SP_OP_AGAIN:
+    case SP_OP_EXTEND:
         break;
     default:
         assert_int_equal(status, SP_CORRUPT);
@@ -281,8 +287,8 @@ static void test_random_bytes_break_nothing(void **state) {
     tell_story();
     encode(&help.core, &before);
     for (int i = 0; i < 20000; i++) {
-        static const uint8_t kinds[] = {1,  2,  3,  4,  5,  6,  7,  20, 21, 22, 23, 24,
-                                        30, 31, 32, 40, 41, 42, 43, 44, 45, 46, 47, 48};
+        static const uint8_t kinds[] = {1,  2,  3,  4,  5,  6,  7,  20, 21, 22, 23, 24, 30,
+                                        31, 32, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49};
         uint8_t ops[40];
         size_t len = 1 + sp_prng_below(&prng, sizeof(ops) - 1);
         for (size_t j = 0; j < len; j++) {
