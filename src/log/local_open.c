@@ -314,6 +314,7 @@ static void local_describe(struct sp_log *base, struct sp_log_description *ret_d
         .block_bytes_max = local_of(base)->options.block_bytes_max,
         .blocks_in_flight_max = BLOCKS_IN_FLIGHT_MAX,
     };
+    memcpy(ret_description->uuid, local_of(base)->uuid, sizeof(ret_description->uuid));
 }
 
 /* Finishes what is in flight and leaves a checkpoint of all there is. */

@@ -30,6 +30,7 @@ enum sp_log_durability {
 struct sp_log_description {
     const char *driver; /* static storage */
     enum sp_log_durability durability;
+    uint8_t uuid[16];              /* made with the log, the same in its copies */
     uint32_t block_bytes_max;      /* of a stored block, header and padding included */
     uint32_t blocks_in_flight_max; /* appended and not yet durable: more must not be appended */
 };

@@ -43,8 +43,8 @@ static sp_str *once(struct sp_query_words *read, sp_str word) {
     return NULL;
 }
 
-static sp_status read_pair(struct sp_query_words *read, sp_str word, sp_str value,
-                           struct sp_error *error) {
+sp_status sp_query_words_add(struct sp_query_words *read, sp_str word, sp_str value,
+                             struct sp_error *error) {
     if (sp_word_is(word, "type")) {
         return add_type(read, value, error);
     }
@@ -65,10 +65,14 @@ static sp_status read_pair(struct sp_query_words *read, sp_str word, sp_str valu
     return SP_OK;
 }
 
+void sp_query_words_begin(struct sp_query_words *read) {
+    read->query = (struct sp_query){.types = read->types};
+    read->name = (sp_str){.ptr = NULL};
+}
+
 sp_status sp_query_words_read(const sp_str *words, uint32_t count, struct sp_query_words *ret_read,
                               struct sp_error *error) {
-    ret_read->query = (struct sp_query){.types = ret_read->types};
-    ret_read->name = (sp_str){.ptr = NULL};
+    sp_query_words_begin(ret_read);
     uint32_t at = 0;
     while (at < count) {
         sp_str word = words[at++];
@@ -80,7 +84,7 @@ sp_status sp_query_words_read(const sp_str *words, uint32_t count, struct sp_que
             return sp_error_set(error, SP_INVALID, "nothing follows '%.*s'",
                                 (int)(word.len > 64 ? 64 : word.len), word.len > 0 ? word.ptr : "");
         }
-        sp_status status = read_pair(ret_read, word, words[at++], error);
+        sp_status status = sp_query_words_add(ret_read, word, words[at++], error);
         if (status != SP_OK) {
             return status;
         }

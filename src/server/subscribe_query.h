@@ -21,4 +21,9 @@ SP_WARN_UNUSED sp_status sp_query_words_read(const sp_str *words, uint32_t count
                                              struct sp_query_words *ret_read,
                                              struct sp_error *error);
 
+/* The same, word by word: begin, then a name in any case with its value, but for REVERSE. */
+void sp_query_words_begin(struct sp_query_words *read);
+SP_WARN_UNUSED sp_status sp_query_words_add(struct sp_query_words *read, sp_str name, sp_str value,
+                                            struct sp_error *error);
+
 #endif
