@@ -164,6 +164,40 @@ static const struct sp_command COMMANDS[] = {
         .examples = "spoor run show run-17 --at 2026-11-20T05:49:12Z\n",
     },
     {
+        .name = "schema ls",
+        .operands = "[PATTERN]",
+        .operand_count_max = 1,
+        .run = sp_cmd_schema_ls,
+        .summary = "list the event types of the vocabulary",
+        .text = "Lists the event types that agents have in common, and what they mean: those that "
+                "the pattern matches, or of the domain that it names. The vocabulary is built in: "
+                "no store is needed, and nothing is refused because of it.",
+        .examples = "spoor schema ls 'task.*'\n"
+                    "spoor schema ls security\n",
+    },
+    {
+        .name = "schema show",
+        .operands = "TYPE",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .run = sp_cmd_schema_show,
+        .summary = "show what an event type means",
+        .text = "Shows what an event of this type says, who emits it, and what its data holds. As "
+                "JSON, it has the JSON Schema (2020-12) of the data.",
+        .examples = "spoor schema show task.assigned\n"
+                    "spoor schema show tool.called --json | jq .schema\n",
+    },
+    {
+        .name = "schema export",
+        .operands = "DIR",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .run = sp_cmd_schema_export,
+        .summary = "write the vocabulary's JSON Schemas to files",
+        .text = "Writes the schema of each type to DIR/<type>/<version>.json, over what is there.",
+        .examples = "spoor schema export ./schemas\n",
+    },
+    {
         .name = "info",
         .operands = "",
         .flags = BIT(CREATE),
