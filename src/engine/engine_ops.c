@@ -59,10 +59,19 @@ void engine_ops_upkeep(struct sp_engine *engine) {
     ops->urgent = now_ns - ops->since_ns >= OPS_WAIT_NS;
 }
 
+/* The log's wake-up comes when the newest flight lands; where it has landed, none comes any more. */
+static bool wakes_by_itself(const struct sp_engine *engine) {
+    return engine->flight_count > 0 &&
+           engine->flights[engine->flight_count - 1].block > engine->progress.durable_block;
+}
+
 int sp_engine_ops_wait_ms(const struct sp_engine *engine) {
     const struct gathered_ops *ops = &engine->ops;
-    if (ops->urgent || ops->since_ns == 0) {
-        return ops->urgent ? 0 : -1;
+    if (ops->urgent) {
+        return wakes_by_itself(engine) ? -1 : 0;
+    }
+    if (ops->since_ns == 0) {
+        return -1;
     }
     uint64_t now_ns = engine->options.clock.monotonic_ns(engine->options.clock.context);
     uint64_t spent_ns = now_ns - ops->since_ns;
