@@ -22,7 +22,10 @@
 enum {
     WRITES_MAX = 4,              /* appends in flight, segment headers included */
     BLOCKS_IN_FLIGHT_MAX = 2,    /* more would only split what one write could carry */
-    INLINE_BYTES_MAX = 64 << 10, /* larger blocks are written by the sync worker */
+    INLINE_BYTES_MAX = 64 << 10, /* larger blocks are written by the sync worker, */
+    INLINE_WRITE_US_MAX = 300,   /* and all, while small ones take longer in the mean */
+    WRITE_MEAN_OF = 16,          /* of so many writes, roughly, the mean is taken */
+    WRITE_OUTLIER_US = 4000,     /* one that took longer counts as this */
     SPARES_MAX = 2,
 };
 
@@ -191,10 +194,11 @@ struct local_log {
     bool manifest_dirty;
     struct sp_buf trimmed; /* ids of segments to unlink when the manifest has forgotten them */
     _Atomic uint64_t
-        appended_us;         /* when the last block was appended: sealing stands back for a while */
-    _Atomic bool seal_hurry; /* too many segments wait: sealing does not stand back */
-    _Atomic bool closing;    /* asks the seal worker to give up */
-    struct segment *sealing; /* sealed on disk, waits for the manifest to say so */
+        appended_us; /* when the last block was appended: sealing stands back for a while */
+    _Atomic uint64_t small_write_us; /* what a small write takes in the mean */
+    _Atomic bool seal_hurry;         /* too many segments wait: sealing does not stand back */
+    _Atomic bool closing;            /* asks the seal worker to give up */
+    struct segment *sealing;         /* sealed on disk, waits for the manifest to say so */
     struct sp_log_sealed *sealing_to;
     sp_status background; /* why the last background job failed */
     uint64_t seal_retry_us;

@@ -2,9 +2,9 @@
  * The way of a block to the disk.
  *
  * Happy path: append fills in the header and, with nothing in flight and little to write, writes at
- * once on the caller's thread: a hand-over to another thread would cost as much as the device. A
- * large block goes to the sync worker, and the caller gathers the next one meanwhile. Writes finish
- * in order.
+ * once on the caller's thread: a hand-over to another thread would cost half as much as a quick
+ * device. A large block goes to the sync worker, and so does every block while the device is slow;
+ * the caller gathers the next one meanwhile. Writes finish in order.
  *
  * What can go wrong: a failed write ends the log. The bytes may or may not be on the disk, and a
  * second try could report success for pages the kernel has dropped; only a new recovery can tell.
@@ -75,6 +75,19 @@ void local_write_done(struct sp_job *job) {
 }
 
 /*
+ * What a small write takes, as a mean in which the latest count most. One write is under way at a
+ * time, so that there is one who writes here.
+ */
+static void note_duration(struct local_log *log, uint64_t took_us, size_t len) {
+    uint64_t mean_us = atomic_load_explicit(&log->small_write_us, memory_order_relaxed);
+    uint64_t capped_us = took_us < WRITE_OUTLIER_US ? took_us : WRITE_OUTLIER_US;
+    if (len <= INLINE_BYTES_MAX) {
+        mean_us = (mean_us * (WRITE_MEAN_OF - 1) + capped_us) / WRITE_MEAN_OF;
+        atomic_store_explicit(&log->small_write_us, mean_us, memory_order_relaxed);
+    }
+}
+
+/*
  * Behind a write that failed none is done, although more may have been handed over: a segment
  * header that came after a block that did not would say that the block is there.
  */
@@ -85,8 +98,10 @@ static void write_work(struct sp_job *job) {
         op->status = sp_error_set(&op->error, SP_CANCELLED, "an earlier write has failed");
         return;
     }
+    uint64_t before_us = local_now_us(log);
     op->status =
         log->fs->ops->write_durable(op->file, op->blob->data, op->len, op->offset, &op->error);
+    note_duration(log, local_now_us(log) - before_us, op->len);
     if (op->status != SP_OK) {
         atomic_store_explicit(&log->write_failed, true, memory_order_relaxed);
     }
@@ -103,10 +118,12 @@ static struct write_op *take_op(struct local_log *log) {
     sp_never();
 }
 
-/* Small and alone: written here and now. Otherwise by the worker, in order. */
+/* Small, alone and soon done: written here and now. Otherwise by the worker, in order. */
 static void start(struct local_log *log, struct write_op *op) {
-    bool here =
-        log->writes_in_flight == 0 && op->len <= INLINE_BYTES_MAX && !log->options.threaded_writes;
+    bool slow =
+        atomic_load_explicit(&log->small_write_us, memory_order_relaxed) > INLINE_WRITE_US_MAX;
+    bool here = log->writes_in_flight == 0 && op->len <= INLINE_BYTES_MAX && !slow &&
+                !log->options.threaded_writes;
     bool worker_waits = log->options.inline_jobs && !log->options.threaded_writes;
     log->writes_in_flight++;
     if (here || worker_waits) {
