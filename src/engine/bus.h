@@ -129,6 +129,7 @@ struct sp_bus_add {
 
 struct sp_bus_added {
     struct sp_entry_id id;
+    uint64_t recorded_us;
     uint64_t position;
     uint64_t version;
     bool duplicate;
@@ -149,6 +150,16 @@ SP_WARN_UNUSED sp_status sp_bus_add(struct sp_bus *bus, const struct sp_bus_add 
 SP_WARN_UNUSED sp_status sp_bus_append(struct sp_bus *bus, struct sp_event *event,
                                        uint64_t expected_version, struct sp_bus_added *ret_added,
                                        struct sp_error *error);
+
+/*
+ * Several events of any streams, all or none, under any number of expectations. The streams are
+ * keys, as in sp_bus_append. ret_added has room for `count`; ids of entries are the log's.
+ */
+SP_WARN_UNUSED sp_status sp_bus_append_all(struct sp_bus *bus, struct sp_event *events,
+                                           uint32_t count, enum sp_event_origin origin,
+                                           const struct sp_engine_expect *expects,
+                                           uint32_t expect_count, struct sp_bus_added *ret_added,
+                                           struct sp_error *error);
 
 /* ---- reading ---- */
 

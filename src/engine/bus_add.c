@@ -1,6 +1,8 @@
 /*
  * Adding: XADD's ids, NOMKSTREAM and trimming along; any append.
  */
+#include <stdlib.h>
+
 #include "engine/bus_int.h"
 
 /* ---- trimming, as part of an add or alone ---- */
@@ -69,6 +71,7 @@ static struct sp_bus_added added_of(const struct sp_engine_result *result) {
     bool own = !sp_entry_id_is_none(result->own_id);
     return (struct sp_bus_added){
         .id = own ? result->own_id : sp_entry_id_of_log(result->recorded_us, result->entry_seq),
+        .recorded_us = result->recorded_us,
         .position = result->position,
         .version = result->version,
         .duplicate = result->duplicate,
@@ -109,18 +112,26 @@ sp_status sp_bus_add(struct sp_bus *bus, const struct sp_bus_add *add,
 
 /* ---- any append ---- */
 
-sp_status sp_bus_append(struct sp_bus *bus, struct sp_event *event, uint64_t expected_version,
-                        struct sp_bus_added *ret_added, struct sp_error *error) {
+/* The stream that an event goes to, renames resolved: it may be written and nothing of it is due. */
+static sp_status settle_stream(struct sp_bus *bus, struct sp_event *event, struct sp_error *error) {
     sp_str text =
         event->attr[sp_event_has(event, SP_ATTR_STREAM) ? SP_ATTR_STREAM : SP_ATTR_SOURCE];
     struct sp_key key = {
         .kind = SP_KEY_STREAM, .text = text, .name = sp_view_resolve(&bus->core->views, text)};
     sp_status status = bus_check_stream(&key, error);
     status = status == SP_OK ? bus_settle_key(bus, &key, error) : status;
+    event->attr[SP_ATTR_STREAM] = key.name;
+    return status;
+}
+
+sp_status sp_bus_append(struct sp_bus *bus, struct sp_event *event, uint64_t expected_version,
+                        struct sp_bus_added *ret_added, struct sp_error *error) {
+    sp_status status = settle_stream(bus, event, error);
     if (status != SP_OK) {
         return status;
     }
-    const struct sp_engine_expect expect = {.stream = key.name, .version = expected_version};
+    const struct sp_engine_expect expect = {.stream = event->attr[SP_ATTR_STREAM],
+                                            .version = expected_version};
     bool expects = expected_version != (uint64_t)SP_CORE_ANY_VERSION;
     struct sp_engine_result result;
     const struct sp_engine_append append = {
@@ -131,10 +142,39 @@ sp_status sp_bus_append(struct sp_bus *bus, struct sp_event *event, uint64_t exp
         .expect_count = expects ? 1 : 0,
         .results = &result,
     };
-    event->attr[SP_ATTR_STREAM] = key.name;
     status = sp_engine_submit(bus->engine, &append, error);
     if (status == SP_OK) {
         *ret_added = added_of(&result);
     }
+    return status;
+}
+
+sp_status sp_bus_append_all(struct sp_bus *bus, struct sp_event *events, uint32_t count,
+                            enum sp_event_origin origin, const struct sp_engine_expect *expects,
+                            uint32_t expect_count, struct sp_bus_added *ret_added,
+                            struct sp_error *error) {
+    sp_status status = sp_engine_check_count(bus->engine, count, error);
+    for (uint32_t i = 0; i < count && status == SP_OK; i++) {
+        status = settle_stream(bus, &events[i], error);
+    }
+    struct sp_engine_result *results = status == SP_OK ? malloc(count * sizeof(*results)) : NULL;
+    if (status == SP_OK && results == NULL) {
+        status = sp_error_set(error, SP_NO_MEMORY, "append");
+    }
+    if (status == SP_OK) {
+        const struct sp_engine_append append = {
+            .events = events,
+            .count = count,
+            .origin = origin,
+            .expects = expects,
+            .expect_count = expect_count,
+            .results = results,
+        };
+        status = sp_engine_submit(bus->engine, &append, error);
+    }
+    for (uint32_t i = 0; i < count && status == SP_OK; i++) {
+        ret_added[i] = added_of(&results[i]);
+    }
+    free(results);
     return status;
 }

@@ -550,6 +550,11 @@ uint64_t sp_cursor_position(const struct sp_cursor *cursor) {
     return cursor->from;
 }
 
+void sp_cursor_range(const struct sp_cursor *cursor, uint64_t *ret_first, uint64_t *ret_last) {
+    *ret_first = cursor->from;
+    *ret_last = cursor->until;
+}
+
 sp_status sp_cursor_hash(struct sp_cursor *cursor, uint8_t ret_hash[SP_HASH_BYTES],
                          struct sp_error *error) {
     if (!cursor->yielded) {

@@ -60,6 +60,13 @@ uint32_t sp_cursor_allowed(const struct sp_cursor *cursor);
  */
 uint64_t sp_cursor_position(const struct sp_cursor *cursor);
 
+/*
+ * What is still to be looked at: positions from *ret_first to *ret_last, nothing where the first is
+ * the greater. Who opens a cursor over them later, in the same direction, goes on exactly here. Not
+ * of a list.
+ */
+void sp_cursor_range(const struct sp_cursor *cursor, uint64_t *ret_first, uint64_t *ret_last);
+
 /* The leaf hash of the event yielded last. */
 SP_WARN_UNUSED sp_status sp_cursor_hash(struct sp_cursor *cursor, uint8_t ret_hash[SP_HASH_BYTES],
                                         struct sp_error *error);

@@ -111,7 +111,7 @@ enum sp_verdict sp_on_spoor_append(struct sp_request *request) {
     sp_error_clear(&error);
     sp_status status = sp_bus_append(request->server->bus, event, expected, &added, &error);
     if (status != SP_OK) {
-        return sp_reply_status(request, status, &error);
+        return sp_reply_own_status(request, status, &error);
     }
     request->appended = true;
     write_added(request->reply, request->args[1], &added);
@@ -135,6 +135,76 @@ static sp_status write_json(struct sp_request *request, struct sp_cursor *cursor
     sp_event_to_json(event, hash, scratch);
     sp_resp_bulk(request->reply, sp_buf_str(scratch));
     return scratch->status;
+}
+
+/*
+ * ---- a page
+ * ----------------------------------------------------------------------------------------
+ *
+ * [next, last, events, problem]: the range that is still to be read, `next` null where it is used
+ * up; the events; and what stopped the page where that was neither its size nor its end, as the
+ * text of an error whose cause lies behind the last event and before `next`.
+ */
+
+enum {
+    PAGE_BYTES_MAX = 1 << 20,
+    PAGE_EVENTS_LOOKED_AT = 20000, /* so that a search for little does not hold up everybody */
+};
+
+/* Fills the page; SP_BUSY: there is more. */
+static sp_status write_page_events(struct sp_request *request, struct sp_cursor *cursor,
+                                   uint64_t limit, struct sp_error *error) {
+    struct sp_resp_open open = sp_resp_open_array(request->reply, limit);
+    size_t from = request->reply->to->len;
+    uint64_t count = 0;
+    sp_status status = SP_OK;
+    sp_cursor_allow(cursor, PAGE_EVENTS_LOOKED_AT);
+    while (status == SP_OK && request->reply->to->status == SP_OK) {
+        const struct sp_event *event = NULL;
+        bool full = count == limit || request->reply->to->len - from > PAGE_BYTES_MAX;
+        status = full ? SP_BUSY : sp_cursor_next(cursor, &event, error);
+        if (status == SP_OK) {
+            status = write_json(request, cursor, event, error);
+            count++;
+        }
+    }
+    sp_resp_close(request->reply, open, count);
+    return status;
+}
+
+/* Position by position; the head is written last, as it tells of what was read. */
+static sp_status write_page(struct sp_request *request, struct sp_cursor *cursor, uint64_t limit,
+                            struct sp_error *error) {
+    struct sp_resp *reply = request->reply;
+    struct sp_buf events;
+    struct sp_buf *to = reply->to;
+    uint64_t first = 0;
+    uint64_t last = 0;
+    sp_buf_init(&events, to->size_bytes_max);
+    reply->to = &events;
+    sp_status status = write_page_events(request, cursor, limit, error);
+    reply->to = to;
+    sp_cursor_range(cursor, &first, &last);
+    sp_resp_array(reply, 4);
+    if (status == SP_END || first > last) {
+        sp_resp_null(reply);
+    } else {
+        sp_resp_unsigned(reply, first);
+    }
+    sp_resp_unsigned(reply, last);
+    sp_buf_add_str(to, sp_buf_str(&events));
+    bool stopped = status != SP_BUSY && status != SP_END;
+    if (stopped) {
+        char text[SP_ERROR_TEXT_SIZE + 16];
+        (void)snprintf(text, sizeof(text), "%s %s", sp_status_code(status), error->text);
+        sp_resp_bulk_text(reply, text);
+    } else {
+        sp_resp_null(reply);
+    }
+    sp_status written = events.status;
+    sp_buf_fini(&events);
+    sp_cursor_close(cursor);
+    return written;
 }
 
 /* Writes all events of the cursor, each with its depth before it or not, and closes it. */
@@ -169,6 +239,7 @@ enum sp_verdict sp_on_spoor_read(struct sp_request *request) {
     struct sp_query_words words;
     struct sp_error error;
     struct sp_cursor *cursor = NULL;
+    uint64_t limit = 0;
     size_t from = request->reply->to->len;
     sp_error_clear(&error);
     sp_status status = sp_query_words_read(request->args + 1, request->argc - 1, &words, &error);
@@ -176,15 +247,17 @@ enum sp_verdict sp_on_spoor_read(struct sp_request *request) {
         return sp_reply_syntax(request);
     }
     if (status == SP_OK) {
-        words.query.limit = words.query.limit == 0 ? READ_DEFAULT : words.query.limit;
+        limit = words.query.limit == 0 ? READ_DEFAULT : words.query.limit;
+        words.query.limit = words.paged ? 0 : limit;
         status = sp_cursor_open(request->server->engine, &words.query, &cursor, &error);
     }
     if (status == SP_OK) {
-        status = write_cursor(request, cursor, false, &error);
+        status = words.paged ? write_page(request, cursor, limit, &error)
+                             : write_cursor(request, cursor, false, &error);
     }
     if (status != SP_OK) {
         request->reply->to->len = from;
-        return sp_reply_status(request, status, &error);
+        return sp_reply_own_status(request, status, &error);
     }
     return SP_DONE;
 }
@@ -220,32 +293,50 @@ enum sp_verdict sp_on_spoor_event(struct sp_request *request) {
 
 /* ---- SPOOR.TRACE ----------------------------------------------------------------------------- */
 
-enum sp_verdict sp_on_spoor_trace(struct sp_request *request) {
-    struct sp_engine *engine = request->server->engine;
+/* Which halves of a trace are asked for. False where the word is none. */
+static bool read_halves(const struct sp_request *request, bool *ret_causes, bool *ret_effects) {
+    bool one = request->argc == 3;
+    *ret_causes = !one || sp_word_is(request->args[2], "causes");
+    *ret_effects = !one || sp_word_is(request->args[2], "effects");
+    return *ret_causes || *ret_effects;
+}
+
+static sp_status write_causes(struct sp_request *request, struct sp_error *error) {
     struct sp_cursor *cursor = NULL;
+    sp_status status = sp_cursor_causes(request->server->engine, request->args[1], &cursor, error);
+    sp_resp_bulk_text(request->reply, "causes");
+    return status == SP_OK ? write_cursor(request, cursor, false, error) : status;
+}
+
+static sp_status write_effects(struct sp_request *request, struct sp_error *error) {
+    struct sp_cursor *cursor = NULL;
+    sp_status status = sp_cursor_effects(request->server->engine, request->args[1], &cursor, error);
+    sp_resp_bulk_text(request->reply, "effects");
+    return status == SP_OK ? write_cursor(request, cursor, true, error) : status;
+}
+
+enum sp_verdict sp_on_spoor_trace(struct sp_request *request) {
     struct sp_error error;
+    bool causes = false;
+    bool effects = false;
     size_t from = request->reply->to->len;
     sp_error_clear(&error);
-    if (request->argc != 2) {
+    if (request->argc > 3) {
         return sp_reply_arity(request);
     }
-    sp_resp_map(request->reply, 2);
-    sp_resp_bulk_text(request->reply, "causes");
-    sp_status status = sp_cursor_causes(engine, request->args[1], &cursor, &error);
-    if (status == SP_OK) {
-        status = write_cursor(request, cursor, false, &error);
+    if (!read_halves(request, &causes, &effects)) {
+        return sp_reply_syntax(request);
     }
-    if (status == SP_OK) {
-        sp_resp_bulk_text(request->reply, "effects");
-        status = sp_cursor_effects(engine, request->args[1], &cursor, &error);
-    }
-    if (status == SP_OK) {
-        status = write_cursor(request, cursor, true, &error);
+    sp_resp_map(request->reply, (uint64_t)causes + (uint64_t)effects);
+    sp_status status = causes ? write_causes(request, &error) : SP_OK;
+    if (status == SP_OK && effects) {
+        status = write_effects(request, &error);
     }
     if (status != SP_OK) {
         request->reply->to->len = from;
-        return status == SP_NOT_FOUND ? sp_reply_error(request, "no such event")
-                                      : sp_reply_status(request, status, &error);
+        return status == SP_NOT_FOUND
+                   ? sp_reply_error_str(request, "NOTFOUND", SP_STR("no such event"))
+                   : sp_reply_own_status(request, status, &error);
     }
     return SP_DONE;
 }

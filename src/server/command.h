@@ -111,6 +111,14 @@ enum sp_verdict sp_reply_not_integer(struct sp_request *request);
 enum sp_verdict sp_reply_status(struct sp_request *request, sp_status status,
                                 const struct sp_error *error);
 
+/*
+ * As sp_reply_status, with a code for what programs tell apart: LIMIT, NOTFOUND, UNSUPPORTED,
+ * NOSPACE. For commands of spoor's own; those of Redis keep its codes.
+ */
+enum sp_verdict sp_reply_own_status(struct sp_request *request, sp_status status,
+                                    const struct sp_error *error);
+const char *sp_status_code(sp_status status);
+
 /* ---- arguments ---- */
 
 /* ASCII case does not count; `word` is lower case. */

@@ -183,15 +183,35 @@ static const char *code_of(sp_status status) {
     sp_never();
 }
 
+const char *sp_status_code(sp_status status) {
+    return status == SP_LIMIT         ? "LIMIT"
+           : status == SP_NOT_FOUND   ? "NOTFOUND"
+           : status == SP_UNSUPPORTED ? "UNSUPPORTED"
+           : status == SP_NO_SPACE    ? "NOSPACE"
+                                      : code_of(status);
+}
+
+/* What a status is told as: the error's own text where it has one. */
+static sp_str text_of(sp_status status, const struct sp_error *error) {
+    bool told = error != NULL && error->status != SP_OK && error->text[0] != '\0';
+    return sp_str_from(told ? error->text : sp_status_text(status));
+}
+
+enum sp_verdict sp_reply_own_status(struct sp_request *request, sp_status status,
+                                    const struct sp_error *error) {
+    sp_require(status != SP_OK);
+    return status == SP_BUSY
+               ? SP_LATER
+               : sp_reply_error_str(request, sp_status_code(status), text_of(status, error));
+}
+
 enum sp_verdict sp_reply_status(struct sp_request *request, sp_status status,
                                 const struct sp_error *error) {
     sp_require(status != SP_OK);
     if (status == SP_BUSY) {
         return SP_LATER;
     }
-    bool told = error != NULL && error->status != SP_OK && error->text[0] != '\0';
-    const char *text = told ? error->text : sp_status_text(status);
-    return sp_reply_error_str(request, code_of(status), sp_str_from(text));
+    return sp_reply_error_str(request, code_of(status), text_of(status, error));
 }
 
 /* ---- checks ---------------------------------------------------------------------------------- */

@@ -94,4 +94,12 @@ sp_handler_fn sp_on_spoor_read;
 sp_handler_fn sp_on_spoor_trace;
 sp_handler_fn sp_on_spoor_event;
 
+/* cmd_batch.c */
+sp_handler_fn sp_on_spoor_batch;
+
+/* cmd_list.c */
+sp_handler_fn sp_on_spoor_streams;
+sp_handler_fn sp_on_spoor_runs;
+sp_handler_fn sp_on_spoor_info;
+
 #endif

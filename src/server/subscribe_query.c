@@ -2,13 +2,13 @@
 
 #include "server/command.h"
 
-static sp_status read_limit(sp_str text, uint64_t *ret_limit, struct sp_error *error) {
+static sp_status read_number(const char *word, const char *what, sp_str text, uint64_t *ret_number,
+                             struct sp_error *error) {
     int64_t value = 0;
     if (!sp_word_i64(text, &value) || value < 0) {
-        return sp_error_set(error, SP_INVALID, "LIMIT %.*s is no number of events",
-                            SP_STR_ARG(text));
+        return sp_error_set(error, SP_INVALID, "%s %.*s is no %s", word, SP_STR_ARG(text), what);
     }
-    *ret_limit = (uint64_t)value;
+    *ret_number = (uint64_t)value;
     return SP_OK;
 }
 
@@ -49,13 +49,16 @@ sp_status sp_query_words_add(struct sp_query_words *read, sp_str word, sp_str va
         return add_type(read, value, error);
     }
     if (sp_word_is(word, "limit")) {
-        return read_limit(value, &read->query.limit, error);
+        return read_number("LIMIT", "number of events", value, &read->query.limit, error);
+    }
+    if (sp_word_is(word, "version")) {
+        return read_number("VERSION", "version", value, &read->query.from_version, error);
     }
     sp_str *to = once(read, word);
     if (to == NULL) {
         return sp_error_set(error, SP_INVALID,
                             "'%.*s' is none of TYPE SOURCE STREAM CORRELATION FILTER FROM UNTIL "
-                            "LIMIT REVERSE AS",
+                            "LIMIT REVERSE VERSION PAGE AS",
                             (int)(word.len > 64 ? 64 : word.len), word.len > 0 ? word.ptr : "");
     }
     if (to->ptr != NULL) {
@@ -68,6 +71,7 @@ sp_status sp_query_words_add(struct sp_query_words *read, sp_str word, sp_str va
 void sp_query_words_begin(struct sp_query_words *read) {
     read->query = (struct sp_query){.types = read->types};
     read->name = (sp_str){.ptr = NULL};
+    read->paged = false;
 }
 
 sp_status sp_query_words_read(const sp_str *words, uint32_t count, struct sp_query_words *ret_read,
@@ -78,6 +82,10 @@ sp_status sp_query_words_read(const sp_str *words, uint32_t count, struct sp_que
         sp_str word = words[at++];
         if (sp_word_is(word, "reverse")) {
             ret_read->query.reverse = true;
+            continue;
+        }
+        if (sp_word_is(word, "page")) {
+            ret_read->paged = true;
             continue;
         }
         if (at == count) {

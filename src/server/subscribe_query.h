@@ -1,6 +1,7 @@
 /*
  * A query as words of a command: TYPE p (repeatable), SOURCE s, STREAM s, CORRELATION c, FILTER
- * json, FROM m, UNTIL m, LIMIT n, REVERSE, and, where it is a subscription's, AS name. pure
+ * json, FROM m, UNTIL m, LIMIT n, REVERSE, VERSION n (with STREAM: the first one), PAGE (of a read:
+ * with what it takes to go on), and, where it is a subscription's, AS name. pure
  */
 #ifndef SP_SERVER_SUBSCRIBE_QUERY_H
 #define SP_SERVER_SUBSCRIBE_QUERY_H
@@ -11,6 +12,7 @@ struct sp_query_words {
     struct sp_query query; /* types points to the next */
     sp_str types[SP_QUERY_TYPES_MAX];
     sp_str name; /* AS; NULL ptr: none */
+    bool paged;  /* PAGE */
 };
 
 /*

@@ -229,9 +229,9 @@ enum sp_verdict sp_on_spoor_subscribe(struct sp_request *request) {
     sp_status status = subscriber == NULL ? SP_NO_MEMORY
                                           : sp_query_words_read(request->args + 1,
                                                                 request->argc - 1, &words, &error);
-    if (status == SP_OK && (words.query.until.ptr != NULL || words.query.reverse)) {
+    if (status == SP_OK && (words.query.until.ptr != NULL || words.query.reverse || words.paged)) {
         status = sp_error_set(&error, SP_INVALID,
-                              "a subscription has no UNTIL and no REVERSE: see SPOOR.READ");
+                              "a subscription has no UNTIL, REVERSE or PAGE: see SPOOR.READ");
     }
     if (status == SP_OK && subscriber->watch_count >= SUBSCRIBER_WATCHES_MAX) {
         status = sp_error_set(&error, SP_LIMIT, "a client has at most %d subscriptions",

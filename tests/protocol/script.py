@@ -238,8 +238,9 @@ class Pattern:
         if match := self.take(r'(txt)?"((?:[^"\\]|\\.)*)"'):
             self.string(match[1], unescape(match[2]), value)
         elif match := self.take(r"\{(\w+)\}"):
-            self.check(isinstance(value, Bulk) and value == self.names[match[1]].encode(),
-                       self.names[match[1]], value)
+            known = self.names[match[1]]
+            self.check((isinstance(value, Bulk) and value == known.encode()) or
+                       (isinstance(value, int) and str(value) == known), known, value)
         elif match := self.take(r"<(\w+)(?::(\w+))?>"):
             self.hole(match[1], match[2], value)
         elif match := self.take(r"<(-?\d+)\.\.(-?\d+)>"):
