@@ -1,0 +1,32 @@
+"""spoor: event-driven agents, and a record of why they did what they did.
+
+    from spoor import Agent
+
+    agent = Agent("reviewer")
+
+    @agent.on("code.committed")
+    async def review(event, ctx):
+        await ctx.emit("review.done", {"commit": event.data["commit"], "risk": "low"})
+
+    agent.run()
+"""
+from .agent import Agent
+from .client import AsyncClient, connect
+from .context import Context, SyncContext
+from .draft import NewEvent
+from .errors import (BatchRefused, Conflict, NonRetryable, NotFound, RetryAfter, SpoorError,
+                     Unavailable, Unsupported)
+from .event import Appended, Event
+from .handler import Call, Handler
+from .logs import JsonFormatter
+from .policy import Policy
+from .query import Query
+from .retry import Retry
+from .session import AgentInfo, DeadLetter, Delivery, Group
+from .sync import Client
+
+__version__ = "0.1.0"
+__all__ = ["Agent", "AgentInfo", "Appended", "AsyncClient", "BatchRefused", "Call", "Client",
+           "Conflict", "Context", "DeadLetter", "Delivery", "Event", "Group", "Handler",
+           "JsonFormatter", "NewEvent", "NonRetryable", "NotFound", "Policy", "Query", "Retry",
+           "RetryAfter", "SpoorError", "SyncContext", "Unavailable", "Unsupported", "connect"]

@@ -1,0 +1,177 @@
+"""What a handler is given beside the event: the means to act so that doing it twice does no harm."""
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import defaultdict
+from contextvars import ContextVar
+from typing import (TYPE_CHECKING, Any, Awaitable, Callable, Coroutine, DefaultDict, Mapping,
+                    Optional, Set, Tuple, TypeVar, overload)
+
+from .draft import ExpectedVersion, NewEvent, dump
+from .durations import Duration, seconds
+from .errors import Unavailable
+from .event import Appended, Event
+from .ids import emit_id, step_id
+from .session import Delivery
+
+if TYPE_CHECKING:
+    from .client import AsyncClient
+
+Result = TypeVar("Result")
+Probe = Callable[[str, str], Awaitable[None]]
+STEP_TYPE = "agent.step.completed"
+_step: ContextVar[str] = ContextVar("spoor_step", default="")
+
+
+class Context:
+    """One attempt to handle one event.
+
+    What it emits is correlated with the event, caused by it, and has the same id at every attempt:
+    when the event is handed out again, nothing is appended twice."""
+
+    def __init__(self, delivery: Delivery, agent: str, handler: str, client: "AsyncClient",
+                 probe: Optional[Probe] = None,
+                 asleep: Optional[Callable[[int], None]] = None) -> None:
+        self.event: Event = delivery.event
+        self.attempt: int = delivery.attempt
+        self.agent, self.handler = agent, handler
+        self.client = client
+        self.log: logging.Logger = logging.getLogger(f"spoor.agent.{agent}")
+        self._probe, self._asleep = probe, asleep
+        self._ordinals: DefaultDict[str, int] = defaultdict(int)
+        self._steps: Set[str] = set()
+
+    async def emit(self, type: str, data: Any = None, *, stream: Optional[str] = None,
+                   metadata: Optional[Mapping[str, Any]] = None,
+                   schemaversion: Optional[str] = None,
+                   expected_version: ExpectedVersion = None, **extensions: Any) -> Appended:
+        """Appends an event of this agent, caused by the one that is handled. When this returns it
+        is on stable storage."""
+        return await self._emit(_step.get(), type, data, stream, metadata, schemaversion,
+                                expected_version, extensions)
+
+    async def _emit(self, step: str, type: str, data: Any, stream: Optional[str],
+                    metadata: Optional[Mapping[str, Any]], schemaversion: Optional[str],
+                    expected_version: ExpectedVersion, extensions: Mapping[str, Any]) -> Appended:
+        self._ordinals[step] += 1
+        event = NewEvent(
+            type=type, data=data, source=self.agent, stream=stream,
+            id=emit_id(self.event.source, self.event.id, self.agent, self.handler, step,
+                       self._ordinals[step]),
+            correlationid=self.event.correlationid, causationid=self.event.id,
+            schemaversion=schemaversion, metadata=metadata, extensions=extensions,
+            expected_version=expected_version)
+        result = await self.client.append(event)
+        await self._at("emitted", type)
+        return result
+
+    async def publish(self, type: str, data: Any = None, **more: Any) -> Appended:
+        """A plain publish() of this agent's: neither correlated nor remembered, so an attempt that
+        is repeated publishes again. Takes what AsyncClient.publish takes."""
+        more.setdefault("source", self.agent)
+        return await self.client.publish(type, data, **more)
+
+    @overload
+    async def step(self, name: str, function: Callable[[], Awaitable[Result]]) -> Result: ...
+
+    @overload
+    async def step(self, name: str, function: Callable[[], Result]) -> Result: ...
+
+    async def step(self, name: str,
+                   function: Callable[[], Any]) -> Any:
+        """Runs the function once over all attempts: its result, which must be JSON, is recorded,
+        and later attempts are given what was recorded."""
+        found, result = await self._begin_step(name)
+        if found:
+            return result
+        token = _step.set(name)
+        try:
+            value = function()
+            if asyncio.iscoroutine(value) or isinstance(value, asyncio.Future):
+                value = await value
+        finally:
+            _step.reset(token)
+        return await self._end_step(name, value)
+
+    async def _begin_step(self, name: str) -> Tuple[bool, Any]:
+        """Whether the step was done, and its result."""
+        if name in self._steps:
+            raise ValueError(f"step {name!r} is there twice in one handling of an event")
+        self._steps.add(name)
+        await self._at("step.begin", name)
+        done = await self.client.find(self._step_id(name), self.agent)
+        if done:
+            return True, done[0].data["result"]
+        return False, None
+
+    async def _end_step(self, name: str, value: Any) -> Any:
+        """Records the result; gives what is recorded."""
+        result = json.loads(dump(value, f"the result of step {name!r}"))
+        await self._at("step.done", name)
+        recorded = await self.client.append(NewEvent(
+            type=STEP_TYPE, data={"step": name, "result": result}, source=self.agent,
+            stream=f"{self.agent}:steps", id=self._step_id(name),
+            correlationid=self.event.correlationid, causationid=self.event.id))
+        if recorded.duplicate:  # another attempt that goes on still was faster
+            result = (await self.client.get(recorded.id, self.agent)).data["result"]
+        await self._at("step.recorded", name)
+        return result
+
+    def _step_id(self, name: str) -> str:
+        return step_id(self.event.source, self.event.id, self.agent, self.handler, name)
+
+    async def sleep(self, duration: Duration) -> None:
+        """Waits; in a TestBus, until its clock was advanced so far."""
+        if self._asleep is not None:
+            self._asleep(1)
+        try:
+            await self.client.session.clock.sleep(seconds(duration))
+        finally:
+            if self._asleep is not None:
+                self._asleep(-1)
+
+    async def _at(self, point: str, what: str) -> None:
+        if self._probe is not None:
+            await self._probe(point, what)
+
+
+class SyncContext:
+    """A Context for a plain function, which runs in a thread: the same methods, which wait."""
+
+    def __init__(self, inner: Context, loop: asyncio.AbstractEventLoop) -> None:
+        self._inner, self._loop = inner, loop
+        self.event: Event = inner.event
+        self.attempt: int = inner.attempt
+        self.agent, self.handler = inner.agent, inner.handler
+        self.log: logging.Logger = inner.log
+
+    def emit(self, type: str, data: Any = None, *, stream: Optional[str] = None,
+             metadata: Optional[Mapping[str, Any]] = None, schemaversion: Optional[str] = None,
+             expected_version: ExpectedVersion = None, **extensions: Any) -> Appended:
+        return self._run(self._inner._emit(_step.get(), type, data, stream, metadata,
+                                           schemaversion, expected_version, extensions))
+
+    def publish(self, type: str, data: Any = None, **more: Any) -> Appended:
+        return self._run(self._inner.publish(type, data, **more))
+
+    def step(self, name: str, function: Callable[[], Result]) -> Result:
+        found, result = self._run(self._inner._begin_step(name))
+        if not found:
+            token = _step.set(name)
+            try:
+                value = function()
+            finally:
+                _step.reset(token)
+            result = self._run(self._inner._end_step(name, value))
+        return result  # type: ignore[no-any-return]
+
+    def sleep(self, duration: Duration) -> None:
+        self._run(self._inner.sleep(duration))
+
+    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        if self._loop.is_closed():
+            work.close()
+            raise Unavailable("the agent has stopped")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()

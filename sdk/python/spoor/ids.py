@@ -1,0 +1,34 @@
+"""Ids of events: new ones, and those that a handler's emits and steps have at every attempt.
+
+The names below are a contract with the other SDKs: an agent may be handed from one language to
+another in the middle of a retry."""
+from __future__ import annotations
+
+import os
+import time
+import uuid
+
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "spoor.events")
+
+
+def new_id() -> str:
+    """A UUIDv7: by time, then by chance."""
+    ms = time.time_ns() // 1_000_000
+    value = (ms << 80) | int.from_bytes(os.urandom(10), "big")
+    value = (value & ~(0xF << 76)) | (0x7 << 76)
+    value = (value & ~(0x3 << 62)) | (0x2 << 62)
+    return str(uuid.UUID(int=value))
+
+
+def emit_id(source: str, event_id: str, agent: str, handler: str, step: str, ordinal: int) -> str:
+    """The id of the ordinal-th (from 1) emit of a handling, counted for each step by itself."""
+    return _derived("emit", source, event_id, agent, handler, step, str(ordinal))
+
+
+def step_id(source: str, event_id: str, agent: str, handler: str, name: str) -> str:
+    """The id of the event that records a step of a handling."""
+    return _derived("step", source, event_id, agent, handler, name)
+
+
+def _derived(*parts: str) -> str:
+    return str(uuid.uuid5(NAMESPACE, "\n".join(parts)))

@@ -1,0 +1,197 @@
+"""One connection to a server on which commands of many tasks share round trips.
+
+What is called while a round trip is under way goes out together with the next one. When the
+connection is lost it is made again, with backoff, and what had no reply is sent once more: every
+command that goes over a link may be run twice without harm, because events have ids and
+acknowledgements are of entries. A reply that is an error is the caller's affair; not being able to
+reach the server for `patience_s` is Unavailable."""
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any, Callable, Deque, List, Optional, Sequence, Tuple, Union
+
+import redis.exceptions
+from redis.asyncio.connection import ConnectionPool
+
+from .backoff import Backoff
+from .errors import SpoorError, Unavailable
+
+Word = Union[str, bytes, int, float]
+Command = Tuple[Word, ...]
+_LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError,
+         asyncio.TimeoutError, asyncio.IncompleteReadError, EOFError)
+_REFUSED = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
+BATCH_MAX = 512
+log = logging.getLogger("spoor.link")
+
+
+class _Call:
+    __slots__ = ("commands", "reply")
+
+    def __init__(self, commands: Sequence[Command], reply: "asyncio.Future[List[Any]]") -> None:
+        self.commands, self.reply = commands, reply
+
+
+class Link:
+    def __init__(self, pool: ConnectionPool, *, patience_s: float = 30.0,
+                 reply_timeout_s: float = 60.0) -> None:
+        self._pool = pool
+        self._connection: Any = None
+        self._waiting: Deque[_Call] = deque()
+        self._pump: Optional["asyncio.Task[None]"] = None
+        self._patience_s, self._reply_timeout_s = patience_s, reply_timeout_s
+        self._closed = False
+        self._connected_before = False
+        self.reconnected: List[Callable[[], None]] = []
+
+    async def call(self, *command: Word) -> Any:
+        """The reply; a ResponseError of redis-py where it is an error."""
+        reply = (await self.call_all([command]))[0]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def call_all(self, commands: Sequence[Command]) -> List[Any]:
+        """The replies in order, errors among them. The commands go out one behind the other."""
+        if self._closed:
+            raise Unavailable("the client is closed")
+        call = _Call(commands, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.ensure_future(self._run())
+        return await call.reply
+
+    async def close(self) -> None:
+        """Waits for what is under way, then disconnects."""
+        self._closed = True
+        if self._pump is not None and not self._pump.done():
+            await asyncio.wait([self._pump], timeout=self._reply_timeout_s)
+        await self._disconnect()
+
+    def abort(self) -> None:
+        """As if the process had died: no word to the server, no word back."""
+        self._closed = True
+        if self._pump is not None:
+            self._pump.cancel()
+        self._drop(Unavailable("the connection was aborted"), list(self._waiting))
+        self._waiting.clear()
+        cut(self._connection)
+        self._connection = None
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch = self._take()
+            try:
+                await self._deliver(batch)
+            except asyncio.CancelledError:
+                self._drop(Unavailable("the connection was aborted"), batch)
+                raise
+            except Exception as problem:  # pylint: disable=broad-except
+                self._drop(problem, batch)
+
+    def _take(self) -> List[_Call]:
+        batch: List[_Call] = []
+        size = 0
+        while self._waiting and size < BATCH_MAX:
+            call = self._waiting.popleft()
+            if not call.reply.done():
+                batch.append(call)
+                size += len(call.commands)
+        return batch
+
+    async def _deliver(self, batch: List[_Call]) -> None:
+        """Sends the calls until they are answered, or until it took too long."""
+        loop = asyncio.get_running_loop()
+        backoff, begun = Backoff(), loop.time()
+        while batch:
+            try:
+                await self._connect()
+                await asyncio.wait_for(self._exchange(batch), self._reply_timeout_s)
+                return
+            except _REFUSED as problem:
+                await self._disconnect()
+                raise SpoorError(f"the server refused the connection: {problem}") from problem
+            except _LOST as problem:
+                await self._disconnect()
+                batch = [call for call in batch if not call.reply.done()]
+                if loop.time() - begun > self._patience_s:
+                    raise Unavailable(f"no server at {self.address()}: "
+                                      f"{problem or type(problem).__name__}") from problem
+                log.warning("the connection to %s was lost (%s); trying again", self.address(),
+                            problem or type(problem).__name__)
+                await asyncio.sleep(backoff.next_s())
+
+    async def _exchange(self, batch: List[_Call]) -> None:
+        connection = self._connection
+        commands = [command for call in batch for command in call.commands]
+        await connection.send_packed_command(connection.pack_commands(commands),
+                                             check_health=False)
+        for call in batch:
+            replies = [await read_reply(connection) for _ in call.commands]
+            if not call.reply.done():
+                call.reply.set_result(replies)
+
+    async def _connect(self) -> None:
+        if self._connection is not None:
+            return
+        self._connection = await open_connection(self._pool)
+        if self._connected_before:
+            for tell in self.reconnected:
+                tell()
+        self._connected_before = True
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        await close_connection(connection)
+
+    def address(self) -> str:
+        return address_of(self._pool)
+
+    @staticmethod
+    def _drop(problem: Exception, calls: Sequence[_Call]) -> None:
+        for call in calls:
+            if not call.reply.done():
+                call.reply.set_exception(problem)
+
+
+async def open_connection(pool: ConnectionPool) -> Any:
+    """A new connection, greeted."""
+    make: Any = pool.make_connection  # it has no types
+    connection = make()
+    await connection.connect()
+    return connection
+
+
+async def read_reply(connection: Any) -> Any:
+    """One reply. An error of the command is given back; that of the connection is raised."""
+    try:
+        return await connection.read_response()
+    except redis.exceptions.ResponseError as error:
+        return error
+
+
+async def close_connection(connection: Any) -> None:
+    if connection is None:
+        return
+    try:
+        await connection.disconnect()
+    except _LOST as problem:
+        log.debug("while disconnecting: %s", problem)
+
+
+def cut(connection: Any) -> None:
+    """Closes the socket at once."""
+    writer = getattr(connection, "_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+
+
+def address_of(pool: ConnectionPool) -> str:
+    options = pool.connection_kwargs
+    return str(options.get("path") or f"{options.get('host')}:{options.get('port')}")
+
+
+LOST = _LOST
+REFUSED = _REFUSED

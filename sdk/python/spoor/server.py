@@ -1,0 +1,278 @@
+"""A session with a server: commands of docs/redis.md and docs/groups.md over links."""
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any, AsyncIterator, Callable, List, Mapping, Optional, Sequence
+from urllib.parse import urlsplit
+
+import redis.asyncio.retry
+import redis.backoff
+import redis.exceptions
+from redis.asyncio.connection import ConnectionPool
+
+from . import replies
+from .clock import Clock, RealClock
+from .draft import NewEvent, dump
+from .errors import BatchRefused, Conflict, SpoorError, Unsupported
+from .event import Appended, Event
+from .link import Command, Link, Word
+from .policy import same_policy
+from .query import Query
+from .server_consumer import ServerConsumer
+from .server_subscribe import subscribe
+from .session import AgentInfo, Announcement, Consumer, DeadLetter, Group, Trace
+
+BATCH_BYTES_MAX = 4 << 20
+DEFAULT_URL = "redis://127.0.0.1:7379"
+WATCH_TRIES = 16
+
+
+class ServerSession:
+    """Talks to `spoor serve` at a redis:// or rediss:// URL."""
+
+    def __init__(self, url: Optional[str] = None, *, patience_s: float = 30.0) -> None:
+        self.clock: Clock = RealClock()
+        self.pool = make_pool(url or os.environ.get("SPOOR_URL") or DEFAULT_URL)
+        self._patience_s = patience_s
+        self._link = Link(self.pool, patience_s=patience_s)
+        self._watching: Optional[Link] = None  # WATCH wants a connection that nobody shares
+        self._watch_lock: Optional[asyncio.Lock] = None
+        self._reconnected: List[Callable[[], None]] = []
+        self._consumers: List[ServerConsumer] = []
+
+    async def call(self, *command: Word) -> Any:
+        """Any command; its reply, or an error of this package."""
+        try:
+            return await self._link.call(*command)
+        except redis.exceptions.ResponseError as error:
+            raise replies.failure(error, str(command[0])) from error
+
+    # -- events
+
+    async def append(self, event: NewEvent) -> Appended:
+        event.check()
+        return replies.appended(await self.call(*append_command(event)), event.id)
+
+    async def append_all(self, events: Sequence[NewEvent]) -> List[Appended]:
+        for event in events:
+            event.check()
+        size = sum(event.size() for event in events)
+        if size > BATCH_BYTES_MAX:
+            raise ValueError(f"the batch has {size} bytes, more than {BATCH_BYTES_MAX}")
+        if not events:
+            return []
+        if all(event.expected_version in (None, "any", "*") for event in events):
+            return self._batch_result(events, await self._link.call_all(transaction(events)))
+        return await self._append_watching(events)
+
+    async def _append_watching(self, events: Sequence[NewEvent]) -> List[Appended]:
+        """The versions are compared before anything is sent, and watched until all is sent: a
+        transaction does not take back what it did before the event that is refused."""
+        if self._watching is None:
+            self._watching = Link(self.pool, patience_s=self._patience_s)
+            self._watch_lock = asyncio.Lock()
+        assert self._watch_lock is not None
+        async with self._watch_lock:
+            for _ in range(WATCH_TRIES):
+                await self._watching.call("WATCH", *{event.place for event in events})
+                try:
+                    await self._check_versions(events)
+                except Conflict:
+                    await self._watching.call("UNWATCH")
+                    raise
+                answers = await self._watching.call_all(transaction(events))
+                if answers[-1] is not None:
+                    return self._batch_result(events, answers)
+        raise SpoorError(f"the streams of the batch changed {WATCH_TRIES} times meanwhile")
+
+    async def _check_versions(self, events: Sequence[NewEvent]) -> None:
+        versions = {}
+        for event in events:
+            if event.place not in versions:
+                versions[event.place] = await self._version(event.place)
+            known = await self.find(event.id, event.source)
+            if known:
+                continue  # it is there already, and nothing is appended
+            wanted = event.expected_version
+            if wanted not in (None, "any", "*"):
+                number = 0 if wanted == "none" else int(wanted)  # type: ignore[arg-type]
+                if number != versions[event.place]:
+                    raise Conflict(f"stream {event.place} is at version {versions[event.place]}, "
+                                   f"expected {number}", versions[event.place])
+            versions[event.place] += 1
+
+    async def _version(self, stream: str) -> int:
+        last = await self.read(Query(stream=stream, limit=1, reverse=True))
+        return last[0].version if last else 0
+
+    @staticmethod
+    def _batch_result(events: Sequence[NewEvent], answers: Sequence[Any]) -> List[Appended]:
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise replies.failure(answer)
+        results = [replies.failure(each) if isinstance(each, Exception)
+                   else replies.appended(each, event.id)
+                   for event, each in zip(events, answers[-1])]
+        refused = [each for each in results if isinstance(each, SpoorError)]
+        if refused:
+            raise BatchRefused(f"{len(refused)} of {len(events)} events were refused, "
+                               f"the first because: {refused[0]}", list(results))
+        return [each for each in results if isinstance(each, Appended)]
+
+    async def read(self, query: Query) -> List[Event]:
+        return replies.events(await self.call("SPOOR.READ", *query.words()))
+
+    async def find(self, event_id: str, source: Optional[str] = None) -> List[Event]:
+        more = ("SOURCE", source) if source is not None else ()
+        return replies.events(await self.call("SPOOR.EVENT", event_id, *more))
+
+    async def trace(self, event_id: str) -> Trace:
+        return replies.trace(await self.call("SPOOR.TRACE", event_id))
+
+    def subscribe(self, query: Query) -> AsyncIterator[Event]:
+        return subscribe(self.pool, query)
+
+    # -- groups
+
+    async def ensure_group(self, name: str, key: str, options: Mapping[str, str],
+                           start: str) -> None:
+        words = [word for option in options.items() for word in option]
+        try:
+            await self.call("SPOOR.GROUP", "CREATE", name, key, "FROM", start, *words)
+        except SpoorError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+            found = replies.as_map(await self.call("SPOOR.GROUP", "GET", name, key))
+            policy = found.get("policy")
+            kept = {option: replies.text(value) for option, value in
+                    (replies.as_map(policy) if policy else {}).items()}
+            if not same_policy(options, kept):
+                await self.call("SPOOR.GROUP", "SET", name, key, *words)
+
+    async def group(self, name: str, key: str) -> Group:
+        return replies.group(await self.call("SPOOR.GROUP", "LAG", name, key), name, key)
+
+    async def consumer(self, group: str, key: str, name: str) -> Consumer:
+        made = ServerConsumer(self, group, key, name, self._tell_reconnected)
+        self._consumers.append(made)
+        return made
+
+    async def ack(self, key: str, group: str, entries: Sequence[str]) -> int:
+        return int(await self.call("XACK", key, group, *entries))
+
+    async def nack(self, key: str, group: str, entry: str, error: str,
+                   delay_ms: Optional[int] = None, dead: bool = False) -> bool:
+        more: List[Word] = [] if delay_ms is None else ["DELAY", delay_ms]
+        more += ["ERROR", error]
+        more += ["DEAD"] if dead else []
+        return bool(int(await self.call("SPOOR.NACK", key, group, entry, *more)))
+
+    async def extend(self, key: str, group: str, entries: Sequence[str]) -> int:
+        return int(await self.call("SPOOR.EXTEND", key, group, *entries))
+
+    async def dead(self, key: str, group: str, limit: int) -> List[DeadLetter]:
+        found: List[DeadLetter] = []
+        more: List[Word] = []
+        while len(found) < limit:
+            count = min(1000, limit - len(found))
+            reply = await self.call("SPOOR.DEAD", "LIST", key, group, "COUNT", count, *more)
+            for each in reply:
+                position = int(replies.as_map(each)["position"])
+                event = await self.read(Query(from_=position, until=position))
+                found.append(replies.dead_letter(each, event[0] if event else None))
+            if len(reply) < count:
+                break
+            more = ["AFTER", found[-1].position]
+        return found
+
+    async def redrive(self, key: str, group: str, entries: Sequence[str]) -> int:
+        return int(await self.call("SPOOR.DEAD", "REDRIVE", key, group, *(entries or ("ALL",))))
+
+    async def discard(self, key: str, group: str, entries: Sequence[str]) -> int:
+        return int(await self.call("SPOOR.DEAD", "DISCARD", key, group, *(entries or ("ALL",))))
+
+    # -- agents
+
+    async def online(self, who: Announcement) -> None:
+        words: List[Word] = []
+        for capability in who.capabilities:
+            words += ("CAPABILITY", capability)
+        if who.capacity is not None:
+            words += ("CAPACITY", who.capacity)
+        if who.version is not None:
+            words += ("VERSION", who.version)
+        if who.data is not None:
+            words += ("DATA", dump(who.data, "data"))
+        await self.call("SPOOR.AGENT", "ONLINE", who.id, *words)
+
+    async def heartbeat(self, agent: str, load: int) -> str:
+        return replies.text(await self.call("SPOOR.AGENT", "HEARTBEAT", agent, "LOAD", load))
+
+    async def offline(self, agent: str, reason: str) -> None:
+        await self.call("SPOOR.AGENT", "OFFLINE", agent, "REASON", reason)
+
+    async def agent(self, agent: str) -> Optional[AgentInfo]:
+        line = await self.call("SPOOR.AGENT", "GET", agent)
+        return None if line is None else replies.agent(line)
+
+    async def agents(self, capabilities: Sequence[str], status: Optional[str],
+                     free: bool) -> List[AgentInfo]:
+        words: List[Word] = []
+        for capability in capabilities:
+            words += ("CAPABILITY", capability)
+        words += ("STATUS", status) if status else ()
+        words += ("FREE",) if free else ()
+        return [replies.agent(line) for line in await self.call("SPOOR.AGENT", "LIST", *words)]
+
+    # -- the connection
+
+    def on_reconnect(self, call: Callable[[], None]) -> None:
+        self._reconnected.append(call)
+        self._link.reconnected.append(call)
+
+    def _tell_reconnected(self) -> None:
+        for call in self._reconnected:
+            call()
+
+    async def close(self) -> None:
+        await self._link.close()
+        if self._watching is not None:
+            await self._watching.close()
+
+    def abort(self) -> None:
+        for consumer in self._consumers:
+            consumer.abort()
+        self._link.abort()
+        if self._watching is not None:
+            self._watching.abort()
+
+
+def append_command(event: NewEvent) -> Command:
+    version = "*" if event.expected_version in (None, "any") else str(event.expected_version)
+    attributes = [word for pair in event.attributes() for word in pair]
+    return ("SPOOR.APPEND", event.place, version, event.type, event.payload(), *attributes)
+
+
+def transaction(events: Sequence[NewEvent]) -> List[Command]:
+    return [("MULTI",), *(append_command(event) for event in events), ("EXEC",)]
+
+
+def make_pool(url: str) -> ConnectionPool:
+    """Where connections come from. Only Redis' protocol is spoken."""
+    scheme = urlsplit(url).scheme
+    if scheme in ("http", "https"):
+        raise Unsupported(f"{url}: this package speaks the Redis protocol; give the URL of that "
+                          "port, such as redis://127.0.0.1:7379 (the server's ready line has it)")
+    if scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(f"{url!r}: expected a URL such as redis://127.0.0.1:7379")
+    never = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
+    pool: ConnectionPool = ConnectionPool.from_url(
+        url, protocol=2, decode_responses=False, retry=never, socket_timeout=None,
+        socket_connect_timeout=5, health_check_interval=0)
+    pool.connection_kwargs.setdefault("host", "localhost")
+    if ":" not in urlsplit(url).netloc.rpartition("@")[2] and scheme != "unix":
+        pool.connection_kwargs["port"] = 7379
+    return pool
+
+
