@@ -60,6 +60,11 @@ static inline bool sp_utf8_is_control(uint32_t code) {
     return code < 0x20 || (code >= 0x7f && code < 0xa0);
 }
 
+/* True for the code points that Unicode keeps for itself and that no text should have. */
+static inline bool sp_utf8_is_noncharacter(uint32_t code) {
+    return (code >= 0xfdd0 && code <= 0xfdef) || (code & 0xfffe) == 0xfffe;
+}
+
 /* True for the 25 characters of Unicode 15 with the property White_Space. */
 bool sp_utf8_is_space(uint32_t code);
 

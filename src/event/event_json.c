@@ -7,8 +7,8 @@
 
 #include "base/base64.h"
 #include "base/json.h"
-#include "base/time.h"
 #include "event/names.h"
+#include "event/strict.h"
 
 _Static_assert(SP_NAME_COUNT <= 64, "a bit for every name in reading.seen");
 
@@ -23,7 +23,7 @@ struct member {
 };
 
 struct reading {
-    struct sp_json json;
+    struct sp_json *json;
     enum sp_event_mode mode;
     struct sp_event *event;
     struct sp_buf *scratch;
@@ -37,7 +37,7 @@ struct reading {
 /* Fails at the value (or key) that begins at `at`, naming the attribute. */
 static sp_status wrong(const struct reading *r, sp_str name, const char *at, const char *found,
                        const char *expected) {
-    return sp_error_set_at(r->error, SP_INVALID, (uint64_t)(at - r->json.start),
+    return sp_error_set_at(r->error, SP_INVALID, (uint64_t)(at - r->json->start),
                            "attribute %.*s: found %s, expected %s", SP_STR_ARG(name), found,
                            expected);
 }
@@ -136,8 +136,8 @@ static sp_status check_strict_extension(const struct reading *r, const struct me
     if (status != SP_OK || m->token.type == SP_JSON_NULL) {
         return status;
     }
-    if (must_be_text(m->name) && (m->token.type != SP_JSON_STRING || m->token.raw.len == 0)) {
-        return wrong_value(r, m, "a string that is not empty");
+    if (must_be_text(m->name) && m->token.type != SP_JSON_STRING) {
+        return wrong_value(r, m, "a string");
     }
     if (!is_strict_value(m)) {
         return wrong_value(r, m, "a string, a boolean or an integer of 32 bits");
@@ -167,6 +167,12 @@ static sp_status read_extension(struct reading *r, const struct member *m) {
         }
     }
     struct sp_extension extension = extension_of(r, m);
+    if (r->mode == SP_EVENT_STRICT && m->token.type == SP_JSON_STRING) {
+        sp_status status = sp_strict_check_extension(extension.name, extension.value, r->error);
+        if (status != SP_OK) {
+            return status;
+        }
+    }
     /* One without a value stays for now, so that the same name again is noticed. */
     r->has_null |= extension.value.ptr == NULL;
     return add_extension(r, &extension, m->raw.ptr, r->event->extension_count);
@@ -204,10 +210,10 @@ static sp_status read_known(struct reading *r, const struct sp_name *name, const
 
 static sp_status read_member(struct reading *r, struct sp_json_token key) {
     struct member m = {.name = text_of(r, key), .before = r->event->extension_count};
-    m.token = sp_json_next(&r->json);
-    m.raw = sp_json_skip(&r->json, m.token);
+    m.token = sp_json_next(r->json);
+    m.raw = sp_json_skip(r->json, m.token);
     if (m.raw.len == 0) {
-        return sp_json_fail(&r->json, r->error);
+        return sp_json_fail(r->json, r->error);
     }
     const struct sp_name *name = sp_name_find(m.name);
     if (name != NULL) {
@@ -219,28 +225,19 @@ static sp_status read_member(struct reading *r, struct sp_json_token key) {
     return read_extension(r, &m);
 }
 
+/* Reads the object that has just been opened, to its closing brace. */
 static sp_status read_members(struct reading *r) {
-    struct sp_json_token token = sp_json_next(&r->json);
-    if (token.type == SP_JSON_ERROR) {
-        return sp_json_fail(&r->json, r->error);
-    }
-    if (token.type != SP_JSON_OBJECT) {
-        return sp_error_set_at(r->error, SP_INVALID, (uint64_t)(token.raw.ptr - r->json.start),
-                               "event: found %s, expected a JSON object",
-                               sp_json_type_name(token.type));
-    }
     for (;;) {
-        token = sp_json_next(&r->json);
+        struct sp_json_token token = sp_json_next(r->json);
         if (token.type == SP_JSON_OBJECT_END) {
-            break;
+            return SP_OK;
         }
         sp_status status =
-            token.type == SP_JSON_KEY ? read_member(r, token) : sp_json_fail(&r->json, r->error);
+            token.type == SP_JSON_KEY ? read_member(r, token) : sp_json_fail(r->json, r->error);
         if (status != SP_OK) {
             return status;
         }
     }
-    return sp_json_next(&r->json).type == SP_JSON_END ? SP_OK : sp_json_fail(&r->json, r->error);
 }
 
 /* Takes metadata: an object as it stands, or a string that holds one. */
@@ -276,10 +273,8 @@ static sp_status take_attribute(struct reading *r, enum sp_attr attr, const stru
     } else {
         return wrong_value(r, m, "a string");
     }
-    if (r->mode == SP_EVENT_STRICT && r->event->attr[attr].len == 0) {
-        return wrong(r, m->name, m->raw.ptr, "an empty string", "some text");
-    }
-    return SP_OK;
+    return r->mode == SP_EVENT_STRICT ? sp_strict_check(attr, r->event->attr[attr], r->error)
+                                      : SP_OK;
 }
 
 /* Puts a spelling that has lost back where it stood, as an extension under its own name. */
@@ -393,22 +388,20 @@ static const struct member *known(const struct reading *r, sp_str text) {
     return (r->present >> index & 1) != 0 ? &r->known[index] : NULL;
 }
 
-static sp_status check_specversion(const struct reading *r) {
+static sp_status check_specversion(struct reading *r) {
     const struct member *m = known(r, SP_STR("specversion"));
     if (m == NULL) {
         return r->mode == SP_EVENT_LENIENT
                    ? SP_OK
-                   : sp_error_set(r->error, SP_INVALID, "specversion: absent, expected \"1.0\"");
+                   : sp_error_set(r->error, SP_INVALID,
+                                  "attribute specversion: absent, expected \"1.0\"");
     }
     bool is_text = m->token.type == SP_JSON_STRING ||
                    (m->token.type == SP_JSON_NUMBER && r->mode == SP_EVENT_LENIENT);
     if (!is_text) {
         return wrong_value(r, m, "the string \"1.0\"");
     }
-    if (!sp_json_equal(m->token, SP_STR("1.0"))) {
-        return wrong(r, m->name, m->raw.ptr, "another version", "\"1.0\"");
-    }
-    return SP_OK;
+    return sp_strict_check_specversion(text_of(r, m->token), r->error);
 }
 
 /* What CloudEvents demands beyond the values that are there. */
@@ -416,21 +409,11 @@ static sp_status check_strict(const struct reading *r) {
     static const enum sp_attr DEMANDED[] = {SP_ATTR_ID, SP_ATTR_SOURCE, SP_ATTR_TYPE};
     for (size_t i = 0; i < sizeof(DEMANDED) / sizeof(DEMANDED[0]); i++) {
         if (!sp_event_has(r->event, DEMANDED[i])) {
-            return sp_error_set(r->error, SP_INVALID, "%s: absent, expected a string",
+            return sp_error_set(r->error, SP_INVALID, "attribute %s: absent, expected a string",
                                 sp_attr_name(DEMANDED[i]).ptr);
         }
     }
-    sp_str content = r->event->attr[SP_ATTR_CONTENTTYPE];
-    const char *slash = content.ptr == NULL ? NULL : memchr(content.ptr, '/', content.len);
-    if (content.ptr != NULL &&
-        (slash == NULL || slash == content.ptr || slash + 1 == content.ptr + content.len)) {
-        return sp_error_set(r->error, SP_INVALID,
-                            "datacontenttype: found %.*s, expected a media type such as text/plain",
-                            SP_STR_ARG(content));
-    }
-    sp_str time = r->event->attr[SP_ATTR_TIME];
-    sp_status status = time.ptr == NULL ? SP_OK : sp_time_check(time, false, r->error);
-    return status == SP_OK ? SP_OK : sp_error_prefix(r->error, status, "time");
+    return SP_OK;
 }
 
 static void drop_nulls(struct sp_event *event) {
@@ -478,9 +461,13 @@ static void clear(struct sp_event *event) {
     memset(event, 0, offsetof(struct sp_event, extensions));
 }
 
-sp_status sp_event_from_json(sp_str text, enum sp_event_mode mode, struct sp_buf *scratch,
-                             struct sp_event *ret_event, struct sp_error *error) {
+sp_status sp_event_from_scanner(struct sp_json *json, enum sp_event_mode mode,
+                                struct sp_buf *scratch, struct sp_event *ret_event,
+                                struct sp_error *error) {
+    sp_require(json->depth > 0);
+    sp_require(scratch->capacity - scratch->len >= (size_t)(json->end - json->at));
     struct reading r; /* its table is filled as names come, under the bits of `present` */
+    r.json = json;
     r.mode = mode;
     r.event = ret_event;
     r.scratch = scratch;
@@ -489,6 +476,16 @@ sp_status sp_event_from_json(sp_str text, enum sp_event_mode mode, struct sp_buf
     r.present = 0;
     r.has_null = false;
     clear(ret_event);
+    const uint8_t *home = scratch->data;
+    sp_status status = read_members(&r);
+    status = status != SP_OK ? status : settle(&r);
+    sp_ensure(scratch->data == home); /* or the slices would dangle */
+    return status;
+}
+
+sp_status sp_event_from_json(sp_str text, enum sp_event_mode mode, struct sp_buf *scratch,
+                             struct sp_event *ret_event, struct sp_error *error) {
+    struct sp_json json;
     if (text.len > SP_EVENT_SIZE_BYTES_MAX) {
         return sp_error_set(error, SP_LIMIT, "event: found %zu bytes, expected at most %d",
                             text.len, SP_EVENT_SIZE_BYTES_MAX);
@@ -497,10 +494,19 @@ sp_status sp_event_from_json(sp_str text, enum sp_event_mode mode, struct sp_buf
         return sp_error_set(error, scratch->status, "event: out of room to read %zu bytes",
                             text.len);
     }
-    const uint8_t *home = scratch->data;
-    sp_json_init(&r.json, text);
-    sp_status status = read_members(&r);
-    status = status != SP_OK ? status : settle(&r);
-    sp_ensure(scratch->data == home); /* or the slices would dangle */
+    sp_json_init(&json, text);
+    struct sp_json_token token = sp_json_next(&json);
+    if (token.type == SP_JSON_ERROR) {
+        return sp_json_fail(&json, error);
+    }
+    if (token.type != SP_JSON_OBJECT) {
+        return sp_error_set_at(error, SP_INVALID, (uint64_t)(token.raw.ptr - json.start),
+                               "event: found %s, expected a JSON object",
+                               sp_json_type_name(token.type));
+    }
+    sp_status status = sp_event_from_scanner(&json, mode, scratch, ret_event, error);
+    if (status == SP_OK && sp_json_next(&json).type != SP_JSON_END) {
+        return sp_json_fail(&json, error);
+    }
     return status;
 }

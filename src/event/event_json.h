@@ -8,9 +8,8 @@
  *   attribute is taken as its text; metadata may also be a string that holds its JSON; an alias
  *   with a value that its attribute cannot have (an object, `true`) is an ordinary extension.
  * - strict (CloudEvents 1.0.2, JSON format, structured mode): specversion "1.0", id, source and
- *   type are demanded and no attribute is empty; names are lower-case letters and digits; values
- *   are strings, or of extensions booleans and 32-bit integers; times carry a zone; no other
- *   spellings count. `stream`, `correlationid`, `causationid` and `schemaversion` are what spoor
+ *   type are demanded; names are lower-case letters and digits; values are strings that keep to
+ *   strict.h, or of extensions booleans and 32-bit integers; no other spellings count. `stream`, `correlationid`, `causationid` and `schemaversion` are what spoor
  *   says they are; `metadata` is a string that holds JSON.
  *
  * In both: names assigned on append (position, version, recordedtime, entryid, hash) are dropped;
@@ -28,6 +27,7 @@
 #ifndef SP_EVENT_EVENT_JSON_H
 #define SP_EVENT_EVENT_JSON_H
 
+#include "base/json.h"
 #include "event/envelope.h"
 
 enum sp_event_mode {
@@ -46,6 +46,16 @@ enum sp_event_mode {
 SP_WARN_UNUSED sp_status sp_event_from_json(sp_str text, enum sp_event_mode mode,
                                             struct sp_buf *scratch, struct sp_event *ret_event,
                                             struct sp_error *error);
+
+/*
+ * The same for one object of several in a text: the scanner has just yielded its opening brace, and
+ * stands behind its closing one afterwards. The caller has reserved as many bytes in the scratch
+ * buffer as are left of the text; reading takes no more, however many objects follow. On failure
+ * the scanner is not to be used.
+ */
+SP_WARN_UNUSED sp_status sp_event_from_scanner(struct sp_json *json, enum sp_event_mode mode,
+                                               struct sp_buf *scratch, struct sp_event *ret_event,
+                                               struct sp_error *error);
 
 /*
  * Appends the event as one line of JSON, without the line's end. Keys in this order: id type source

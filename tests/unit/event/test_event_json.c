@@ -267,7 +267,8 @@ static void what_is_wrong_is_named(void **state) {
         {"{\"type\":\"t\",\"source\":\"s\",\"datacontenttype\":\"a/json\","
          "\"data_base64\":\"eHg=\"}",
          "data, JSON by its datacontenttype"},
-        {"{\"type\":\"t\",\"source\":\"s\",\"specversion\":\"0.3\"}", "specversion: found another"},
+        {"{\"type\":\"t\",\"source\":\"s\",\"specversion\":\"0.3\"}",
+         "specversion: found \"0.3\", expected \"1.0\""},
         {"{\"type\":\"t\",\"source\":\"s\",\"specversion\":true}", "specversion: found true"},
         {"{\"type\":\"t\",\"source\":\"s\",\"\":1}", "without a name"},
         {"{\"type\":\"t\",\"source\":\"s\",\"a\\u0001\":1}", "control character in the name"},
