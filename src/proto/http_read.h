@@ -57,7 +57,7 @@ struct sp_http_head {
     uint64_t content_length; /* 0 where there is none */
     size_t bytes;            /* of the head, the empty line included */
     uint32_t header_count;
-    struct sp_http_pair headers[SP_HTTP_HEADERS_MAX]; /* values without blanks around them */
+    struct sp_http_pair *headers; /* the caller's; values without blanks around them */
 };
 
 /* Why a request cannot be read. The connection is to be closed after saying so. */
@@ -76,10 +76,11 @@ enum sp_http_result {
  * Reads the head at the start of the bytes. *scanned is where the last call on a beginning of the
  * same bytes left off, 0 at first, and 0 again after anything but SP_HTTP_READ_MORE: with it each
  * byte is looked at once while the head is not whole. Of SP_HTTP_READ_WHOLE *ret_head holds, with
- * slices of `bytes`.
+ * slices of `bytes`. `room` has place for SP_HTTP_HEADERS_MAX headers, and lasts as long.
  */
 enum sp_http_result sp_http_read_head(const char *bytes, size_t len, size_t *scanned,
-                                      struct sp_http_head *ret_head, struct sp_http_fault *fault);
+                                      struct sp_http_pair *room, struct sp_http_head *ret_head,
+                                      struct sp_http_fault *fault);
 
 /* The value of a header, its name in any case; *ret_value untouched and false where it is absent.
  * Of several the first. */
@@ -88,6 +89,12 @@ SP_WARN_UNUSED bool sp_http_find(const struct sp_http_pair *headers, uint32_t co
 
 /* True where a header that is a list between commas has the word, in any case. */
 bool sp_http_list_has(sp_str list, sp_str word);
+
+/*
+ * The weight (RFC 9110, 12.4.2) in thousandths that a list such as Accept gives the word, 1000
+ * where it names it without one; -1 where it does not name it. Parameters but q do not count.
+ */
+int sp_http_weight(sp_str list, sp_str word);
 
 /* True where the texts differ in nothing but the case of ASCII letters. */
 bool sp_http_same(sp_str a, sp_str b);

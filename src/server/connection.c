@@ -48,6 +48,7 @@ struct sp_connection *sp_connection_new(struct sp_server *server, const char *pe
         return NULL;
     }
     connection->server = server;
+    sp_connection_speak_resp(connection);
     connection->id = ++server->connection_last_id;
     sp_output_init(&connection->output, sp_settings_u64(&server->settings, SP_SET_REPLY_BYTES_MAX));
     connection->resp = (struct sp_resp){.to = &connection->output.bytes, .version = SP_RESP_2};
@@ -88,6 +89,9 @@ void sp_connection_free(struct sp_connection *connection) {
         if (server->hooks[i].closed != NULL) {
             server->hooks[i].closed(server, server->hooks[i].context, connection);
         }
+    }
+    if (connection->protocol->fini != NULL) {
+        connection->protocol->fini(connection);
     }
     sp_wait_drop(connection);
     sp_transaction_drop(connection);
@@ -162,7 +166,7 @@ static void refuse_input(struct sp_connection *connection, sp_str problem) {
 }
 
 /* Runs the commands that stand at the start of the bytes; returns how many bytes are done with. */
-static size_t run(struct sp_connection *connection, const char *bytes, size_t len) {
+static size_t run_resp(struct sp_connection *connection, const char *bytes, size_t len) {
     struct sp_resp_limits limits = limits_of(connection);
     size_t at = 0;
     while (connection->pause == 0 && at < len) {
@@ -198,6 +202,25 @@ static size_t run(struct sp_connection *connection, const char *bytes, size_t le
     return at;
 }
 
+static const struct sp_protocol RESP = {.name = "resp", .run = run_resp};
+
+void sp_connection_speak_resp(struct sp_connection *connection) {
+    connection->protocol = &RESP;
+}
+
+bool sp_connection_stays(const struct sp_connection *connection) {
+    const struct sp_protocol *protocol = connection->protocol;
+    return connection->wait != NULL || connection->subscription_count > 0 ||
+           (protocol->stays != NULL && protocol->stays(connection));
+}
+
+/* True where there is something to go on with. */
+static bool has_work(const struct sp_connection *connection) {
+    const struct sp_protocol *protocol = connection->protocol;
+    return connection->input.len > 0 ||
+           (protocol->is_busy != NULL && protocol->is_busy(connection));
+}
+
 static void end_by_size(struct sp_connection *connection) {
     sp_say(&connection->server->logger, SP_LEVEL_WARN, "client's command exceeds query-buffer",
            SP_FIELD_NUMBER("client", connection->id),
@@ -218,7 +241,8 @@ static void keep(struct sp_connection *connection, const char *bytes, size_t len
 
 static void run_input(struct sp_connection *connection) {
     struct sp_buf *input = &connection->input;
-    size_t used = run(connection, (const char *)input->data, input->len);
+    const char *bytes = input->data != NULL ? (const char *)input->data : "";
+    size_t used = connection->protocol->run(connection, bytes, input->len);
     if (used == input->len) {
         input->len = 0;
         sp_spare_take(&connection->server->spares, input);
@@ -237,7 +261,7 @@ void sp_connection_feed(struct sp_connection *connection, const char *bytes, siz
     }
     if (connection->input.len == 0) {
         sp_spare_lend(&connection->server->spares, &connection->output.bytes);
-        size_t used = run(connection, bytes, len);
+        size_t used = connection->protocol->run(connection, bytes, len);
         if (used < len && (connection->pause & SP_PAUSE_CLOSING) == 0) {
             keep(connection, bytes + used, len - used);
         }
@@ -273,7 +297,7 @@ void sp_connection_resume(struct sp_connection *connection) {
     if (connection->pause != 0) {
         unpause(connection);
     }
-    if (connection->pause == 0 && connection->input.len > 0) {
+    if (connection->pause == 0 && has_work(connection)) {
         sp_spare_lend(&connection->server->spares, &connection->output.bytes);
         run_input(connection);
     }

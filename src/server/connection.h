@@ -24,9 +24,10 @@
 #include "server/output.h"
 
 struct sp_server;
-struct sp_transaction; /* transaction.h */
-struct sp_wait;        /* wait.h */
-struct sp_subscriber;  /* pubsub.h */
+struct sp_transaction;   /* transaction.h */
+struct sp_wait;          /* wait.h */
+struct sp_subscriber;    /* pubsub.h */
+struct sp_http_exchange; /* http_int.h */
 
 enum {
     SP_PEER_TEXT_SIZE = 64,
@@ -52,8 +53,39 @@ struct sp_link {
     bool linked;
 };
 
+/*
+ * How the bytes of a connection are understood: the Redis protocol or HTTP. All but name and run
+ * may be NULL.
+ */
+struct sp_protocol {
+    const char *name; /* resp, http */
+    /* Runs what is complete at the start of the bytes; returns how many are done with. */
+    size_t (*run)(struct sp_connection *connection, const char *bytes, size_t len);
+    /* True where there is something to go on with though no bytes wait for it. */
+    bool (*is_busy)(const struct sp_connection *connection);
+    /* True while the connection is the listening end: nothing is expected of the client. */
+    bool (*stays)(const struct sp_connection *connection);
+    size_t (*bytes)(const struct sp_connection *connection); /* of memory */
+    void (*each_second)(struct sp_connection *connection);
+    void (*stop)(struct sp_connection *connection); /* the server ends */
+    void (*fini)(struct sp_connection *connection);
+};
+
+/* Where a connection of HTTP stands; see http_int.h. */
+struct sp_http_state {
+    struct sp_http_exchange *exchange; /* a request that lasts; NULL: none */
+    size_t scanned;                    /* of a head that is not whole */
+    uint64_t since_ms;                 /* since when the client owes the rest of a request; 0 */
+    uint64_t busy_ms;                  /* since when the store is too busy for it; 0 */
+    uint64_t linger_ms;                /* with lingers: the end of it */
+    bool lingers;     /* the last reply is written: what still comes is read and forgotten */
+    bool stream_open; /* a streamed reply goes on */
+    bool stream_chunked;
+};
+
 struct sp_connection {
     struct sp_server *server;
+    const struct sp_protocol *protocol;
     uint64_t id; /* from 1, never used twice */
     struct sp_link all;
     struct sp_link dirty; /* something to send, or to go on with, at the end of the turn */
@@ -88,6 +120,8 @@ struct sp_connection {
     struct sp_wait *wait;               /* with SP_PAUSE_BLOCKED */
     uint32_t consumers;                 /* consumers.h: 1 + the first that it works as; 0: none */
 
+    struct sp_http_state http;
+
     struct sp_subscriber *subscriber; /* whatever the subscriptions need; freed by their hook */
     uint32_t subscription_count; /* channels and patterns: RESP2 restricts commands from 1 on */
 
@@ -102,6 +136,12 @@ void sp_connection_free(struct sp_connection *connection);
 
 /* Takes bytes the client sent and runs the commands that are complete. */
 void sp_connection_feed(struct sp_connection *connection, const char *bytes, size_t len);
+
+/* The protocol speaks RESP from here on: what every connection does at first. */
+void sp_connection_speak_resp(struct sp_connection *connection);
+
+/* True while the client is only listening: it waits, or is subscribed. */
+bool sp_connection_stays(const struct sp_connection *connection);
 
 /* Goes on with what waits in the input, where nothing pauses it any more. */
 void sp_connection_resume(struct sp_connection *connection);

@@ -2,15 +2,15 @@
  * HTTP: the contract between the connection and the handlers of routes. loop-thread
  *
  *     bytes ──► head ──► route ──► body ──► handler ──► reply ──► output behind its gate
- *                 │         │        │         │
- *                 └ 400 …   └ 404    └ 413     ├ LATER  the store is busy: run again, nothing written
- *                              405             ├ WAITS  for a group, a key or a time: run again
- *                              401             └ OPEN   a streamed reply, until it is ended
+ *                │        │        │         │
+ *                400 …    404      413       ├ LATER  the store is busy: it is run again
+ *                401      405                ├ WAITS  for a group, a key or a time: likewise
+ *                                            └ OPEN   a streamed reply, until it is ended
  *
- * A handler decides at once, as one of the Redis protocol does: it reads the request, calls the bus,
- * and writes its reply. It never sees a socket. The core has checked method, password, origin and
- * body length before, has inflated and joined the body, and afterwards holds the reply back until
- * what was decided is durable. The requests of a connection are answered one after another.
+ * A handler decides at once, as those of the Redis protocol do: it reads the request, calls the
+ * bus, and writes its reply. It never sees a socket. The core has checked method, password, origin
+ * and body length before, has inflated and joined the body, and afterwards holds the reply back
+ * until what was decided is durable. The requests of a connection are answered one after another.
  *
  * Parts register tables of routes (http_routes.c lists them). A reply is one of
  *   - whole: sp_http_reply, sp_http_json: with Content-Length, compressed where that pays;
@@ -97,6 +97,15 @@ struct sp_http_request {
     bool timed_out; /* the time of sp_http_wait is over, or the server ends: answer now */
     bool lazy;      /* set by a handler: the reply need not wait for what was decided */
     bool appended;  /* set by a handler: later reads of the connection wait until it is durable */
+    /*
+     * Set by a handler of a streamed reply that ends by itself: a client that has said all it
+     * will, and a server that ends, wait for the rest.
+     */
+    bool finite;
+    sp_str event_id; /* set by a handler, where there is one: for the line in the log */
+    sp_str correlation_id;
+    bool closes; /* the core's: the connection ends with this reply */
+    int status;  /* the core's: of the reply */
 };
 
 enum { SP_HTTP_WINDOW_BYTES = 4 << 20 };
@@ -181,6 +190,7 @@ struct sp_http_problem {
     const struct sp_http_member *members;
     uint32_t member_count;
     uint32_t retry_after_s; /* 0: no Retry-After */
+    sp_str allow;           /* of 405: the Allow header */
 };
 
 /* All three take back what the handler wrote of its reply, and return DONE. */
@@ -250,6 +260,18 @@ void sp_http_stream_abort(struct sp_connection *connection);
 
 /* Makes what HTTP needs of the server. SP_NO_MEMORY. */
 SP_WARN_UNUSED sp_status sp_http_init(struct sp_server *server, struct sp_error *error);
+
+/* The connection speaks HTTP from its first byte on. */
+void sp_http_attach(struct sp_connection *connection);
+
+/* What a client is sent for which there is no place: a whole reply. Static storage. */
+sp_str sp_http_too_many(void);
+
+/*
+ * Runs the handler of a request that waits; for wait.c. `timed_out`: it is run when the turn goes
+ * on with the connection. SP_DONE: it waits no more.
+ */
+enum sp_verdict sp_http_wake(struct sp_connection *connection, uint32_t share, bool timed_out);
 
 /* All tables of routes, ended by NULL; http_routes.c. */
 const struct sp_http_route *const *sp_http_route_tables(void);

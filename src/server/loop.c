@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "os/wakeup.h"
+#include "server/http.h"
 
 enum {
     INBOX_BYTES = 128 << 10,
@@ -36,14 +37,25 @@ struct client {
     int fd;
     bool reading;
     bool writing;
+    bool shut; /* nothing more will be sent, and the client was told */
     struct event read;
     struct event write;
 };
 
+/* Where clients come in, one for each protocol. */
+struct entrance {
+    struct sp_loop *loop;
+    struct evconnlistener *listener; /* NULL: closed */
+    bool http;
+    int port; /* as bound */
+};
+
+enum { RESP_ENTRANCE, HTTP_ENTRANCE, ENTRANCES };
+
 struct sp_loop {
     struct sp_server *server;
     struct event_base *base;
-    struct evconnlistener *listener;
+    struct entrance entrances[ENTRANCES];
     struct event wake;
     struct event timer;
     struct event terminate;
@@ -107,7 +119,7 @@ static size_t receive(struct client *client) {
     }
     connection->ended = true;
     set_reading(client, false);
-    if (len < 0 || connection->wait != NULL || connection->subscription_count > 0) {
+    if (len < 0 || sp_connection_stays(connection)) {
         sp_connection_break(connection); /* nobody is there to read what would come */
     }
     sp_connection_touch(connection);
@@ -167,8 +179,10 @@ static bool is_over(const struct sp_connection *connection) {
     if (connection->broken) {
         return true;
     }
+    const struct sp_protocol *protocol = connection->protocol;
     bool waits = (connection->pause & (SP_PAUSE_GATE | SP_PAUSE_BUSY)) != 0 ||
-                 sp_connection_unsent(connection) > 0;
+                 sp_connection_unsent(connection) > 0 ||
+                 (protocol->is_busy != NULL && protocol->is_busy(connection));
     bool ends = connection->ended || (connection->pause & SP_PAUSE_CLOSING) != 0;
     return ends && !waits;
 }
@@ -188,6 +202,15 @@ static void end_slow(struct sp_connection *connection) {
     sp_connection_break(connection);
 }
 
+/* The last reply is sent, and the client is told so; what it still sends is read away. */
+static void shut(struct client *client) {
+    if (client->connection->http.lingers && !client->shut &&
+        sp_connection_unsent(client->connection) == 0) {
+        client->shut = true;
+        (void)shutdown(client->fd, SHUT_WR);
+    }
+}
+
 /* Sends to those who have something, closes those who are done. Returns ms to wait at most. */
 static int flush(struct sp_loop *loop, int wait_ms) {
     struct sp_connection *next = NULL;
@@ -195,6 +218,7 @@ static int flush(struct sp_loop *loop, int wait_ms) {
         struct client *client = at->socket;
         next = at->dirty.next;
         transmit(client);
+        shut(client);
         if (is_over(at)) {
             close_client(client);
             continue;
@@ -232,18 +256,21 @@ static void format_peer(const struct sockaddr *address, char *to, size_t size) {
     }
 }
 
-static void refuse(struct sp_loop *loop, int fd, const char *peer) {
-    static const char TEXT[] = "-ERR max number of clients reached\r\n";
+static void refuse(const struct entrance *entrance, int fd, const char *peer) {
+    struct sp_loop *loop = entrance->loop;
+    sp_str text =
+        entrance->http ? sp_http_too_many() : SP_STR("-ERR max number of clients reached\r\n");
     loop->server->stats.connections_rejected++;
     sp_say(&loop->server->logger, SP_LEVEL_WARN, "max-connections reached",
            SP_FIELD_TEXT("peer", sp_str_from(peer)));
-    (void)!write(fd, TEXT, sizeof(TEXT) - 1);
+    (void)!write(fd, text.ptr, text.len);
     (void)close(fd);
 }
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
                       int address_len, void *context) {
-    struct sp_loop *loop = context;
+    const struct entrance *entrance = context;
+    struct sp_loop *loop = entrance->loop;
     struct sp_server *server = loop->server;
     char peer[SP_PEER_TEXT_SIZE];
     int on = 1;
@@ -252,7 +279,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     tick(loop);
     format_peer(address, peer, sizeof(peer));
     if (server->connection_count >= sp_settings_u64(&server->settings, SP_SET_MAX_CONNECTIONS)) {
-        refuse(loop, fd, peer);
+        refuse(entrance, fd, peer);
         return;
     }
     struct client *client = calloc(1, sizeof(*client));
@@ -261,6 +288,9 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
         free(client);
         (void)close(fd);
         return;
+    }
+    if (entrance->http) {
+        sp_http_attach(connection);
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
@@ -277,14 +307,16 @@ static void on_accept_again(evutil_socket_t fd, short what, void *context) {
     struct sp_loop *loop = context;
     (void)fd;
     (void)what;
-    if (!loop->stopping) {
-        (void)evconnlistener_enable(loop->listener);
+    for (int i = 0; i < ENTRANCES && !loop->stopping; i++) {
+        if (loop->entrances[i].listener != NULL) {
+            (void)evconnlistener_enable(loop->entrances[i].listener);
+        }
     }
 }
 
 /* No descriptors: asking again at once would ask for ever. */
 static void on_accept_error(struct evconnlistener *listener, void *context) {
-    struct sp_loop *loop = context;
+    struct sp_loop *loop = ((const struct entrance *)context)->loop;
     int os_error = errno;
     char text[96];
     struct timeval pause = timeval_of(ACCEPT_PAUSE_MS);
@@ -307,49 +339,89 @@ static sp_status bind_status(int os_error) {
     }
 }
 
-static sp_status listen_at(struct sp_loop *loop, const struct addrinfo *info, const char *address,
-                           const char *port, struct sp_error *error) {
+static int bound_port(struct evconnlistener *listener) {
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof(bound);
+    if (getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)(void *)&bound, &len) !=
+        0) {
+        return 0;
+    }
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&bound;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&bound;
+    return ntohs(bound.ss_family == AF_INET6 ? in6->sin6_port : in->sin_port);
+}
+
+static sp_status listen_at(struct entrance *entrance, const struct addrinfo *info,
+                           const char *address, const char *port, struct sp_error *error) {
     const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
     errno = 0;
-    loop->listener = evconnlistener_new_bind(loop->base, on_accept, loop, flags, BACKLOG,
-                                             info->ai_addr, (int)info->ai_addrlen);
-    if (loop->listener == NULL) {
+    entrance->listener = evconnlistener_new_bind(entrance->loop->base, on_accept, entrance, flags,
+                                                 BACKLOG, info->ai_addr, (int)info->ai_addrlen);
+    if (entrance->listener == NULL) {
         int os_error = errno;
         char text[96];
         return sp_error_set_os(error, bind_status(os_error), os_error, "cannot listen at %s:%s: %s",
                                address, port, strerror_r(os_error, text, sizeof(text)));
     }
-    evconnlistener_set_error_cb(loop->listener, on_accept_error);
-    struct sockaddr_storage bound;
-    socklen_t len = sizeof(bound);
-    if (getsockname(evconnlistener_get_fd(loop->listener), (struct sockaddr *)(void *)&bound,
-                    &len) == 0) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&bound;
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&bound;
-        loop->server->resp_port =
-            ntohs(bound.ss_family == AF_INET6 ? in6->sin6_port : in->sin_port);
-    }
+    evconnlistener_set_error_cb(entrance->listener, on_accept_error);
+    entrance->port = bound_port(entrance->listener);
     return SP_OK;
 }
 
-static sp_status start_listening(struct sp_loop *loop, struct sp_error *error) {
-    const struct sp_settings *settings = &loop->server->settings;
+static sp_status open_entrance(struct entrance *entrance, uint64_t wanted_port,
+                               struct sp_error *error) {
+    const struct sp_settings *settings = &entrance->loop->server->settings;
     const char *address = sp_settings_text(settings, SP_SET_LISTEN).ptr;
-    char port[16];
+    char port[24];
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *info = NULL;
-    (void)snprintf(port, sizeof(port), "%llu",
-                   (unsigned long long)sp_settings_u64(settings, SP_SET_RESP_PORT));
+    (void)snprintf(port, sizeof(port), "%llu", (unsigned long long)wanted_port);
     int failed = getaddrinfo(address, port, &hints, &info);
     if (failed != 0) {
         return sp_error_set(error, SP_INVALID, "cannot listen at %s: %s", address,
                             gai_strerror(failed));
     }
-    sp_status status = listen_at(loop, info, address, port, error);
+    sp_status status = listen_at(entrance, info, address, port, error);
     freeaddrinfo(info);
     return status;
+}
+
+static void close_entrances(struct sp_loop *loop) {
+    for (int i = 0; i < ENTRANCES; i++) {
+        if (loop->entrances[i].listener != NULL) {
+            evconnlistener_free(loop->entrances[i].listener);
+            loop->entrances[i].listener = NULL;
+        }
+    }
+}
+
+/* Who asks for any port for the one protocol has not asked for a certain one for the other. */
+static uint64_t http_port(const struct sp_settings *settings) {
+    bool any =
+        sp_settings_u64(settings, SP_SET_RESP_PORT) == 0 && !settings->given[SP_SET_HTTP_PORT];
+    return any ? 0 : sp_settings_u64(settings, SP_SET_HTTP_PORT);
+}
+
+static sp_status start_listening(struct sp_loop *loop, struct sp_error *error) {
+    struct sp_server *server = loop->server;
+    struct entrance *resp = &loop->entrances[RESP_ENTRANCE];
+    struct entrance *http = &loop->entrances[HTTP_ENTRANCE];
+    *resp = (struct entrance){.loop = loop};
+    *http = (struct entrance){.loop = loop, .http = true};
+    sp_status status =
+        open_entrance(resp, sp_settings_u64(&server->settings, SP_SET_RESP_PORT), error);
+    if (status == SP_OK && server->http != NULL) {
+        status = open_entrance(http, http_port(&server->settings), error);
+    }
+    if (status != SP_OK) {
+        close_entrances(loop);
+        return status;
+    }
+    server->resp_port = resp->port;
+    server->http_port = http->port;
+    return SP_OK;
 }
 
 /* ---- stopping -------------------------------------------------------------------------------- */
@@ -370,7 +442,11 @@ static void on_stop(evutil_socket_t signal_number, short what, void *context) {
     loop->stopping = true;
     server->draining = true;
     loop->stop_ms = server->monotonic_ms + DRAIN_MS;
-    (void)evconnlistener_disable(loop->listener);
+    for (int i = 0; i < ENTRANCES; i++) {
+        if (loop->entrances[i].listener != NULL) {
+            (void)evconnlistener_disable(loop->entrances[i].listener);
+        }
+    }
     for (struct sp_connection *at = server->connections; at != NULL; at = at->all.next) {
         size_t total = 0;
         size_t len = 1;
@@ -380,7 +456,9 @@ static void on_stop(evutil_socket_t signal_number, short what, void *context) {
         }
         at->ended = true;
         set_reading(at->socket, false);
-        if (at->wait != NULL || at->subscription_count > 0) {
+        if (at->protocol->stop != NULL) {
+            at->protocol->stop(at);
+        } else if (sp_connection_stays(at)) {
             sp_connection_finish(at);
         }
         sp_connection_touch(at);
@@ -417,7 +495,10 @@ static void upkeep(struct sp_loop *loop) {
     uint64_t unsent_max = sp_settings_u64(&server->settings, SP_SET_OUTPUT_BUFFER) +
                           sp_settings_u64(&server->settings, SP_SET_REPLY_BYTES_MAX);
     for (struct sp_connection *at = server->connections; at != NULL; at = at->all.next) {
-        bool stays = at->wait != NULL || at->subscription_count > 0;
+        bool stays = sp_connection_stays(at);
+        if (at->protocol->each_second != NULL) {
+            at->protocol->each_second(at);
+        }
         if (limit_ms > 0 && !stays && server->monotonic_ms - at->last_ms >= limit_ms) {
             sp_connection_break(at);
         } else if (sp_connection_unsent(at) > unsent_max) {
@@ -492,7 +573,7 @@ void sp_loop_free(struct sp_loop *loop) {
     while (loop->server->connections != NULL) {
         close_client(loop->server->connections->socket);
     }
-    evconnlistener_free(loop->listener);
+    close_entrances(loop);
     (void)event_del(&loop->wake);
     (void)event_del(&loop->timer);
     (void)event_del(&loop->accept_again);

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "os/wakeup.h"
+#include "server/http.h"
 #include "server/loop.h"
 #include "server/pubsub.h"
 #include "server/server.h"
@@ -114,6 +115,9 @@ static sp_status open_server(struct serving *serving, struct sp_settings *settin
     if (status == SP_OK) {
         status = sp_pubsub_init(serving->server, error);
     }
+    if (status == SP_OK && sp_settings_u64(&serving->server->settings, SP_SET_NO_HTTP) == 0) {
+        status = sp_http_init(serving->server, error);
+    }
     if (status == SP_OK) {
         status = sp_loop_new(serving->server, serving->wake_fd, &serving->loop, error);
     }
@@ -141,17 +145,23 @@ static void close_all(struct serving *serving) {
 }
 
 static void announce(struct serving *serving, sp_serve_ready_fn *ready, void *context) {
-    char line[SP_FS_PATH_BYTES_MAX + 4096 + 256];
+    char line[SP_FS_PATH_BYTES_MAX + 4096 + 1024];
     struct sp_server *server = serving->server;
     sp_str address = sp_settings_text(&server->settings, SP_SET_LISTEN);
     bool six = memchr(address.ptr, ':', address.len) != NULL;
-    (void)snprintf(line, sizeof(line), "ready resp=%s%s%s:%d http=off data=%s position=%llu",
-                   six ? "[" : "", address.ptr, six ? "]" : "", server->resp_port,
+    char http[512] = "off";
+    if (server->http != NULL) {
+        (void)snprintf(http, sizeof(http), "%s%s%s:%d", six ? "[" : "", address.ptr, six ? "]" : "",
+                       server->http_port);
+    }
+    (void)snprintf(line, sizeof(line), "ready resp=%s%s%s:%d http=%s data=%s position=%llu",
+                   six ? "[" : "", address.ptr, six ? "]" : "", server->resp_port, http,
                    sp_settings_text(&server->settings, SP_SET_DATA).ptr,
                    (unsigned long long)sp_engine_durable_position(serving->engine));
     sp_say(&server->logger, SP_LEVEL_INFO, "ready",
            SP_FIELD_TEXT("version", sp_str_from(spoor_version())), SP_FIELD_TEXT("listen", address),
            SP_FIELD_NUMBER("resp_port", (uint64_t)server->resp_port),
+           SP_FIELD_NUMBER("http_port", (uint64_t)server->http_port),
            SP_FIELD_NUMBER("position", sp_engine_durable_position(serving->engine)),
            SP_FIELD_NUMBER("replayed", serving->opened.replayed_events));
     ready(context, line);

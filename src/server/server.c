@@ -131,6 +131,9 @@ void sp_server_count(struct sp_server *server, struct sp_connection *connection)
                    output->mark_capacity * sizeof(*output->marks) +
                    connection->reader.args_capacity * sizeof(*connection->reader.args) +
                    connection->reader.words.capacity + connection->subscription_bytes;
+    if (connection->protocol->bytes != NULL) {
+        bytes += connection->protocol->bytes(connection);
+    }
     if (connection->transaction != NULL || connection->wait != NULL) {
         bytes += sp_transaction_bytes(connection) + sp_wait_bytes(connection);
     }
@@ -235,6 +238,18 @@ int sp_server_turn(struct sp_server *server) {
     more = more || server->again;
     server->again = false;
     return ran || more ? 0 : sooner(wait_ms, ask_timeouts(server));
+}
+
+/* ---- passwords ------------------------------------------------------------------------------- */
+
+bool sp_server_password_is(const struct sp_server *server, sp_str password) {
+    sp_str secret = sp_settings_text(&server->settings, SP_SET_PASSWORD);
+    uint8_t difference = password.len != secret.len;
+    for (size_t i = 0; i < password.len; i++) {
+        char byte = secret.len > 0 ? secret.ptr[i % secret.len] : 0;
+        difference |= (uint8_t)(password.ptr[i] ^ byte);
+    }
+    return difference == 0;
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */

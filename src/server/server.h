@@ -22,6 +22,7 @@ struct sp_waits;     /* wait.h */
 struct sp_consumers; /* consumers.h */
 struct sp_pubsub;    /* pubsub_int.h */
 struct sp_loop;      /* loop.h */
+struct sp_http;      /* http_int.h */
 
 /* What a part of the server wants to be told. Every member may be NULL. */
 struct sp_server_hooks {
@@ -54,6 +55,7 @@ struct sp_server_stats {
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t turns;
+    uint64_t http_requests;
 };
 
 struct sp_server {
@@ -81,8 +83,9 @@ struct sp_server {
     struct sp_waits *waits;
     struct sp_consumers *consumers;
     struct sp_pubsub *pubsub;
-    bool again;        /* a part has more to do: the next turn comes at once */
-    uint64_t receives; /* calls of SPOOR.RECEIVE: which of its keys each one asks first */
+    struct sp_http *http; /* NULL: HTTP is off */
+    bool again;           /* a part has more to do: the next turn comes at once */
+    uint64_t receives;    /* calls of SPOOR.RECEIVE: which of its keys each one asks first */
 
     struct sp_buf scratch;  /* of one command */
     struct sp_event event;  /* likewise: it is large */
@@ -91,6 +94,7 @@ struct sp_server {
     bool draining; /* no new connections */
     bool failed;   /* the store is dead: the server must end */
     int resp_port; /* as bound */
+    int http_port; /* likewise; 0: off */
     void *loop;
 };
 
@@ -117,6 +121,9 @@ void sp_server_count(struct sp_server *server, struct sp_connection *connection)
 
 /* True while the connections hold more than memory-budget: nothing more is begun for them then. */
 bool sp_server_is_over_budget(const struct sp_server *server);
+
+/* True where this is the password that clients must know. Takes as long whatever is wrong. */
+bool sp_server_password_is(const struct sp_server *server, sp_str password);
 
 /* Reads the clocks: at the start of a turn. */
 void sp_server_tick(struct sp_server *server);

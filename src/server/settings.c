@@ -154,7 +154,9 @@ sp_status sp_settings_set(struct sp_settings *settings, enum sp_setting_id id, s
     sp_require(id < SP_SET_COUNT);
     const struct sp_setting *setting = &SETTINGS[id];
     if (is_text(setting->type)) {
-        return set_text(settings, id, value, error);
+        sp_status kept = set_text(settings, id, value, error);
+        settings->given[id] = settings->given[id] || kept == SP_OK;
+        return kept;
     }
     uint64_t number = 0;
     sp_status status = parse_number(setting, value, &number, error);
@@ -167,6 +169,7 @@ sp_status sp_settings_set(struct sp_settings *settings, enum sp_setting_id id, s
                             (unsigned long long)setting->most);
     }
     settings->numbers[id] = number;
+    settings->given[id] = true;
     return SP_OK;
 }
 
@@ -181,6 +184,7 @@ sp_status sp_settings_init(struct sp_settings *settings) {
             return status;
         }
     }
+    memset(settings->given, 0, sizeof(settings->given));
     return SP_OK;
 }
 

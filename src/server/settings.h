@@ -37,7 +37,15 @@ enum sp_setting_type {
     X(RESP_PORT, "resp-port", "port", INTEGER, "", 0, 65535, "7379", START,                        \
       "port of the Redis protocol; 0 picks a free one")                                            \
     X(HTTP_PORT, "http-port", "", INTEGER, "", 0, 65535, "7380", START,                            \
-      "port of HTTP; 0 picks a free one")                                                          \
+      "port of HTTP; 0 picks a free one; where resp-port is 0 and this is not given, it is 0")     \
+    X(NO_HTTP, "no-http", "", BOOLEAN, "", 0, 1, "no", START, "whether HTTP is not spoken at all") \
+    X(HTTP_BODY_BYTES_MAX, "http-body-bytes-max", "", SIZE, "", 1024, 1073741824, "16Mi", LIVE,    \
+      "bytes of the body of one HTTP request, inflated; streamed imports have no limit")           \
+    X(HTTP_REQUEST_TIMEOUT, "http-request-timeout", "", DURATION, "", 0, 86400000, "30s", LIVE,    \
+      "an HTTP request that is not complete after so long is refused; bodies get a second more "   \
+      "for each 16000 bytes; 0: never")                                                            \
+    X(CORS_ORIGINS, "cors-origins", "", LIST, "", 0, 16384, "", LIVE,                              \
+      "origins of web pages that may use HTTP from a browser, or *; empty: none but its own")      \
     X(DURABILITY, "durability", "", CHOICE, "always interval os", 0, 2, "always", START,           \
       "when an append is acknowledged: always: once it is on stable storage")                      \
     X(ALLOW_FLUSHALL, "allow-flushall", "", BOOLEAN, "", 0, 1, "no", LIVE,                         \
@@ -111,6 +119,7 @@ enum sp_setting_id sp_setting_find(sp_str name);
 struct sp_settings {
     uint64_t numbers[SP_SET_COUNT]; /* of every type but text and list */
     char *texts[SP_SET_COUNT];      /* of texts and lists; owned, NUL-terminated */
+    bool given[SP_SET_COUNT];       /* set since the defaults were */
 };
 
 /* Sets all defaults. SP_NO_MEMORY. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/bus_groups.h"
+#include "server/http.h"
 #include "server/live.h"
 
 enum {
@@ -31,6 +32,7 @@ struct sp_wait {
     uint64_t deadline_ms;
     bool ready;
     bool by_key;
+    bool http; /* a request of HTTP: no command */
     struct sp_wait *ready_next;
     uint32_t count;
     struct wait_for fors[];
@@ -269,9 +271,10 @@ static void free_wait(struct sp_server *server, struct sp_wait *wait) {
     free(wait);
 }
 
-static struct sp_wait *new_wait(struct sp_request *request, const struct sp_wait_spec *spec) {
+static struct sp_wait *new_wait(struct sp_connection *connection, const struct sp_command_row *row,
+                                const struct sp_wait_spec *spec) {
     struct sp_wait *wait = calloc(1, sizeof(*wait) + spec->count * sizeof(wait->fors[0]));
-    sp_str *args = malloc(spec->argc * sizeof(*args));
+    sp_str *args = malloc((spec->argc + 1) * sizeof(*args));
     size_t bytes = 0;
     for (uint32_t i = 0; i < spec->argc; i++) {
         bytes += spec->args[i].len;
@@ -281,12 +284,13 @@ static struct sp_wait *new_wait(struct sp_request *request, const struct sp_wait
         free(args);
         return NULL;
     }
-    *wait = (struct sp_wait){.connection = request->connection,
-                             .row = request->row,
+    *wait = (struct sp_wait){.connection = connection,
+                             .row = row,
+                             .http = row == NULL,
                              .args = args,
                              .argc = spec->argc,
                              .heap_at = NOT_IN_HEAP,
-                             .by_key = spec->groups == NULL};
+                             .by_key = spec->groups == NULL && spec->count > 0};
     sp_buf_init(&wait->bytes, ARGS_BYTES_MAX);
     (void)sp_buf_reserve(&wait->bytes, bytes + 1);
     for (uint32_t i = 0; i < spec->argc; i++) {
@@ -316,17 +320,14 @@ static bool take_places(struct sp_waits *waits, struct sp_wait *wait,
     return true;
 }
 
-enum sp_verdict sp_wait_begin(struct sp_request *request, const struct sp_wait_spec *spec) {
-    struct sp_server *server = request->server;
+/* Makes the connection wait. False where memory is out. */
+static bool begin_wait(struct sp_connection *connection, const struct sp_command_row *row,
+                       const struct sp_wait_spec *spec) {
+    struct sp_server *server = connection->server;
     struct sp_waits *waits = server->waits;
-    struct sp_connection *connection = request->connection;
-    sp_require(!request->in_transaction && spec->count > 0 && spec->count <= SP_WAIT_KEYS_MAX);
-    if (connection->wait != NULL) {
-        return SP_BLOCKED;
-    }
-    struct sp_wait *wait = new_wait(request, spec);
+    struct sp_wait *wait = new_wait(connection, row, spec);
     if (wait == NULL) {
-        return sp_reply_status(request, SP_NO_MEMORY, NULL);
+        return false;
     }
     if (wait->by_key && waits->by_key_count++ == 0) {
         sp_server_listen(server, true);
@@ -339,11 +340,25 @@ enum sp_verdict sp_wait_begin(struct sp_request *request, const struct sp_wait_s
     hear_of_groups(server);
     if (!fine) {
         free_wait(server, wait);
-        return sp_reply_status(request, SP_NO_MEMORY, NULL);
+        return false;
     }
     connection->wait = wait;
     connection->pause |= SP_PAUSE_BLOCKED;
+    return true;
+}
+
+enum sp_verdict sp_wait_begin(struct sp_request *request, const struct sp_wait_spec *spec) {
+    sp_require(!request->in_transaction && spec->count > 0 && spec->count <= SP_WAIT_KEYS_MAX);
+    if (request->connection->wait == NULL && !begin_wait(request->connection, request->row, spec)) {
+        return sp_reply_status(request, SP_NO_MEMORY, NULL);
+    }
     return SP_BLOCKED;
+}
+
+bool sp_wait_begin_http(struct sp_connection *connection, const struct sp_wait_spec *spec) {
+    sp_require(spec->argc == 0 && spec->count <= SP_WAIT_KEYS_MAX);
+    sp_require(spec->count == 0 || (spec->keys == NULL) != (spec->groups == NULL));
+    return connection->wait != NULL || begin_wait(connection, NULL, spec);
 }
 
 size_t sp_wait_bytes(const struct sp_connection *connection) {
@@ -420,6 +435,13 @@ void sp_wait_group_ready(struct sp_server *server, uint64_t group) {
  */
 static bool run_again(struct sp_server *server, struct sp_wait *wait, uint32_t share) {
     struct sp_connection *connection = wait->connection;
+    if (wait->http) {
+        enum sp_verdict told = sp_http_wake(connection, share, false);
+        if (told == SP_LATER) {
+            make_ready(server->waits, wait);
+        }
+        return told == SP_DONE;
+    }
     struct sp_request request = {
         .server = server,
         .connection = connection,
@@ -495,6 +517,10 @@ static void run_group(struct sp_server *server, uint64_t number) {
 
 static void time_out(struct sp_server *server, struct sp_wait *wait) {
     struct sp_connection *connection = wait->connection;
+    if (wait->http) {
+        (void)sp_http_wake(connection, 0, true);
+        return;
+    }
     struct sp_request request = {
         .server = server, .connection = connection, .reply = &connection->resp, .lazy = true};
     size_t from = connection->output.bytes.len;
@@ -527,7 +553,7 @@ void sp_wait_unblock(struct sp_connection *connection, bool with_error) {
     if (connection->wait == NULL) {
         return;
     }
-    if (!with_error) {
+    if (!with_error || connection->wait->http) {
         time_out(server, connection->wait);
         return;
     }

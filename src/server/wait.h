@@ -33,6 +33,13 @@ struct sp_wait_spec {
 SP_WARN_UNUSED enum sp_verdict sp_wait_begin(struct sp_request *request,
                                              const struct sp_wait_spec *spec);
 
+/*
+ * The same for a request of HTTP (sp_http_wake runs it again): no words, and no key or group where
+ * it waits for the time alone. False where memory is out.
+ */
+SP_WARN_UNUSED bool sp_wait_begin_http(struct sp_connection *connection,
+                                       const struct sp_wait_spec *spec);
+
 /* What a waiting command takes in memory. */
 size_t sp_wait_bytes(const struct sp_connection *connection);
 

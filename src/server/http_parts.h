@@ -1,0 +1,12 @@
+/*
+ * The tables of routes, one for each part; http_routes.c lists them. loop-thread
+ */
+#ifndef SP_SERVER_HTTP_PARTS_H
+#define SP_SERVER_HTTP_PARTS_H
+
+#include "server/http.h"
+
+/* http_own.c: the server itself. */
+extern const struct sp_http_route sp_http_own_routes[];
+
+#endif

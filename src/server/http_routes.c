@@ -1,0 +1,11 @@
+/* The tables of routes: each part has its own, and its line here. */
+#include "server/http.h"
+#include "server/http_parts.h"
+
+const struct sp_http_route *const *sp_http_route_tables(void) {
+    static const struct sp_http_route *const TABLES[] = {
+        sp_http_own_routes,
+        NULL,
+    };
+    return TABLES;
+}
