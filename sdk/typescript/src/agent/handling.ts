@@ -1,0 +1,49 @@
+/** One delivery: calls the handler, and says to the bus where it failed. */
+import { sleep } from "../clock.js";
+import { describeError, NonRetryableError } from "../errors.js";
+import type { Delivery, Failure, Port } from "../port.js";
+import { HandlingContext } from "./context.js";
+import { isOneOf, type Reaction } from "./definition.js";
+import type { Logger } from "./log.js";
+
+const RETRY_MS = 500;
+
+/** Calls the handler; gives what it failed with, or nothing where the event is done. Does not throw. */
+export async function handle(port: Port, agent: string, reaction: Reaction, delivery: Delivery,
+  log: Logger): Promise<Failure | undefined> {
+  const { event, attempt } = delivery;
+  const lines = log.with({ event_id: event.id, event_type: event.type, correlation_id: event.correlationid, attempt,
+    handler: reaction.name });
+  const context = new HandlingContext(port, agent, reaction.name, event, attempt, lines);
+  try {
+    await reaction.handler(event, context);
+    return undefined;
+  } catch (error) {
+    const dead = error instanceof NonRetryableError || isOneOf(error, reaction.giveUpOn);
+    lines.error(messageOf(dead, attempt >= reaction.group.maxDeliveries), { error });
+    return { error: describeError(error), dead };
+  } finally {
+    context.end();
+  }
+}
+
+function messageOf(refused: boolean, last: boolean): string {
+  if (refused) {
+    return "handler refused the event; it is a dead letter";
+  }
+  return last ? "handler failed for the last time; the event is a dead letter" : "handler failed; it is tried again";
+}
+
+/** Says that the attempt failed, until the bus has heard it or nobody wants to know any more. */
+export async function refuse(port: Port, delivery: Delivery, group: string, failure: Failure, log: Logger,
+  isOver: () => boolean): Promise<void> {
+  while (!isOver()) {
+    try {
+      await port.nack(delivery.key, group, delivery.entryid, failure);
+      return;
+    } catch (error) {
+      log.error("a failure could not be reported; it is tried again", { event_id: delivery.event.id, error });
+      await sleep(port.clock, RETRY_MS);
+    }
+  }
+}

@@ -1,0 +1,185 @@
+/** What an agent needs, from a server. */
+import { realClock, sleep, type Clock } from "../clock.js";
+import { SpoorError } from "../errors.js";
+import { parseEvent, type NewEvent, type Published, type SpoorEvent } from "../event.js";
+import type { Announcement, Delivery, Failure, GroupSpec, Lane, Port } from "../port.js";
+import { momentText } from "../query.js";
+import { appendWords, identify } from "./append.js";
+import { Connection, type ConnectionOptions, type Reply } from "./connection.js";
+import { asEvents, asList, asNumber, asPublished, asText } from "./replies.js";
+
+/** How long a receive() waits on the server, in milliseconds. */
+const BLOCK_MS = 10_000;
+const WAKE_AGAIN_MS = 20;
+
+export class RedisPort implements Port {
+  readonly clock: Clock = realClock;
+  readonly #url: string;
+  readonly #options: ConnectionOptions;
+  readonly #connection: Connection;
+
+  private constructor(url: string, options: ConnectionOptions, connection: Connection) {
+    this.#url = url;
+    this.#options = options;
+    this.#connection = connection;
+  }
+
+  static async open(url: string, options: ConnectionOptions = {}): Promise<RedisPort> {
+    return new RedisPort(url, options, await Connection.open(url, options));
+  }
+
+  async ensureGroup(spec: GroupSpec): Promise<void> {
+    const { key, group } = spec;
+    const policy = policyWords(spec);
+    const from = spec.from === "now" ? "$" : momentText(spec.from);
+    try {
+      await this.#connection.send(["SPOOR.GROUP", "CREATE", group, key, "FROM", from, ...policy]);
+    } catch (error) {
+      if (!(error instanceof SpoorError) || !error.message.startsWith("BUSYGROUP")) {
+        throw error;
+      }
+      await this.#connection.send(["SPOOR.GROUP", "SET", group, key, ...policy]);
+    }
+  }
+
+  async openLane(group: string, consumer: string): Promise<Lane> {
+    return RedisLane.open(this.#url, this.#options, this.#connection, group, consumer);
+  }
+
+  async ack(key: string, group: string, entryids: readonly string[]): Promise<void> {
+    await this.#connection.send(["XACK", key, group, ...entryids]);
+  }
+
+  async nack(key: string, group: string, entryid: string, failure: Failure): Promise<void> {
+    const words = ["SPOOR.NACK", key, group, entryid, "ERROR", failure.error];
+    if (failure.delay !== undefined) {
+      words.push("DELAY", String(Math.ceil(failure.delay)));
+    }
+    if (failure.dead) {
+      words.push("DEAD");
+    }
+    await this.#connection.send(words);
+  }
+
+  async extend(key: string, group: string, entryids: readonly string[]): Promise<void> {
+    await this.#connection.send(["SPOOR.EXTEND", key, group, ...entryids]);
+  }
+
+  async append(event: NewEvent): Promise<Published> {
+    const identified = identify(event, undefined);
+    return asPublished(await this.#connection.send(appendWords(identified)), identified.id);
+  }
+
+  async find(id: string, source: string): Promise<SpoorEvent | undefined> {
+    return asEvents(await this.#connection.send(["SPOOR.EVENT", id, "SOURCE", source]), "SPOOR.EVENT")[0];
+  }
+
+  async online(agent: Announcement): Promise<void> {
+    const words = ["SPOOR.AGENT", "ONLINE", agent.id];
+    for (const capability of agent.capabilities) {
+      words.push("CAPABILITY", capability);
+    }
+    words.push("CAPACITY", String(agent.capacity));
+    if (agent.version !== undefined) {
+      words.push("VERSION", agent.version);
+    }
+    if (agent.data !== undefined) {
+      words.push("DATA", JSON.stringify(agent.data));
+    }
+    await this.#connection.send(words);
+  }
+
+  async heartbeat(id: string, load: number): Promise<boolean> {
+    try {
+      await this.#connection.send(["SPOOR.AGENT", "HEARTBEAT", id, "LOAD", String(load)]);
+      return true;
+    } catch (error) {
+      if (error instanceof SpoorError && error.message.startsWith("NOAGENT")) {
+        return false;
+      }
+      throw error;
+    }
+  }
+
+  async offline(id: string, reason: string): Promise<void> {
+    await this.#connection.send(["SPOOR.AGENT", "OFFLINE", id, "REASON", reason]);
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+}
+
+class RedisLane implements Lane {
+  readonly #receiving: Connection;
+  readonly #asking: Connection;
+  readonly #group: string;
+  readonly #consumer: string;
+  #client: { id: string; generation: number } | undefined;
+  #waits = false;
+
+  private constructor(receiving: Connection, asking: Connection, group: string, consumer: string) {
+    this.#receiving = receiving;
+    this.#asking = asking;
+    this.#group = group;
+    this.#consumer = consumer;
+  }
+
+  static async open(url: string, options: ConnectionOptions, asking: Connection, group: string,
+    consumer: string): Promise<RedisLane> {
+    return new RedisLane(await Connection.open(url, options), asking, group, consumer);
+  }
+
+  async receive(keys: readonly string[], count: number): Promise<Delivery[]> {
+    await this.#knowClient();
+    this.#waits = true;
+    try {
+      const reply = await this.#receiving.send(["SPOOR.RECEIVE", "GROUP", this.#group, this.#consumer,
+        "COUNT", String(count), "BLOCK", String(BLOCK_MS), "KEYS", ...keys]);
+      return reply === null ? [] : asList(reply, "SPOOR.RECEIVE").map(asDelivery);
+    } finally {
+      this.#waits = false;
+    }
+  }
+
+  /** What is handed out at this very moment still arrives: nothing is lost on a connection that is closed. */
+  async wake(): Promise<void> {
+    while (this.#waits && this.#client !== undefined) {
+      await this.#asking.send(["CLIENT", "UNBLOCK", this.#client.id, "TIMEOUT"]);
+      await sleep(realClock, WAKE_AGAIN_MS); // it may have come before the command that waits
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#receiving.close();
+  }
+
+  /** The number that the server knows this connection by; a new connection has a new one. */
+  async #knowClient(): Promise<void> {
+    const { generation } = this.#receiving;
+    if (this.#client?.generation !== generation) {
+      this.#client = { id: String(asNumber(await this.#receiving.send(["CLIENT", "ID"]), "CLIENT ID")), generation };
+    }
+  }
+}
+
+function asDelivery(row: Reply): Delivery {
+  const [key, entryid, attempt, json] = asList(row, "SPOOR.RECEIVE");
+  return {
+    key: asText(key, "key"),
+    entryid: asText(entryid, "id"),
+    attempt: asNumber(attempt, "attempts"),
+    event: parseEvent(asText(json, "event")),
+  };
+}
+
+/** The options of SPOOR.GROUP for a policy. */
+export function policyWords(spec: GroupSpec): string[] {
+  const { first, max, factor, jitter } = spec.backoff;
+  return [
+    "type", "", "filter", spec.filter === undefined ? "" : JSON.stringify(spec.filter),
+    "ack-wait", `${Math.round(spec.ackWait)}ms`, "max-deliveries", String(spec.maxDeliveries),
+    "backoff", `${Math.round(first)}ms..${Math.round(max)}ms x${factor} jitter ${jitter}`,
+    "order-by", spec.orderBy, "max-in-flight", String(spec.maxInFlight),
+  ];
+}
