@@ -10,6 +10,7 @@ import re
 import sys
 
 EVENT = {"type", "version", "also", "meaning", "emitted_by", "see", "schema", "example"}
+ROW = ("type", "version", "domain", "meaning", "emitted_by")  # what a list shows
 NEEDED = EVENT - {"also", "see"}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TOKEN = re.compile(r"[a-z][a-z0-9_]*|\{[a-z]+\}")
@@ -67,8 +68,7 @@ def document(event):
 
 def whole(event):
     """All that is known of the type, as `schema show` prints it."""
-    order = ("type", "version", "domain", "meaning", "emitted_by", "also", "see")
-    shown = {key: event[key] for key in order if key in event}
+    shown = {key: event[key] for key in (*ROW, "also", "see") if key in event}
     return {**shown, "schema": document(event), "example": event["example"]}
 
 
@@ -115,7 +115,8 @@ def rows(events):
         yield f"     .field_count = {count},"
         yield f"     .schema = {text_of(document(event))},"
         yield f"     .example = {text_of(event['example'])},"
-        yield f"     .json = {text_of(whole(event))}}},"
+        yield f"     .json = {text_of(whole(event))},"
+        yield f"     .row = {text_of({key: event[key] for key in ROW})}}},"
     yield "};"
     yield f"const size_t sp_vocabulary_type_count = {len(events)};"
 

@@ -15,17 +15,6 @@ enum { PATH_BYTES_MAX = 4096 };
 
 /* ---- ls ---- */
 
-static void list_json(struct sp_out *out, const struct sp_vocabulary_type *type) {
-    sp_out_print(out, "{");
-    sp_out_json_text(out, "type", sp_str_from(type->type));
-    sp_out_json_text(out, "version", sp_str_from(type->version));
-    sp_out_json_text(out, "domain", sp_str_from(type->domain));
-    sp_out_json_text(out, "meaning", sp_str_from(type->meaning));
-    sp_out_json_text(out, "emitted_by", sp_str_from(type->emitted_by));
-    sp_out_print(out, "}\n");
-    sp_out_line_end(out);
-}
-
 int sp_cmd_schema_ls(struct sp_cli *cli) {
     static const struct sp_table_column columns[] = {
         {.title = "TYPE", .columns_max = 40},
@@ -48,7 +37,8 @@ int sp_cmd_schema_ls(struct sp_cli *cli) {
         }
         count++;
         if (cli->wants_json) {
-            list_json(&cli->out, type);
+            sp_out_print(&cli->out, "%s\n", type->row);
+            sp_out_line_end(&cli->out);
             continue;
         }
         sp_table_add(&table, sp_str_from(type->type));

@@ -36,7 +36,8 @@ struct sp_vocabulary_type {
     size_t field_count;
     const char *schema;  /* the JSON Schema (2020-12) of the data, a document of its own */
     const char *example; /* JSON data that the schema accepts */
-    const char *json;    /* all of the above as one object */
+    const char *json;    /* all of the above but the fields, as one object */
+    const char *row;     /* the first five, as one object */
 };
 
 size_t sp_vocabulary_count(void);

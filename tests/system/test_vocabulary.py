@@ -2,13 +2,15 @@
 """The vocabulary: its schemas are schemas, its examples are examples, and nothing that articles, recorded
 runs or the server itself call an event is missing from it.
 """
+import http.client
 import json
 import pathlib
 import re
 import subprocess
 import sys
+import urllib.parse
 
-from harness import RUNS, SHARED, SOURCE, SPOOR, Skip, lines, on_terminal, run, spoor
+from harness import RUNS, SHARED, SOURCE, SPOOR, TIMEOUT, Skip, lines, on_terminal, run, spoor
 
 sys.path.insert(0, str(SOURCE / "tests" / "protocol"))
 # pylint: disable=wrong-import-position
@@ -224,6 +226,34 @@ def schemas_are_exported(folder):
     assert "no-such-folder" in spoor("schema", "export", folder / "no-such-folder/x", code=1).stderr
 
 
+def it_is_served(_folder):
+    """Over HTTP, as the program itself knows it."""
+    program = vocabulary()
+    with Spoor(program=SPOOR) as server:
+        connection = http.client.HTTPConnection(server.ready[3], timeout=TIMEOUT)
+
+        def get(path, code=200, media="application/json"):
+            connection.request("GET", path)
+            reply = connection.getresponse()
+            body = json.loads(reply.read())
+            assert reply.status == code, (path, reply.status, body)
+            assert reply.getheader("Content-Type") == (media if code == 200 else "application/problem+json")
+            return body
+
+        assert [row["type"] for row in get("/v1/schemas")] == list(program)
+        assert [row["type"] for row in get("/v1/schemas?type=trust")] == ["score.updated",
+                                                                         "violation.detected"]
+        assert get("/v1/schemas?type=nothing.*") == []
+        assert get("/v1/schemas/tool_called") == program["tool.called"]
+        for name, whole in program.items():
+            path = f"/v1/schemas/{urllib.parse.quote(name)}/{whole['version']}"
+            assert get(path, media="application/schema+json") == whole["schema"], name
+        assert "only version 1" in get("/v1/schemas/task.created/2", 404)["detail"]
+        assert "no.such" in get("/v1/schemas/no.such/1", 404)["detail"]
+        assert "token 2" in get("/v1/schemas?type=a.%3E.b", 400)["detail"]
+        connection.close()
+
+
 def documents_tell_the_domains(_folder):
     """docs/vocabulary.md has a row for each domain, with what the file says and how many types it has."""
     text = (SOURCE / "docs" / "vocabulary.md").read_text(encoding="utf-8")
@@ -239,4 +269,4 @@ run(every_file_is_compiled_in, schemas_hold_against_the_metaschema, examples_hol
     what_is_wrong_is_told, every_type_of_the_articles_is_there, every_type_of_runs_that_resume_is_there,
     recorded_runs_hold_against_their_schemas, what_the_server_writes_holds_against_its_schema,
     it_is_browsed_on_a_terminal, what_is_not_there_is_said, schemas_are_exported,
-    documents_tell_the_domains)
+    it_is_served, documents_tell_the_domains)
