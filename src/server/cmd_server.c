@@ -62,8 +62,7 @@ static void add_clients(struct sp_server *server, struct sp_buf *to) {
     add(to, "pubsub_clients:%u\r\nclient_buffers_bytes:%zu\r\n", subscribed, server->buffer_bytes);
 }
 
-/* Bytes of the process that are in memory; 0 where the system does not say. */
-static unsigned long long resident_bytes(void) {
+unsigned long long sp_server_resident_bytes(void) {
     unsigned long long size = 0;
     unsigned long long resident = 0;
     FILE *file = fopen("/proc/self/statm", "r");
@@ -85,7 +84,7 @@ static void add_memory(struct sp_server *server, struct sp_buf *to) {
     }
     unsigned long long used = (unsigned long long)mallinfo2().uordblks;
     add(to, "# Memory\r\nused_memory:%llu\r\nused_memory_rss:%llu\r\nused_memory_peak:%llu\r\n",
-        used, resident_bytes(), peak);
+        used, sp_server_resident_bytes(), peak);
     add(to, "maxmemory:%llu\r\nmaxmemory_policy:noeviction\r\n",
         (unsigned long long)sp_settings_u64(&server->settings, SP_SET_MEMORY_BUDGET));
 }

@@ -374,6 +374,7 @@ static bool begin(struct sp_connection *connection, const char *bytes, size_t le
         sp_spare_lend(&connection->server->spares, &connection->output.bytes);
         http_refuse_unread(connection, fault.status, fault.text);
         connection->server->stats.commands++;
+        connection->server->stats.http_requests++;
         linger(connection);
         *ret_used = len;
         return false;

@@ -191,6 +191,7 @@ struct sp_http_problem {
     uint32_t member_count;
     uint32_t retry_after_s; /* 0: no Retry-After */
     sp_str allow;           /* of 405: the Allow header */
+    sp_str upgrade;         /* of 426: the Upgrade header */
 };
 
 /* All three take back what the handler wrote of its reply, and return DONE. */

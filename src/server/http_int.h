@@ -106,6 +106,9 @@ void http_refuse_unread(struct sp_connection *connection, int status, const char
 void http_reply_options(struct sp_http_request *request, unsigned methods);
 void http_refuse_method(struct sp_http_request *request, unsigned methods);
 
+/* 101: what follows is another protocol. */
+void http_upgrade(struct sp_http_request *request, const char *protocol);
+
 /* ---- http_exchange.c ---- */
 
 /* Copies a request that lasts. NULL where memory is out. */

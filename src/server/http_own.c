@@ -55,9 +55,40 @@ static enum sp_http_verdict on_v1(struct sp_http_request *request) {
     return sp_http_json(request, 200, sp_buf_str(body));
 }
 
+static enum sp_http_verdict on_openapi(struct sp_http_request *request) {
+    return sp_http_json(request, 200, sp_str_of(sp_openapi_json, sp_openapi_json_len));
+}
+
+/* ---- the other protocol ---------------------------------------------------------------------- */
+
+/* From here on the connection speaks RESP. Whoever came so far knows the password. */
+static enum sp_http_verdict on_resp(struct sp_http_request *request) {
+    struct sp_connection *connection = request->connection;
+    sp_str wanted = sp_http_header(request, "upgrade");
+    if (!request->head->upgrade || !sp_http_list_has(wanted, SP_STR("resp"))) {
+        struct sp_http_problem problem = {
+            .status = 426,
+            .type = "upgrade-needed",
+            .detail = SP_STR("send the headers Connection: Upgrade and Upgrade: resp"),
+            .upgrade = SP_STR("resp"),
+        };
+        return sp_http_problem(request, &problem);
+    }
+    if (request->closes || request->body.len > 0 || request->head->method != SP_HTTP_GET) {
+        return sp_http_refuse(request, 400, "no-upgrade",
+                              "an upgrade is a GET without a body of a connection that stays open");
+    }
+    http_upgrade(request, "resp");
+    connection->authenticated = true;
+    sp_connection_speak_resp(connection);
+    return SP_HTTP_DONE;
+}
+
 const struct sp_http_route sp_http_own_routes[] = {
     {SP_HTTP_GET, "/healthz", SP_HTTP_OPEN_TO_ALL, on_healthz},
     {SP_HTTP_GET, "/readyz", SP_HTTP_OPEN_TO_ALL, on_readyz},
     {SP_HTTP_GET, "/v1", SP_HTTP_READ, on_v1},
+    {SP_HTTP_GET, "/v1/openapi.json", 0, on_openapi},
+    {SP_HTTP_GET, "/v1/resp", 0, on_resp},
     {.path = NULL},
 };

@@ -11,4 +11,11 @@ extern const struct sp_http_route sp_http_own_routes[];
 /* http_schemas.c: the vocabulary. */
 extern const struct sp_http_route sp_http_schema_routes[];
 
+/* http_metrics.c */
+extern const struct sp_http_route sp_http_metrics_routes[];
+
+/* openapi.json, which describes them all: embedded when the program is built. */
+extern const char sp_openapi_json[];
+extern const size_t sp_openapi_json_len;
+
 #endif

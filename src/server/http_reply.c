@@ -27,6 +27,7 @@ static sp_str date_of(struct sp_server *server) {
 void http_begin_head(struct sp_connection *connection, struct sp_http_request *request,
                      int status) {
     struct sp_buf *to = &connection->output.bytes;
+    connection->server->stats.http_replies[status / 100]++;
     sp_http_add_status(to, status);
     sp_buf_add_str(to, SP_STR("Date: "));
     sp_buf_add_str(to, date_of(connection->server));
@@ -183,6 +184,9 @@ static void put_problem(struct sp_connection *connection, struct sp_http_request
     }
     if (problem->allow.len > 0) {
         sp_http_add_field(to, SP_STR("Allow"), problem->allow);
+    }
+    if (problem->upgrade.len > 0) {
+        sp_http_add_field(to, SP_STR("Upgrade"), problem->upgrade);
     }
     sp_http_add_field_u64(to, SP_STR("Content-Length"), body.len);
     sp_buf_add_str(to, SP_STR("\r\n"));
@@ -349,6 +353,16 @@ void http_reply_options(struct sp_http_request *request, unsigned methods) {
         reply.field_count = sizeof(fields) / sizeof(*fields);
     }
     (void)sp_http_reply(request, &reply);
+}
+
+void http_upgrade(struct sp_http_request *request, const char *protocol) {
+    struct sp_buf *to = &request->connection->output.bytes;
+    request->status = 101;
+    request->server->stats.http_replies[1]++;
+    sp_http_add_status(to, 101);
+    sp_buf_add_str(to, SP_STR("Connection: Upgrade\r\n"));
+    sp_http_add_field(to, SP_STR("Upgrade"), sp_str_from(protocol));
+    sp_buf_add_str(to, SP_STR("\r\n"));
 }
 
 /* ---- streamed replies ------------------------------------------------------------------------ */

@@ -56,6 +56,7 @@ struct sp_server_stats {
     uint64_t bytes_out;
     uint64_t turns;
     uint64_t http_requests;
+    uint64_t http_replies[6]; /* by the first digit of their status */
 };
 
 struct sp_server {
@@ -124,6 +125,9 @@ bool sp_server_is_over_budget(const struct sp_server *server);
 
 /* True where this is the password that clients must know. Takes as long whatever is wrong. */
 bool sp_server_password_is(const struct sp_server *server, sp_str password);
+
+/* Bytes of the process that are in memory; 0 where the system does not say. */
+unsigned long long sp_server_resident_bytes(void);
 
 /* Reads the clocks: at the start of a turn. */
 void sp_server_tick(struct sp_server *server);
