@@ -25,8 +25,8 @@ sp_str sim_source_text(int source, char *text) {
 }
 
 sp_str sim_type_text(int type, char *text) {
-    static const char *const types[SIM_TYPES] = {"task.created",  "task.completed", "agent.started",
-                                                 "run.completed", "tool.called",    "code"};
+    static const char *const types[SIM_TYPES] = {
+        "task.created", "task.completed", "agent.thinking", "run.completed", "tool.called", "code"};
     return sp_str_of(text, (size_t)snprintf(text, SIM_TEXT_SIZE, "%s", types[type]));
 }
 

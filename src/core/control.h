@@ -50,6 +50,13 @@ enum sp_op {
     SP_OP_REDRIVE = 47, /* from the dead back to the group, attempts from 0 */
     SP_OP_DISCARD = 48, /* out of the dead */
     SP_OP_EXTEND = 49,  /* in flight as before, and counted from another time */
+
+    /* agents: core/presence.h */
+    SP_OP_AGENT_ANNOUNCE = 60, /* it is there, and says what of itself */
+    SP_OP_AGENT_SUSPECT = 61,  /* no sign of life any more */
+    SP_OP_AGENT_RECOVER = 62,
+    SP_OP_AGENT_END = 63,    /* offline */
+    SP_OP_AGENT_FORGET = 64, /* out of the table, for another one */
 };
 
 #endif

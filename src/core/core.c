@@ -10,9 +10,11 @@ void sp_core_init(struct sp_core *core) {
     sp_streams_init(&core->streams);
     sp_views_init(&core->views, &core->streams);
     sp_groups_init(&core->groups);
+    sp_presence_init(&core->presence);
 }
 
 void sp_core_fini(struct sp_core *core) {
+    sp_presence_fini(&core->presence);
     sp_groups_fini(&core->groups);
     sp_views_fini(&core->views);
     sp_streams_fini(&core->streams);
@@ -203,7 +205,9 @@ sp_status sp_core_fold(struct sp_core *core, sp_str ops) {
     while (status == SP_OK && sp_wire_left(&wire) > 0) {
         uint8_t op = sp_wire_u8(&wire);
         status = op < SP_OP_GROUP_MAKE ? sp_views_fold(&core->views, (enum sp_op)op, &wire)
-                                       : sp_groups_fold(&core->groups, (enum sp_op)op, &wire);
+                 : op < SP_OP_AGENT_ANNOUNCE
+                     ? sp_groups_fold(&core->groups, (enum sp_op)op, &wire)
+                     : sp_presence_fold(&core->presence, (enum sp_op)op, &wire);
     }
     return status == SP_OK && wire.bad ? SP_CORRUPT : status;
 }
@@ -253,6 +257,7 @@ uint64_t sp_core_hash(const struct sp_core *core) {
         hash_streams(&core->streams),
         sp_views_hash(&core->views),
         sp_groups_hash(&core->groups),
+        sp_presence_hash(&core->presence),
     };
     return sp_hash(parts, sizeof(parts));
 }

@@ -11,9 +11,9 @@
  * What the core cannot know without reading (is this id there already, what was the cause's run)
  * its owner looks up beforehand and hands in as facts.
  *
- * Beside the streams stand the views of them (core/views.h) and the consumer groups
- * (core/groups.h). Those decide by ops (core/control.h), which are folded in at once and travel to
- * the log in control records.
+ * Beside the streams stand the views of them (core/views.h), the consumer groups (core/groups.h)
+ * and the agents (core/presence.h). Those decide by ops (core/control.h), which are folded in at
+ * once and travel to the log in control records.
  */
 #ifndef SP_CORE_CORE_H
 #define SP_CORE_CORE_H
@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "core/control.h"
 #include "core/groups.h"
+#include "core/presence.h"
 #include "core/streams.h"
 #include "core/views.h"
 #include "record/entry_id.h"
@@ -32,6 +33,7 @@ struct sp_core {
     struct sp_streams streams;
     struct sp_views views;
     struct sp_groups groups;
+    struct sp_presence presence;
     uint64_t control_number; /* of the last control record */
     uint64_t position;       /* of the last event */
     uint64_t recorded_us;    /* of the last event */
@@ -150,13 +152,13 @@ uint64_t sp_core_control_next(struct sp_core *core);
 SP_WARN_UNUSED sp_status sp_core_control(struct sp_core *core, uint64_t number, sp_str ops,
                                          struct sp_error *error);
 
-/* A hash of everything the log determines. O(streams, views, groups and what they hold). */
+/* A hash of everything the log determines. O(streams, views, groups, agents, what they hold). */
 uint64_t sp_core_hash(const struct sp_core *core);
 
 /*
  * A copy of the mutable part of the state, taken at once, to be encoded at leisure on another
- * thread while the core goes on: names never change. Memory: 16 bytes a stream; views and groups
- * are encoded at once, about 12 bytes a pending entry. NULL where memory is out.
+ * thread while the core goes on: names never change. Memory: 16 bytes a stream; views, groups and
+ * agents are encoded at once, about 12 bytes a pending entry. NULL where memory is out.
  */
 struct sp_core_snapshot;
 struct sp_core_snapshot *sp_core_snapshot_new(const struct sp_core *core);

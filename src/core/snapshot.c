@@ -1,13 +1,13 @@
 /*
  * The core's state as bytes. Layout, numbers little-endian:
  *
- *     u32 format (2) | u32 0 | u64 position | u64 recorded_us | u32 entry_seq | u32 stream count |
+ *     u32 format (3) | u32 0 | u64 position | u64 recorded_us | u32 entry_seq | u32 stream count |
  *     u64 control number
  *     then per stream, in the order in which they began:
  *     varint name bytes | name | varint version | varint last position
- *     then the views and the groups (docs/format.md)
+ *     then the views, the groups and the agents (docs/format.md)
  *
- * Format 1 has no control number, and ends behind the streams.
+ * Format 2 has no agents. Format 1 has no control number, and ends behind the streams.
  */
 #include <stdlib.h>
 
@@ -15,7 +15,8 @@
 #include "core/core.h"
 
 enum {
-    SNAPSHOT_FORMAT = 2,
+    SNAPSHOT_FORMAT = 3,
+    SNAPSHOT_FORMAT_WITHOUT_AGENTS = 2,
     SNAPSHOT_FORMAT_WITHOUT_CONTROL = 1,
     SNAPSHOT_FIXED_BYTES = 40,
     SNAPSHOT_STREAM_BYTES_MIN = 4,
@@ -32,7 +33,7 @@ struct sp_core_snapshot {
     uint32_t entry_seq;
     uint32_t count;
     uint64_t control_number;
-    struct sp_buf rest;        /* views and groups, encoded already */
+    struct sp_buf rest;        /* views, groups and agents, encoded already */
     struct sp_stream **chunks; /* the list is copied, as it may move; the names behind it stay */
     struct numbers numbers[];
 };
@@ -47,6 +48,7 @@ struct sp_core_snapshot *sp_core_snapshot_new(const struct sp_core *core) {
     sp_buf_init(&rest, SIZE_MAX);
     sp_views_encode(&core->views, &rest);
     sp_groups_encode(&core->groups, &rest);
+    sp_presence_encode(&core->presence, &rest);
     if (snapshot == NULL || chunks == NULL || rest.status != SP_OK) {
         free(snapshot);
         free(chunks);
@@ -176,13 +178,16 @@ static sp_status restore_streams(struct sp_core *core, struct sp_wire *wire, uin
     return status;
 }
 
-/* Views and groups; and then the bytes are at their end. */
+/* Views, groups and agents; and then the bytes are at their end. */
 static sp_status restore_rest(struct sp_core *core, uint32_t format, struct sp_wire *wire) {
     struct sp_wire none = sp_wire_of("\0\0", 2); /* no views, no aliases */
-    bool with_control = format == SNAPSHOT_FORMAT;
+    bool with_control = format >= SNAPSHOT_FORMAT_WITHOUT_AGENTS;
     sp_status status = sp_views_restore(&core->views, with_control ? wire : &none);
     if (status == SP_OK && with_control) {
         status = sp_groups_restore(&core->groups, wire);
+    }
+    if (status == SP_OK && format == SNAPSHOT_FORMAT) {
+        status = sp_presence_restore(&core->presence, wire);
     }
     return status == SP_OK && (wire->bad || sp_wire_left(wire) != 0) ? SP_CORRUPT : status;
 }
@@ -192,14 +197,14 @@ sp_status sp_core_restore(struct sp_core *core, sp_str bytes, struct sp_error *e
     struct sp_wire wire = sp_wire_of(bytes.ptr, bytes.len);
     uint32_t format = sp_wire_u32(&wire);
     (void)sp_wire_u32(&wire);
-    if (!wire.bad && format != SNAPSHOT_FORMAT && format != SNAPSHOT_FORMAT_WITHOUT_CONTROL) {
+    if (!wire.bad && (format == 0 || format > SNAPSHOT_FORMAT)) {
         return sp_error_set(error, SP_UNSUPPORTED, "snapshot of format %u", format);
     }
     core->position = sp_wire_u64(&wire);
     core->recorded_us = sp_wire_u64(&wire);
     core->entry_seq = sp_wire_u32(&wire);
     uint32_t count = sp_wire_u32(&wire);
-    core->control_number = format == SNAPSHOT_FORMAT ? sp_wire_u64(&wire) : 0;
+    core->control_number = format > SNAPSHOT_FORMAT_WITHOUT_CONTROL ? sp_wire_u64(&wire) : 0;
     /* A count that the bytes cannot hold is damage, and no reason to ask for its memory. */
     bool fits = !wire.bad && count <= sp_wire_left(&wire) / SNAPSHOT_STREAM_BYTES_MIN;
     sp_status status = fits ? restore_streams(core, &wire, count) : SP_CORRUPT;

@@ -44,6 +44,7 @@ sp_status sp_bus_new(struct sp_engine *engine, struct sp_bus **ret_bus, struct s
     sp_buf_init(&bus->text, TEXT_BYTES_MAX);
     sp_buf_init(&bus->name, TEXT_BYTES_MAX);
     sp_buf_init(&bus->json, TEXT_BYTES_MAX);
+    sp_buf_init(&bus->agent, TEXT_BYTES_MAX);
     bus->hints = calloc(BUS_HINTS, sizeof(*bus->hints));
     bus->versions = calloc(BUS_HINTS, sizeof(*bus->versions));
     sp_status status = bus->hints != NULL && bus->versions != NULL
@@ -53,6 +54,7 @@ sp_status sp_bus_new(struct sp_engine *engine, struct sp_bus **ret_bus, struct s
         sp_bus_free(bus);
         return status;
     }
+    bus_agents_init(bus);
     *ret_bus = bus;
     return SP_OK;
 }
@@ -73,6 +75,7 @@ void sp_bus_free(struct sp_bus *bus) {
     sp_buf_fini(&bus->text);
     sp_buf_fini(&bus->name);
     sp_buf_fini(&bus->json);
+    sp_buf_fini(&bus->agent);
     free(bus->hints);
     free(bus->versions);
     free(bus);
@@ -125,7 +128,9 @@ int sp_bus_tick(struct sp_bus *bus) {
     }
     int expiry_ms = bus_expire_upkeep(bus);
     int groups_ms = bus_groups_upkeep(bus);
-    return sooner(sooner(expiry_ms, groups_ms), sp_engine_ops_wait_ms(bus->engine));
+    int agents_ms = bus_agents_upkeep(bus);
+    int own_ms = sooner(sooner(expiry_ms, groups_ms), agents_ms);
+    return sooner(own_ms, sp_engine_ops_wait_ms(bus->engine));
 }
 
 sp_status bus_take_ops(struct sp_bus *bus, enum sp_engine_ops_way way, struct sp_error *error) {

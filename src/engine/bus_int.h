@@ -109,6 +109,8 @@ struct sp_bus {
     struct sp_buf text;                       /* of one event of the store's own: its stream */
     struct sp_buf name;                       /* of one call */
     struct sp_buf json;                       /* of one event of the store's own */
+    struct sp_buf agent;                      /* what one agent says of itself */
+    uint64_t agents_clock_ms;                 /* the wall clock less the other one, last seen */
     struct sp_cursor *fetchers[BUS_FETCHERS]; /* NULL until needed */
     struct bus_hint *hints;
     struct bus_version_hint *versions;
@@ -281,6 +283,11 @@ void bus_feed_free(struct sp_bus *bus, struct bus_group *side);
 SP_WARN_UNUSED sp_status bus_entry_event(struct sp_bus *bus, const struct sp_key *key,
                                          uint64_t position, const struct sp_event **ret_event,
                                          struct sp_error *error);
+
+/* ---- bus_agents.c ---- */
+void bus_agents_init(struct sp_bus *bus);
+/* Suspects who is silent, recovers who is back; ms until the next look, -1: none. */
+int bus_agents_upkeep(struct sp_bus *bus);
 
 /* ---- bus_settle.c ---- */
 int bus_groups_upkeep(struct sp_bus *bus);

@@ -193,6 +193,8 @@ static sp_status allocate(struct sp_engine *engine, struct sp_error *error) {
     struct sp_index_options index_options = {.seed = engine->id_salt};
     engine->index = sp_index_new(&index_options);
     sp_buf_init(&engine->scratch, SCRATCH_BYTES_MAX);
+    sp_buf_init(&engine->agent_text, SCRATCH_BYTES_MAX);
+    sp_buf_init(&engine->agent_ops, SCRATCH_BYTES_MAX);
     sp_buf_init(&engine->ops.bytes, SCRATCH_BYTES_MAX);
     sp_htab_init(&engine->open.ids);
     sp_core_init(&engine->core);
@@ -321,6 +323,8 @@ static void dispose(struct sp_engine *engine) {
     free(engine->candidates);
     free(engine->expectations);
     sp_buf_fini(&engine->scratch);
+    sp_buf_fini(&engine->agent_text);
+    sp_buf_fini(&engine->agent_ops);
     pthread_mutex_destroy(&engine->pins_mutex);
     free(engine);
 }

@@ -333,7 +333,7 @@ static sp_status look_up(struct submit *submit, uint32_t i) {
     sp_status status = complete_correlation(submit, i);
     status = status == SP_OK ? remember(submit, i) : status;
     submit->keys[i] = sp_index_keys_of(event);
-    submit->record_bytes += sp_record_size_max(event);
+    submit->record_bytes += sp_record_size_max(event) + engine_presence_room(event);
     return status;
 }
 
@@ -467,6 +467,7 @@ static void encode_new(struct submit *submit) {
                 result->own_id = candidate->own_id;
             }
             engine_block_add(engine, event, &submit->keys[i], submit->id_given[i]);
+            engine_presence_note(engine, event, submit->keys[i].source);
             result->position = event->position;
             result->version = event->version;
             result->recorded_us = event->recorded_us;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "base/prng.h"
+#include "core/presence_read.h"
 #include "engine/engine.h"
 #include "engine/engine_ops.h"
 #include "index/index.h"
@@ -144,8 +145,10 @@ struct sp_engine {
     sp_engine_live_fn *live; /* NULL: nobody listens */
     void *live_context;
 
-    uint64_t now_us;       /* the clock, as last read for an append */
-    struct sp_buf scratch; /* of one submit */
+    uint64_t now_us;          /* the clock, as last read for an append */
+    struct sp_buf scratch;    /* of one submit */
+    struct sp_buf agent_text; /* of one event that announces an agent */
+    struct sp_buf agent_ops;
     struct sp_core_candidate *candidates;
     struct sp_core_expectation *expectations;
     uint32_t candidate_capacity;
@@ -275,8 +278,29 @@ size_t engine_ops_record_bytes(const struct sp_engine *engine, size_t more);
 void engine_ops_flush(struct sp_engine *engine);
 /* Sees to it that lazy ops do not wait for ever. */
 void engine_ops_upkeep(struct sp_engine *engine);
+/*
+ * As sp_engine_ops, gathered with this block, for who has reserved the room of a record for them:
+ * never cuts. Unless SP_OK the engine may be dead.
+ */
+SP_WARN_UNUSED sp_status engine_ops_gather(struct sp_engine *engine, sp_str ops,
+                                           struct sp_error *error);
 /* Shows the events of a block that has become durable to who listens. */
 void engine_show_live(struct sp_engine *engine, const struct flight *flight);
+
+/* ---- engine_presence.c: events as signs of life ---- */
+/* Room of what follows from the event; 0 for all but those that announce an agent or end it. */
+size_t engine_presence_room(const struct sp_event *event);
+/* Takes note of an event that is in the open block. O(1); see engine_presence_note. */
+void engine_presence_event(struct sp_engine *engine, const struct sp_event *event,
+                           uint64_t source_hash);
+/* The same; without agents it costs one comparison. */
+static inline void engine_presence_note(struct sp_engine *engine, const struct sp_event *event,
+                                        uint64_t source_hash) {
+    if (engine->core.presence.count > 0 ||
+        sp_agent_event_of(event->attr[SP_ATTR_TYPE]) != SP_AGENT_EVENT_NONE) {
+        engine_presence_event(engine, event, source_hash);
+    }
+}
 
 void engine_fail(struct sp_engine *engine, sp_status status, const struct sp_error *error);
 

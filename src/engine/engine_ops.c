@@ -139,6 +139,27 @@ static void note_wish(struct sp_engine *engine, enum sp_engine_ops_way way) {
     }
 }
 
+static sp_status fold(struct sp_engine *engine, sp_str ops, struct sp_error *error) {
+    sp_status status = sp_core_fold(&engine->core, ops);
+    if (status != SP_OK) {
+        /* Half of it may be folded in: what is in memory is not what the log says any more. */
+        (void)sp_error_set(error, status, "ops of the core: %s", sp_status_text(status));
+        engine_fail(engine, status, error);
+        return SP_FAILED;
+    }
+    return SP_OK;
+}
+
+sp_status engine_ops_gather(struct sp_engine *engine, sp_str ops, struct sp_error *error) {
+    sp_status status = reserve(engine, ops.len, false, error);
+    status = status == SP_OK ? fold(engine, ops, error) : status;
+    if (status == SP_OK) {
+        sp_buf_add_str(&engine->ops.bytes, ops);
+        note_wish(engine, SP_OPS_GATHERED);
+    }
+    return status;
+}
+
 sp_status sp_engine_ops(struct sp_engine *engine, sp_str ops, enum sp_engine_ops_way way,
                         struct sp_error *error) {
     if (ops.len == 0) {
@@ -153,12 +174,9 @@ sp_status sp_engine_ops(struct sp_engine *engine, sp_str ops, enum sp_engine_ops
     if (ordered) { /* those gathered were decided before */
         engine_ops_flush(engine);
     }
-    status = sp_core_fold(&engine->core, ops);
+    status = fold(engine, ops, error);
     if (status != SP_OK) {
-        /* Half of it may be folded in: what is in memory is not what the log says any more. */
-        (void)sp_error_set(error, status, "ops of the core: %s", sp_status_text(status));
-        engine_fail(engine, status, error);
-        return SP_FAILED;
+        return status;
     }
     if (ordered) {
         put_record(engine, ops);

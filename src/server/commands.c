@@ -152,6 +152,21 @@ static const struct sp_command_row GROUP[] = {
     {.name = NULL},
 };
 
+static const struct sp_command_row AGENT[] = {
+    ROW("online", -3, WRITE, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_agent_online,
+        "Announces an agent: id, CAPABILITY, CAPACITY, VERSION, DATA."),
+    ROW("heartbeat", -3, BUS | FAST, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_agent_heartbeat,
+        "A sign of life of an agent: id, LOAD."),
+    ROW("offline", -3, WRITE, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_agent_offline,
+        "Says that an agent leaves: id, REASON."),
+    ROW("get", 3, BUS, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_agent_get,
+        "Returns an agent, as JSON."),
+    ROW("list", -2, BUS, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_agent_list,
+        "Lists agents, as JSON: CAPABILITY, STATUS, FREE, AFTER, LIMIT."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
 static const struct sp_command_row DEAD[] = {
     ROW("list", -4, READ, 2, 2, 1, "spoor", "7.4.0", sp_on_spoor_dead_list,
         "Lists the entries that a group gave up, with reason and error."),
@@ -338,6 +353,7 @@ static const struct sp_command_row ROWS[] = {
     ROW("spoor.read", -1, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_read,
         "Reads events by a query, as JSON."),
     PARENT("spoor.group", "spoor", "7.4.0", GROUP, "A container for groups with a policy."),
+    PARENT("spoor.agent", "spoor", "7.4.0", AGENT, "A container for who is there and alive."),
     PARENT("spoor.dead", "spoor", "7.4.0", DEAD, "A container for what groups gave up."),
     ROW("spoor.nack", -4, WRITE | FAST, 1, 1, 1, "spoor", "7.4.0", sp_on_spoor_nack,
         "Says that an attempt failed: key, group, id, DELAY, ERROR, DEAD."),

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/bus_agents.h"
 #include "server/server.h"
 #include "server/transaction.h"
 #include "server/wait.h"
@@ -93,6 +94,7 @@ void sp_connection_free(struct sp_connection *connection) {
     if (connection->protocol->fini != NULL) {
         connection->protocol->fini(connection);
     }
+    sp_bus_agents_left(server->bus, &connection->agents);
     sp_wait_drop(connection);
     sp_transaction_drop(connection);
     unlink_dirty(connection);

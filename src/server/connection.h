@@ -19,6 +19,7 @@
 #ifndef SP_SERVER_CONNECTION_H
 #define SP_SERVER_CONNECTION_H
 
+#include "core/presence.h"
 #include "proto/resp_read.h"
 #include "proto/resp_write.h"
 #include "server/output.h"
@@ -121,6 +122,7 @@ struct sp_connection {
     uint32_t consumers;                 /* consumers.h: 1 + the first that it works as; 0: none */
 
     struct sp_http_state http;
+    struct sp_agent_holder agents; /* those that it speaks for: cmd_agents.c */
 
     struct sp_subscriber *subscriber; /* whatever the subscriptions need; freed by their hook */
     uint32_t subscription_count; /* channels and patterns: RESP2 restricts commands from 1 on */

@@ -73,6 +73,13 @@ sp_handler_fn sp_on_flush;
 sp_handler_fn sp_on_object_encoding;
 sp_handler_fn sp_on_randomkey;
 
+/* cmd_agents.c */
+sp_handler_fn sp_on_spoor_agent_online;
+sp_handler_fn sp_on_spoor_agent_heartbeat;
+sp_handler_fn sp_on_spoor_agent_offline;
+sp_handler_fn sp_on_spoor_agent_get;
+sp_handler_fn sp_on_spoor_agent_list;
+
 /* cmd_streams.c */
 sp_handler_fn sp_on_xadd;
 sp_handler_fn sp_on_xlen;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "engine/bus_agents.h"
 #include "server/consumers.h"
 #include "server/transaction.h"
 #include "server/wait.h"
@@ -30,6 +31,12 @@ void sp_server_apply_settings(struct sp_server *server) {
         at->input.size_bytes_max = sp_settings_u64(settings, SP_SET_QUERY_BUFFER);
         at->output.bytes.size_bytes_max = sp_settings_u64(settings, SP_SET_REPLY_BYTES_MAX);
     }
+    const struct sp_presence_limits limits = {
+        .stale_ms = sp_settings_u64(settings, SP_SET_AGENT_STALE_AFTER),
+        .suspect_ms = sp_settings_u64(settings, SP_SET_AGENT_SUSPECT_AFTER),
+        .grace_ms = sp_settings_u64(settings, SP_SET_AGENT_GRACE),
+    };
+    sp_bus_agent_limits(server->bus, &limits);
 }
 
 sp_status sp_server_init(struct sp_server *server, struct sp_settings *settings,

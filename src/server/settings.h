@@ -81,6 +81,12 @@ enum sp_setting_type {
       "the oldest segments are dropped where the log is larger; 0: never")                         \
     X(RETAIN_AGE, "retain-age", "", DURATION, "", 0, UINT64_MAX / 1000, "0s", START,               \
       "segments whose events are all older are dropped; 0: never")                                 \
+    X(AGENT_STALE_AFTER, "agent-stale-after", "", DURATION, "", 1, 31536000000, "30s", LIVE,       \
+      "an agent that was silent for so long is stale: it is not offered as free")                  \
+    X(AGENT_SUSPECT_AFTER, "agent-suspect-after", "", DURATION, "", 1, 31536000000, "90s", LIVE,   \
+      "an agent that was silent for so long is suspected to have failed, and an event says so")    \
+    X(AGENT_GRACE, "agent-grace", "", DURATION, "", 0, 31536000000, "2s", LIVE,                    \
+      "how long an agent whose connections are all gone has to come back")                         \
     X(LOG_FORMAT, "log-format", "", CHOICE, "logfmt json", 0, 1, "logfmt", LIVE,                   \
       "how log lines on stderr are written")                                                       \
     X(LOG_LEVEL, "log-level", "loglevel", CHOICE, "debug info warn error", 0, 3, "info", LIVE,     \

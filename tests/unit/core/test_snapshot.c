@@ -160,9 +160,9 @@ static void test_refuses_a_later_format(void **state) {
     struct sp_error error;
     sp_error_clear(&error);
     encode(&core, &bytes);
-    bytes.data[0] = 3;
+    bytes.data[0] = 4;
     assert_int_equal(restore(sp_buf_str(&bytes), &restored, &error), SP_UNSUPPORTED);
-    assert_non_null(strstr(error.text, "format 3"));
+    assert_non_null(strstr(error.text, "format 4"));
     sp_buf_fini(&bytes);
     sp_core_fini(&core);
 }
@@ -175,9 +175,9 @@ static void test_reads_the_first_format(void **state) {
     struct sp_core restored;
     struct sp_buf bytes;
     encode(&core, &bytes);
-    /* Behind the streams stand no views, no aliases, no last number and no groups. */
-    size_t end = bytes.len - 4;
-    assert_memory_equal(bytes.data + end, "\0\0\0\0", 4);
+    /* Behind the streams stand no views, no aliases, no last number, no groups and no agents. */
+    size_t end = bytes.len - 7;
+    assert_memory_equal(bytes.data + end, "\0\0\0\0\0\0\0", 7);
     memmove(bytes.data + 32, bytes.data + 40, end - 40);
     bytes.data[0] = 1;
     assert_int_equal(restore(sp_str_of(bytes.data, end - 8), &restored, NULL), SP_OK);
@@ -186,6 +186,24 @@ static void test_reads_the_first_format(void **state) {
     assert_true(sp_view_key_count(&core.views) > 0);
     sp_core_fini(&restored);
     assert_int_equal(restore(sp_str_of(bytes.data, end), &restored, NULL), SP_CORRUPT);
+    sp_buf_fini(&bytes);
+    sp_core_fini(&core);
+}
+
+/* As they were stored before there were agents. */
+static void test_reads_the_second_format(void **state) {
+    (void)state;
+    struct sp_core core;
+    grow(&core, 6, 40, 9, NULL);
+    struct sp_core restored;
+    struct sp_buf bytes;
+    encode(&core, &bytes);
+    bytes.data[0] = 2;
+    assert_int_equal(restore(sp_str_of(bytes.data, bytes.len - 3), &restored, NULL), SP_OK);
+    assert_int_equal(sp_core_hash(&restored), sp_core_hash(&core));
+    assert_int_equal(restored.presence.count, 0);
+    sp_core_fini(&restored);
+    assert_int_equal(restore(sp_buf_str(&bytes), &restored, NULL), SP_CORRUPT);
     sp_buf_fini(&bytes);
     sp_core_fini(&core);
 }
@@ -224,6 +242,7 @@ int main(void) {
         cmocka_unit_test(test_refuses_every_other_length),
         cmocka_unit_test(test_refuses_a_later_format),
         cmocka_unit_test(test_reads_the_first_format),
+        cmocka_unit_test(test_reads_the_second_format),
         cmocka_unit_test(test_survives_any_bytes),
     };
     return cmocka_run_group_tests_name("snapshot", tests, NULL, NULL);
