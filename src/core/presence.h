@@ -229,8 +229,11 @@ SP_WARN_UNUSED sp_status sp_presence_hold(struct sp_agent *agent, struct sp_agen
 bool sp_agent_is_there(const struct sp_agent *agent);
 /* Whether anybody holds it. */
 bool sp_agent_is_held(const struct sp_agent *agent);
-/* The holder is gone. O(agents it held · SP_AGENT_HOLDS_MAX). */
-void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *holder,
+/*
+ * The holder is gone; `lost`: agents that nobody holds any more have the time of grace from now on.
+ * O(agents it held · SP_AGENT_HOLDS_MAX).
+ */
+void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *holder, bool lost,
                         uint64_t now_ms);
 
 /* ---- time ---- */

@@ -89,7 +89,7 @@ bool sp_agent_is_held(const struct sp_agent *agent) {
     return agent->holds != NULL;
 }
 
-void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *holder,
+void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *holder, bool lost,
                         uint64_t now_ms) {
     while (holder->first != NULL) {
         struct sp_agent_hold *hold = holder->first;
@@ -101,7 +101,7 @@ void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *ho
         *at = hold->next_of_agent;
         hold_unlink(hold);
         free(hold);
-        if (agent->holds == NULL && agent->status == SP_AGENT_ONLINE) {
+        if (lost && agent->holds == NULL && agent->status == SP_AGENT_ONLINE) {
             agent->lost_ms = now_ms == 0 ? 1 : now_ms;
             move_timer(presence, agent);
         }

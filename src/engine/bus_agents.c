@@ -354,8 +354,10 @@ sp_status sp_bus_agent_offline(struct sp_bus *bus, sp_str id, sp_str reason,
     return status == SP_OK ? append(bus, id, "agent.offline", data, error) : status;
 }
 
-void sp_bus_agents_left(struct sp_bus *bus, struct sp_agent_holder *holder) {
-    sp_presence_let_go(&bus->core->presence, holder, bus_now_ms(bus));
+void sp_bus_agents_left(struct sp_bus *bus, struct sp_agent_holder *holder, bool ending) {
+    if (holder->first != NULL) {
+        sp_presence_let_go(&bus->core->presence, holder, !ending, bus_now_ms(bus));
+    }
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */

@@ -44,8 +44,11 @@ SP_WARN_UNUSED sp_status sp_bus_agent_heartbeat(struct sp_bus *bus, sp_str id, c
 SP_WARN_UNUSED sp_status sp_bus_agent_offline(struct sp_bus *bus, sp_str id, sp_str reason,
                                               struct sp_error *error);
 
-/* The holder is gone: agents that nobody holds any more have the time of grace. */
-void sp_bus_agents_left(struct sp_bus *bus, struct sp_agent_holder *holder);
+/*
+ * The holder is gone: agents that nobody holds any more have the time of grace, unless `ending`:
+ * it was the server who sent it away.
+ */
+void sp_bus_agents_left(struct sp_bus *bus, struct sp_agent_holder *holder, bool ending);
 
 /* The agent, or NULL. Borrowed until the next call that changes it. */
 const struct sp_agent *sp_bus_agent(const struct sp_bus *bus, sp_str id);

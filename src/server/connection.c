@@ -94,7 +94,7 @@ void sp_connection_free(struct sp_connection *connection) {
     if (connection->protocol->fini != NULL) {
         connection->protocol->fini(connection);
     }
-    sp_bus_agents_left(server->bus, &connection->agents);
+    sp_bus_agents_left(server->bus, &connection->agents, server->draining);
     sp_wait_drop(connection);
     sp_transaction_drop(connection);
     unlink_dirty(connection);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "engine/bus_agents.h"
 #include "engine/bus_groups.h"
 #include "log/local.h"
 #include "server/http_int.h"
@@ -228,6 +229,18 @@ static void add_groups(struct sp_server *server, struct sp_buf *to) {
     }
 }
 
+/* ---- agents ---------------------------------------------------------------------------------- */
+
+static void add_agents(struct sp_server *server, struct sp_buf *to) {
+    static const enum sp_agent_status ALL[] = {SP_AGENT_ONLINE, SP_AGENT_STALE, SP_AGENT_SUSPECTED,
+                                               SP_AGENT_OFFLINE};
+    begin(to, "spoor_agents", "gauge", "Agents that announced themselves, by status.");
+    for (size_t i = 0; i < sizeof(ALL) / sizeof(ALL[0]); i++) {
+        add(to, "spoor_agents{status=\"%s\"} %u\n", sp_agent_status_name(ALL[i]),
+            sp_bus_agent_count(server->bus, ALL[i]));
+    }
+}
+
 /* ---- the process ----------------------------------------------------------------------------- */
 
 static void add_process(struct sp_server *server, struct sp_buf *to) {
@@ -256,6 +269,7 @@ static enum sp_http_verdict on_metrics(struct sp_http_request *request) {
     add_work(request->server, to);
     add_subscriptions(request->server, to);
     add_groups(request->server, to);
+    add_agents(request->server, to);
     if (to->status != SP_OK) {
         return sp_http_refuse_status(request, to->status, NULL);
     }

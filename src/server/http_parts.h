@@ -8,6 +8,8 @@
 
 /* http_own.c: the server itself. */
 extern const struct sp_http_route sp_http_own_routes[];
+/* http_agents.c: who is there and alive. */
+extern const struct sp_http_route sp_http_agent_routes[];
 /* http_schemas.c: the vocabulary. */
 extern const struct sp_http_route sp_http_schema_routes[];
 
