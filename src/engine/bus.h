@@ -133,6 +133,8 @@ struct sp_bus_added {
     uint64_t position;
     uint64_t version;
     bool duplicate;
+    bool id_made;        /* the event had no id, and was given this one: */
+    uint8_t made_id[16]; /* as a packed UUID */
 };
 
 /*

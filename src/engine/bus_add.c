@@ -69,13 +69,16 @@ static struct sp_engine_id wish_of(const struct sp_bus_add *add) {
 
 static struct sp_bus_added added_of(const struct sp_engine_result *result) {
     bool own = !sp_entry_id_is_none(result->own_id);
-    return (struct sp_bus_added){
+    struct sp_bus_added added = {
         .id = own ? result->own_id : sp_entry_id_of_log(result->recorded_us, result->entry_seq),
         .recorded_us = result->recorded_us,
         .position = result->position,
         .version = result->version,
         .duplicate = result->duplicate,
+        .id_made = result->id_made,
     };
+    memcpy(added.made_id, result->id, sizeof(added.made_id));
+    return added;
 }
 
 sp_status sp_bus_add(struct sp_bus *bus, const struct sp_bus_add *add,

@@ -9,8 +9,9 @@
  *   with a value that its attribute cannot have (an object, `true`) is an ordinary extension.
  * - strict (CloudEvents 1.0.2, JSON format, structured mode): specversion "1.0", id, source and
  *   type are demanded; names are lower-case letters and digits; values are strings that keep to
- *   strict.h, or of extensions booleans and 32-bit integers; no other spellings count. `stream`, `correlationid`, `causationid` and `schemaversion` are what spoor
- *   says they are; `metadata` is a string that holds JSON.
+ *   strict.h, or of extensions booleans and 32-bit integers; no other spellings count. `stream`,
+ *   `correlationid`, `causationid` and `schemaversion` are what spoor says they are; `metadata` is
+ *   a string that holds JSON.
  *
  * In both: names assigned on append (position, version, recordedtime, entryid, hash) are dropped;
  * the same key twice is an error; `data` is kept byte for byte as it stands in the text; under a

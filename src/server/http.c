@@ -120,7 +120,7 @@ static enum sp_http_verdict put_off(struct sp_http_request *request) {
     if (connection->http.busy_ms == 0) {
         connection->http.busy_ms = now_ms + 1;
     } else if (now_ms + 1 - connection->http.busy_ms >= HTTP_BUSY_MS &&
-               (request->route->flags & SP_HTTP_STREAMED) == 0) {
+               !http_takes_pieces(request)) {
         return sp_http_refuse(request, 429, "too-busy",
                               "too much is on its way to the disk: try again");
     }
@@ -267,7 +267,7 @@ static bool run_exchange(struct sp_connection *connection) {
     case SP_HTTP_MORE:
         break;
     }
-    sp_require((request->route->flags & SP_HTTP_STREAMED) != 0);
+    sp_require(http_takes_pieces(request));
     bool took = http_exchange_took(exchange);
     sp_require(took || !request->body_ended);
     if (!took && request->body.len >= SP_HTTP_WINDOW_BYTES) {
@@ -294,7 +294,7 @@ static bool go_on(struct sp_connection *connection, const char *bytes, size_t le
         *ret_used = len;
         return true;
     }
-    if ((request->route->flags & SP_HTTP_STREAMED) != 0) {
+    if (http_takes_pieces(request)) {
         connection->http.since_ms = 0; /* only silence counts */
         bool ready = request->body.len > 0 || request->body_ended;
         return (ready && run_exchange(connection)) || *ret_used > 0;
@@ -329,7 +329,7 @@ static bool may_run(struct sp_http_request *request) {
     if (!http_may_enter(request) || !http_route(request)) {
         return false;
     }
-    if ((request->route->flags & SP_HTTP_STREAMED) == 0 && request->head->content_length > most) {
+    if (!http_takes_pieces(request) && request->head->content_length > most) {
         (void)sp_http_refuse(
             request, 413, "body-too-large", "the body has %llu bytes; http-body-bytes-max is %llu",
             (unsigned long long)request->head->content_length, (unsigned long long)most);
@@ -390,7 +390,7 @@ static bool begin(struct sp_connection *connection, const char *bytes, size_t le
         return true;
     }
     bool plain = sp_http_header(request, "content-encoding").len == 0 || total == http->head.bytes;
-    if (whole && plain && (request->route->flags & SP_HTTP_STREAMED) == 0) {
+    if (whole && plain && !http_takes_pieces(request)) {
         request->body = sp_str_of(bytes + http->head.bytes, (size_t)http->head.content_length);
         *ret_used = run_whole(request, bytes, total);
         return *ret_used > 0;

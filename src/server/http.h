@@ -47,7 +47,8 @@ enum sp_http_flag {
     SP_HTTP_READ = 2,     /* reads the log: runs when the connection's own appends are durable, and
                           its reply waits until all that is decided is durable */
     SP_HTTP_STREAMED = 4, /* takes its body in pieces; see sp_http_request.body */
-    SP_HTTP_OPEN_TO_ALL = 8, /* needs no password */
+    SP_HTTP_OPEN_TO_ALL = 8,     /* needs no password */
+    SP_HTTP_STREAMED_LINES = 16, /* as STREAMED where the body is NDJSON, whole where it is not */
 };
 
 /*

@@ -104,7 +104,7 @@ size_t http_exchange_bytes(const struct sp_http_exchange *exchange) {
 /* ---- bodies ---------------------------------------------------------------------------------- */
 
 static bool is_streamed(const struct sp_http_exchange *exchange) {
-    return (exchange->request.route->flags & SP_HTTP_STREAMED) != 0;
+    return http_takes_pieces(&exchange->request);
 }
 
 int http_exchange_expect(struct sp_http_exchange *exchange) {

@@ -83,6 +83,9 @@ SP_WARN_UNUSED sp_status http_rows_init(struct sp_http *http, struct sp_error *e
  */
 SP_WARN_UNUSED bool http_route(struct sp_http_request *request);
 
+/* True where the route takes this request's body in pieces. */
+bool http_takes_pieces(const struct sp_http_request *request);
+
 /* ---- http_guard.c ---- */
 
 /* True where the request may be answered; else a problem was written: 401, 403. */

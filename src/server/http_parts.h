@@ -12,6 +12,8 @@ extern const struct sp_http_route sp_http_own_routes[];
 extern const struct sp_http_route sp_http_agent_routes[];
 /* http_schemas.c: the vocabulary. */
 extern const struct sp_http_route sp_http_schema_routes[];
+/* http_append.c: POST /v1/events. */
+extern const struct sp_http_route sp_http_append_routes[];
 
 /* http_metrics.c */
 extern const struct sp_http_route sp_http_metrics_routes[];

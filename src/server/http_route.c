@@ -1,6 +1,7 @@
 /* Which route a request means: paths, parameters, methods. */
 #include <stdlib.h>
 
+#include "proto/cloudevent.h"
 #include "server/http_int.h"
 
 enum { DECODED_BYTES_MAX = 64 << 10, ROWS_MAX = 1024, FIRST_SEGMENT = 31 };
@@ -240,6 +241,16 @@ bool http_route(struct sp_http_request *request) {
     request->route = found.row->route;
     set_params(request, found.row, &segments);
     return read_query(request);
+}
+
+bool http_takes_pieces(const struct sp_http_request *request) {
+    const struct sp_http_head *head = request->head;
+    enum sp_ce_mode mode = SP_CE_BINARY;
+    if ((request->route->flags & SP_HTTP_STREAMED_LINES) == 0) {
+        return (request->route->flags & SP_HTTP_STREAMED) != 0;
+    }
+    return sp_ce_mode_of(head->headers, head->header_count, &mode, NULL) == SP_OK &&
+           mode == SP_CE_LINES;
 }
 
 /* ---- what handlers ask ----------------------------------------------------------------------- */

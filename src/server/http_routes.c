@@ -6,6 +6,7 @@ const struct sp_http_route *const *sp_http_route_tables(void) {
     static const struct sp_http_route *const TABLES[] = {
         sp_http_own_routes,
         sp_http_agent_routes,
+        sp_http_append_routes,
         sp_http_metrics_routes,
         sp_http_schema_routes,
         NULL,

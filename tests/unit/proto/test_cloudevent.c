@@ -574,7 +574,8 @@ static void events_are_written_as_cloudevents(void **state) {
         memcpy(text + len, REST, sizeof(REST));
         const char *line = written(rig, text);
         static const char BEFORE[] =
-            "{\"specversion\":\"1.0\",\"id\":\"i\",\"type\":\"t\",\"source\":\"s\",\"stream\":\"s\",";
+            "{\"specversion\":\"1.0\",\"id\":\"i\",\"type\":\"t\",\"source\":\"s\","
+            "\"stream\":\"s\",";
         if (strncmp(line, BEFORE, sizeof(BEFORE) - 1) != 0 ||
             strcmp(line + sizeof(BEFORE) - 1, CASES[i].expected) != 0) {
             fail_msg("%s\nexpected %s", line, CASES[i].expected);
