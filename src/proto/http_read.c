@@ -296,6 +296,10 @@ static bool check_headers(struct sp_http_head *head, struct sp_http_fault *fault
 /* Parts the target into path and query. False where it has what none may have. */
 static bool split_target(struct sp_http_head *head, struct sp_http_fault *fault) {
     sp_str target = head->target;
+    if (target.ptr != head->method_text.ptr + head->method_text.len + 1) {
+        (void)fail(fault, 400, "one blank stands between method and target");
+        return false;
+    }
     if (target.len > SP_HTTP_TARGET_BYTES_MAX) {
         (void)fail(fault, 414, "the target is longer than 8192 bytes");
         return false;

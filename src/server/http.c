@@ -531,11 +531,14 @@ void sp_http_attach(struct sp_connection *connection) {
     connection->protocol = &http_protocol;
 }
 
+#define TOO_MANY                                                                                   \
+    "{\"type\":\"urn:spoor:problem:too-many-connections\",\"title\":\"Service Unavailable\","      \
+    "\"status\":503,\"detail\":\"max-connections reached\"}\n"
+_Static_assert(sizeof(TOO_MANY) - 1 == 128, "as the reply says");
+
 sp_str sp_http_too_many(void) {
     return SP_STR("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
-                  "Content-Type: application/problem+json\r\nContent-Length: 125\r\n\r\n"
-                  "{\"type\":\"urn:spoor:problem:too-many-connections\",\"title\":\"Service "
-                  "Unavailable\",\"status\":503,\"detail\":\"max-connections reached\"}\n");
+                  "Content-Type: application/problem+json\r\nContent-Length: 128\r\n\r\n" TOO_MANY);
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
