@@ -14,7 +14,7 @@ from .agent import Agent
 from .client import AsyncClient, connect
 from .context import Context, SyncContext
 from .draft import NewEvent
-from .errors import (BatchRefused, Conflict, NonRetryable, NotFound, RetryAfter, SpoorError,
+from .errors import (Conflict, NonRetryable, NotFound, RetryAfter, SpoorError,
                      Unavailable, Unsupported)
 from .event import Appended, Event
 from .handler import Call, Handler
@@ -26,7 +26,7 @@ from .session import AgentInfo, DeadLetter, Delivery, Group
 from .sync import Client
 
 __version__ = "0.1.0"
-__all__ = ["Agent", "AgentInfo", "Appended", "AsyncClient", "BatchRefused", "Call", "Client",
+__all__ = ["Agent", "AgentInfo", "Appended", "AsyncClient", "Call", "Client",
            "Conflict", "Context", "DeadLetter", "Delivery", "Event", "Group", "Handler",
            "JsonFormatter", "NewEvent", "NonRetryable", "NotFound", "Policy", "Query", "Retry",
            "RetryAfter", "SpoorError", "SyncContext", "Unavailable", "Unsupported", "connect"]

@@ -1,13 +1,12 @@
-"""An event to be appended, and the checks that need no server.
-
-A batch goes to the server as one transaction, in which a command that is refused does not take the
-others back. So what can be refused is looked for here, before anything is sent."""
+"""An event to be appended, and the checks that need no server: a mistake in what was given is a
+ValueError where it was made."""
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from .ids import new_id
 
@@ -55,28 +54,34 @@ class NewEvent:
         """The same event, from this source if it names none."""
         return self if self.source else replace(self, source=source)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every extension is a string under a name that is nobody else's."""
+        return all(name not in _RESERVED and not name.startswith("$")
+                   and (value is None or isinstance(value, str))
+                   for name, value in self.extensions.items())
+
     def attributes(self) -> List[Tuple[str, str]]:
-        """Names and values as SPOOR.APPEND takes them, without type, stream and data."""
+        """Names and values of its attributes but for type, stream and data."""
         named = [("id", self.id), ("source", self.source), ("time", self.time),
                  ("correlationid", self.correlationid), ("causationid", self.causationid),
                  ("schemaversion", self.schemaversion), ("datacontenttype", self.datacontenttype)]
         found = [(name, str(value)) for name, value in named if value]
         if self.metadata is not None:
             found.append(("metadata", dump(self.metadata, "metadata")))
-        for name, value in self.extensions.items():
-            if value is not None:
-                found.append((name, value if isinstance(value, str) else dump(value, name)))
         return found
 
     def payload(self) -> Union[str, bytes]:
         """The data as bytes or text: JSON, but for bytes and for text of a type of its own."""
         if isinstance(self.data, (bytes, bytearray, memoryview)):
             return bytes(self.data)
-        if isinstance(self.data, str) and self.datacontenttype and not self._is_json():
+        if isinstance(self.data, str) and self.datacontenttype and not self.is_json:
             return self.data
         return dump(self.data, "data")
 
-    def _is_json(self) -> bool:
+    @property
+    def is_json(self) -> bool:
+        """Whether its data is JSON by its type."""
         kind = (self.datacontenttype or "application/json").split(";")[0].strip().lower()
         return kind == "application/json" or kind.endswith("+json")
 
@@ -87,18 +92,19 @@ class NewEvent:
             raise ValueError("source: an event says who did it")
         attributes = self.attributes()
         for name, value in attributes:
-            if name in _RESERVED and name != "metadata":
+            if name != "metadata":
                 _check_size(name, value, ATTRIBUTE_BYTES_MAX)
         _check_size("stream", self.place, ATTRIBUTE_BYTES_MAX)
         if _CONTROL.search(self.place):
             raise ValueError("stream: found a control character")
         if self.place.startswith("$"):
             raise ValueError(f"stream: {self.place!r} begins with $: only the store writes there")
-        for name in self.extensions:
-            _check_extension(name)
+        for name, value in self.extensions.items():
+            _check_name(name)
+            dump(value, name)
         if self.time is not None and not _TIME.fullmatch(self.time):
             raise ValueError(f"time: {self.time!r} is not a time of RFC 3339")
-        if len(attributes) + 2 > ATTRIBUTES_MAX:
+        if len(attributes) + len(self.extensions) + 2 > ATTRIBUTES_MAX:
             raise ValueError(f"an event has at most {ATTRIBUTES_MAX} attributes")
         check_version(self.expected_version)
         if self.size() > EVENT_BYTES_MAX:
@@ -108,7 +114,9 @@ class NewEvent:
     def size(self) -> int:
         payload = self.payload()
         size = len(payload.encode("utf-8")) if isinstance(payload, str) else len(payload)
-        for name, value in (("type", self.type), ("stream", self.place), *self.attributes()):
+        extensions = [(name, dump(value, name)) for name, value in self.extensions.items()]
+        for name, value in (("type", self.type), ("stream", self.place), *self.attributes(),
+                            *extensions):
             size += len(name.encode("utf-8")) + len(value.encode("utf-8"))
         return size
 
@@ -121,9 +129,30 @@ class NewEvent:
         given: Dict[str, Any] = {name: members[name] for name in known if name in members}
         if members.get("id"):
             given["id"] = members["id"]
-        more = {name: value for name, value in members.items()
-                if name not in known and name not in assigned and name != "id"}
+        more = {name[1:] if name.startswith("$") else name: value
+                for name, value in members.items()
+                if name not in known and name not in assigned and name not in ("id", "data_base64")}
+        if "data_base64" in members:
+            given["data"] = base64.b64decode(members["data_base64"])
         return cls(**given, extensions=more)
+
+
+def expectations(events: Sequence[NewEvent]) -> Dict[str, Union[int, str]]:
+    """The version that each stream must have before a batch, from what its events expect in turn.
+    Events that contradict one another are a ValueError."""
+    found: Dict[str, int] = {}
+    counts: Dict[str, int] = {}
+    for event in events:
+        behind = counts.get(event.place, 0)
+        counts[event.place] = behind + 1
+        if event.expected_version in (None, "any", "*"):
+            continue
+        wanted = 0 if event.expected_version == "none" else int(event.expected_version or 0)
+        if wanted < behind or found.get(event.place, wanted - behind) != wanted - behind:
+            raise ValueError(f"expected_version: {wanted} of {event.place} cannot hold behind "
+                             f"{behind} other events of the batch in that stream")
+        found[event.place] = wanted - behind
+    return {stream: version or "none" for stream, version in found.items()}
 
 
 def dump(value: Any, what: str) -> str:
@@ -160,8 +189,6 @@ def _check_size(name: str, value: str, most: int) -> None:
         raise ValueError(f"{name}: {size} bytes, more than {most}")
 
 
-def _check_extension(name: str) -> None:
-    if name in _RESERVED:
-        raise ValueError(f"extension {name!r}: the name belongs to an attribute")
+def _check_name(name: str) -> None:
     if not name or len(name.encode("utf-8")) > 255 or _CONTROL.search(name):
         raise ValueError(f"extension {name!r}: a name has 1 to 255 bytes, no control characters")

@@ -1,7 +1,7 @@
 """What goes wrong, and what handlers raise to say how an attempt ended."""
 from __future__ import annotations
 
-from typing import Any, List, Optional, Union
+from typing import Optional, Union
 
 from .durations import Duration, to_ms
 
@@ -30,18 +30,6 @@ class Conflict(SpoorError):
     def __init__(self, message: str, actual: Optional[int] = None) -> None:
         super().__init__(message)
         self.actual = actual
-
-
-class BatchRefused(SpoorError):
-    """An event of a batch was refused by the server after others had been taken.
-
-    What this package can check is checked before a batch is sent, so this is for what only the
-    server knows, such as a limit that somebody lowered. `results` has, for each event of the batch,
-    what became of it: an `Appended`, or the error."""
-
-    def __init__(self, message: str, results: List[Any]) -> None:
-        super().__init__(message)
-        self.results = results
 
 
 class NonRetryable(Exception):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Any, Callable, Deque, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Deque, List, Optional, Sequence, Set, Tuple, Union
 
 import redis.exceptions
 from redis.asyncio.connection import ConnectionPool
@@ -25,6 +25,7 @@ _LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSErro
 _REFUSED = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
 BATCH_MAX = 512
 log = logging.getLogger("spoor.link")
+_cutting: Set["asyncio.Task[None]"] = set()  # an event loop keeps no tasks alive by itself
 
 
 class _Call:
@@ -182,10 +183,11 @@ async def close_connection(connection: Any) -> None:
 
 
 def cut(connection: Any) -> None:
-    """Closes the socket at once."""
-    writer = getattr(connection, "_writer", None)
-    if writer is not None:
-        writer.transport.abort()
+    """Closes the socket, without waiting for anything."""
+    if connection is not None:
+        task = asyncio.ensure_future(connection.disconnect(nowait=True))
+        _cutting.add(task)
+        task.add_done_callback(_cutting.discard)
 
 
 def address_of(pool: ConnectionPool) -> str:

@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any, Dict, List, Optional, Tuple
 
+from .draft import NewEvent
 from .errors import Conflict, NotFound, SpoorError, Unsupported
 from .event import Appended, Event
 from .session import AgentInfo, DeadLetter, Delivery, Group, Trace
@@ -31,7 +32,7 @@ def failure(error: Exception, command: str = "") -> SpoorError:
     if words.lower().startswith(("unknown command", "err unknown command")):
         return Unsupported(f"the server has no {command or 'such command'}: it is older than this "
                            f"package, or no spoor ({words.strip()})")
-    if words.startswith(("NOAGENT", "NOGROUP")) or words.endswith("no such event"):
+    if words.startswith(("NOAGENT", "NOGROUP", "NOTFOUND")) or words.endswith("no such event"):
         return NotFound(words)
     return SpoorError(words)
 
@@ -41,6 +42,13 @@ def appended(reply: Any, event_id: str) -> Appended:
     return Appended(id=event_id, position=int(found["position"]), stream=text(found["stream"]),
                     version=int(found["version"]), entryid=text(found["entryid"]),
                     duplicate=bool(int(found["duplicate"])))
+
+
+def added(reply: Any, event: NewEvent) -> Appended:
+    """One event of SPOOR.BATCH's reply."""
+    position, version, entry, _recorded_us, duplicate = reply
+    return Appended(id=event.id, position=int(position), stream=event.place, version=int(version),
+                    entryid=text(entry), duplicate=bool(int(duplicate)))
 
 
 def deliveries(reply: Any) -> List[Delivery]:

@@ -1,7 +1,6 @@
 """A session with a server: commands of docs/redis.md and docs/groups.md over links."""
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Any, AsyncIterator, Callable, List, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
@@ -13,8 +12,8 @@ from redis.asyncio.connection import ConnectionPool
 
 from . import replies
 from .clock import Clock, RealClock
-from .draft import NewEvent, dump
-from .errors import BatchRefused, Conflict, SpoorError, Unsupported
+from .draft import NewEvent, dump, expectations
+from .errors import SpoorError, Unsupported
 from .event import Appended, Event
 from .link import Command, Link, Word
 from .policy import same_policy
@@ -23,9 +22,7 @@ from .server_consumer import ServerConsumer
 from .server_subscribe import subscribe
 from .session import AgentInfo, Announcement, Consumer, DeadLetter, Group, Trace
 
-BATCH_BYTES_MAX = 4 << 20
 DEFAULT_URL = "redis://127.0.0.1:7379"
-WATCH_TRIES = 16
 
 
 class ServerSession:
@@ -34,10 +31,7 @@ class ServerSession:
     def __init__(self, url: Optional[str] = None, *, patience_s: float = 30.0) -> None:
         self.clock: Clock = RealClock()
         self.pool = make_pool(url or os.environ.get("SPOOR_URL") or DEFAULT_URL)
-        self._patience_s = patience_s
         self._link = Link(self.pool, patience_s=patience_s)
-        self._watching: Optional[Link] = None  # WATCH wants a connection that nobody shares
-        self._watch_lock: Optional[asyncio.Lock] = None
         self._reconnected: List[Callable[[], None]] = []
         self._consumers: List[ServerConsumer] = []
 
@@ -52,73 +46,17 @@ class ServerSession:
 
     async def append(self, event: NewEvent) -> Appended:
         event.check()
+        if not event.is_plain:
+            return (await self.append_all([event]))[0]
         return replies.appended(await self.call(*append_command(event)), event.id)
 
     async def append_all(self, events: Sequence[NewEvent]) -> List[Appended]:
         for event in events:
             event.check()
-        size = sum(event.size() for event in events)
-        if size > BATCH_BYTES_MAX:
-            raise ValueError(f"the batch has {size} bytes, more than {BATCH_BYTES_MAX}")
         if not events:
             return []
-        if all(event.expected_version in (None, "any", "*") for event in events):
-            return self._batch_result(events, await self._link.call_all(transaction(events)))
-        return await self._append_watching(events)
-
-    async def _append_watching(self, events: Sequence[NewEvent]) -> List[Appended]:
-        """The versions are compared before anything is sent, and watched until all is sent: a
-        transaction does not take back what it did before the event that is refused."""
-        if self._watching is None:
-            self._watching = Link(self.pool, patience_s=self._patience_s)
-            self._watch_lock = asyncio.Lock()
-        assert self._watch_lock is not None
-        async with self._watch_lock:
-            for _ in range(WATCH_TRIES):
-                await self._watching.call("WATCH", *{event.place for event in events})
-                try:
-                    await self._check_versions(events)
-                except Conflict:
-                    await self._watching.call("UNWATCH")
-                    raise
-                answers = await self._watching.call_all(transaction(events))
-                if answers[-1] is not None:
-                    return self._batch_result(events, answers)
-        raise SpoorError(f"the streams of the batch changed {WATCH_TRIES} times meanwhile")
-
-    async def _check_versions(self, events: Sequence[NewEvent]) -> None:
-        versions = {}
-        for event in events:
-            if event.place not in versions:
-                versions[event.place] = await self._version(event.place)
-            known = await self.find(event.id, event.source)
-            if known:
-                continue  # it is there already, and nothing is appended
-            wanted = event.expected_version
-            if wanted not in (None, "any", "*"):
-                number = 0 if wanted == "none" else int(wanted)  # type: ignore[arg-type]
-                if number != versions[event.place]:
-                    raise Conflict(f"stream {event.place} is at version {versions[event.place]}, "
-                                   f"expected {number}", versions[event.place])
-            versions[event.place] += 1
-
-    async def _version(self, stream: str) -> int:
-        last = await self.read(Query(stream=stream, limit=1, reverse=True))
-        return last[0].version if last else 0
-
-    @staticmethod
-    def _batch_result(events: Sequence[NewEvent], answers: Sequence[Any]) -> List[Appended]:
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise replies.failure(answer)
-        results = [replies.failure(each) if isinstance(each, Exception)
-                   else replies.appended(each, event.id)
-                   for event, each in zip(events, answers[-1])]
-        refused = [each for each in results if isinstance(each, SpoorError)]
-        if refused:
-            raise BatchRefused(f"{len(refused)} of {len(events)} events were refused, "
-                               f"the first because: {refused[0]}", list(results))
-        return [each for each in results if isinstance(each, Appended)]
+        reply = await self.call("SPOOR.BATCH", *batch_words(events))
+        return [replies.added(each, event) for each, event in zip(reply, events)]
 
     async def read(self, query: Query) -> List[Event]:
         return replies.events(await self.call("SPOOR.READ", *query.words()))
@@ -237,25 +175,32 @@ class ServerSession:
 
     async def close(self) -> None:
         await self._link.close()
-        if self._watching is not None:
-            await self._watching.close()
 
     def abort(self) -> None:
         for consumer in self._consumers:
             consumer.abort()
         self._link.abort()
-        if self._watching is not None:
-            self._watching.abort()
 
 
 def append_command(event: NewEvent) -> Command:
     version = "*" if event.expected_version in (None, "any") else str(event.expected_version)
-    attributes = [word for pair in event.attributes() for word in pair]
+    pairs = [*event.attributes(), *event.extensions.items()]
+    attributes: List[Word] = [word for pair in pairs for word in pair if pair[1] is not None]
     return ("SPOOR.APPEND", event.place, version, event.type, event.payload(), *attributes)
 
 
-def transaction(events: Sequence[NewEvent]) -> List[Command]:
-    return [("MULTI",), *(append_command(event) for event in events), ("EXEC",)]
+def batch_words(events: Sequence[NewEvent]) -> List[Word]:
+    words: List[Word] = []
+    for stream, version in expectations(events).items():
+        words += ("EXPECT", stream, version)
+    for event in events:
+        pairs = [("type", event.type), ("stream", event.place), *event.attributes()]
+        pairs += [(f"${name}", value) if isinstance(value, str) else
+                  (f"={name}", dump(value, name)) for name, value in event.extensions.items()
+                  if value is not None]
+        words += ("EVENT", len(pairs) + 1, "data", event.payload())
+        words += [word for pair in pairs for word in pair]
+    return words
 
 
 def make_pool(url: str) -> ConnectionPool:

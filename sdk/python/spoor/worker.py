@@ -52,6 +52,7 @@ class Worker:
         self._queue: Deque[Delivery] = deque()
         self._running: Set["asyncio.Task[None]"] = set()
         self._duration_s: Optional[float] = None  # of a handling, about
+        self._cautious = False
         self._changed = asyncio.Event()
         self._consumer: Optional[Consumer] = None
         self._tasks: List["asyncio.Task[None]"] = []
@@ -104,6 +105,8 @@ class Worker:
                 log.exception("%s could not be read", self.handler.key)
                 await self._clock.sleep(backoff.next_s())
                 continue
+            # Where attempts fail, a crash is likely: what waits here would lose an attempt by it.
+            self._cautious = any(delivery.attempt > 1 for delivery in found)
             for delivery in found:
                 self._accept(delivery)
 
@@ -123,7 +126,7 @@ class Worker:
 
     def _ahead(self) -> int:
         """How many may wait: what takes AHEAD_S, and in no case what ack-wait would not allow."""
-        if self._duration_s is None:
+        if self._duration_s is None or self._cautious:
             return 0
         allowed_s = min(AHEAD_S, self._ack_wait_s / 4)
         return min(self._runtime.prefetch,
@@ -171,6 +174,9 @@ class Worker:
             await self._call(context)
             if self._runtime.probe is not None:
                 await self._runtime.probe("handler.done", name)
+        except asyncio.CancelledError as problem:  # crashed, or out of time: it is handed out again
+            self.handler.note(Call(event, delivery.attempt, problem))
+            raise
         except Exception as problem:  # pylint: disable=broad-except
             await self._failed(delivery, problem)
         else:
