@@ -41,9 +41,11 @@ class MemoryPresence:
             known.holder = holder
             self._sign(known)
             return
+        said = {"capabilities": list(who.capabilities), "capacity": who.capacity,
+                "version": who.version}
         self._append(who.id, "agent.online", {
-            "capabilities": list(who.capabilities), "capacity": who.capacity,
-            "version": who.version, **(who.data or {})})
+            **{name: value for name, value in said.items() if value is not None},
+            **(who.data or {})})
         known = self._agents[who.id]
         known.who, known.holder = who, holder
 
