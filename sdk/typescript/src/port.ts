@@ -76,4 +76,6 @@ export interface Port {
   heartbeat(id: string, load: number): Promise<boolean>;
   offline(id: string, reason: string): Promise<void>;
   close(): Promise<void>;
+  /** Ends all connections at once, as when the process is killed. */
+  destroy(): void;
 }

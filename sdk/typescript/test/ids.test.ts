@@ -10,8 +10,9 @@ interface Vectors {
   step: { source: string; id: string; agent: string; handler: string; name: string; uuid: string }[];
 }
 
+const source = process.env["SPOOR_SOURCE"] ?? join(process.cwd(), "../..");
 // The file stands beside the SDKs: theirs are the same ids.
-const vectors = JSON.parse(readFileSync(process.env["SPOOR_SDK_IDS"] ?? join(process.cwd(), "../ids.json"), "utf8")) as Vectors;
+const vectors = JSON.parse(readFileSync(join(source, "sdk/ids.json"), "utf8")) as Vectors;
 
 test("ids are those of every SDK", () => {
   assert.equal(NAMESPACE, vectors.namespace);

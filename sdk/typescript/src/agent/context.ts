@@ -48,9 +48,11 @@ export class HandlingContext implements Context {
   readonly agent: string;
   readonly log: Logger;
   readonly #port: Port;
+  readonly handler: string;
   readonly #handled: Handled;
   readonly #own: Scope = { context: this, step: "", emits: 0 };
   readonly #steps = new Set<string>();
+  #sleeps = 0;
   #over = false;
 
   constructor(port: Port, agent: string, handler: string, event: SpoorEvent, attempt: number, log: Logger) {
@@ -59,6 +61,7 @@ export class HandlingContext implements Context {
     this.attempt = attempt;
     this.agent = agent;
     this.log = log;
+    this.handler = handler;
     this.#handled = { source: event.source, id: event.id, agent, handler };
   }
 
@@ -105,8 +108,16 @@ export class HandlingContext implements Context {
     return kept as R;
   }
 
-  sleep(span: Duration): Promise<void> {
-    return sleep(this.#port.clock, milliseconds(span, "sleep"));
+  async sleep(span: Duration): Promise<void> {
+    const ms = milliseconds(span, "sleep");
+    this.#sleeps++;
+    await sleep(this.#port.clock, ms);
+    this.#sleeps--;
+  }
+
+  /** Whether it waits for time to pass. */
+  get isAsleep(): boolean {
+    return this.#sleeps > 0;
   }
 
   now(): Date {

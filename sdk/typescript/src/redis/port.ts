@@ -17,6 +17,7 @@ export class RedisPort implements Port {
   readonly #url: string;
   readonly #options: ConnectionOptions;
   readonly #connection: Connection;
+  readonly #lanes: RedisLane[] = [];
 
   private constructor(url: string, options: ConnectionOptions, connection: Connection) {
     this.#url = url;
@@ -43,7 +44,9 @@ export class RedisPort implements Port {
   }
 
   async openLane(group: string, consumer: string): Promise<Lane> {
-    return RedisLane.open(this.#url, this.#options, this.#connection, group, consumer);
+    const lane = await RedisLane.open(this.#url, this.#options, this.#connection, group, consumer);
+    this.#lanes.push(lane);
+    return lane;
   }
 
   async ack(key: string, group: string, entryids: readonly string[]): Promise<void> {
@@ -108,6 +111,11 @@ export class RedisPort implements Port {
   close(): Promise<void> {
     return this.#connection.close();
   }
+
+  destroy(): void {
+    this.#lanes.forEach((lane) => lane.destroy());
+    this.#connection.destroy();
+  }
 }
 
 class RedisLane implements Lane {
@@ -152,6 +160,10 @@ class RedisLane implements Lane {
 
   async close(): Promise<void> {
     await this.#receiving.close();
+  }
+
+  destroy(): void {
+    this.#receiving.destroy();
   }
 
   /** The number that the server knows this connection by; a new connection has a new one. */
