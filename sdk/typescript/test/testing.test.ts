@@ -44,8 +44,8 @@ test("an agent that is silent is stale, then suspected, and recovers", async () 
   assert.deepEqual(await bus.agents({ capability: "echo", free: true }), []);
   await bus.start(echo);
   assert.equal((await bus.agent("echo"))?.status, "online");
-  assert.deepEqual((await bus.query({ stream: "echo", type: "agent.*" })).map(({ type }) => type),
-    ["agent.online", "agent.suspected_failure", "agent.recovered"]);
+  assert.deepEqual((await bus.query({ stream: "$agents" })).map(({ type, data }) => [type, data.agent, data.silent_ms]),
+    [["agent.suspected_failure", "echo", 2000], ["agent.recovered", "echo", 2000]]);
   await bus.close();
 });
 

@@ -16,6 +16,7 @@ interface Known {
   lastEvent: number | undefined;
   load: number;
   suspected: boolean;
+  suspectedAt: number;
   gone: boolean;
   timer: Timer | undefined;
 }
@@ -37,8 +38,8 @@ export class MemoryPresence {
     if (!same) {
       const now = this.#clock.now();
       known?.timer?.cancel();
-      this.#agents.set(facts.id, { facts, announced: now, seen: now, lastEvent: known?.lastEvent, load: 0,
-        suspected: known?.suspected === true && !known.gone, gone: false, timer: undefined });
+      this.#agents.set(facts.id, { facts, announced: now, seen: known?.seen ?? now, lastEvent: known?.lastEvent, load: 0,
+        suspected: known?.suspected === true && !known.gone, suspectedAt: known?.suspectedAt ?? now, gone: false, timer: undefined });
       const { id, capabilities, capacity, version, data } = facts;
       this.#log.note("agent.online", id, { ...data, capabilities, capacity, ...(version === undefined ? {} : { version }) },
         undefined, id);
@@ -68,7 +69,7 @@ export class MemoryPresence {
 
   /** The last connection of the agent is gone. */
   lost(id: string): void {
-    this.#suspectAfter(id, GRACE_MS);
+    this.#suspectAfter(id, GRACE_MS, "connection lost");
   }
 
   list(query: AgentQuery): AgentInfo[] {
@@ -111,15 +112,17 @@ export class MemoryPresence {
     if (known === undefined) {
       return;
     }
+    const before = known.seen;
     known.seen = this.#clock.now();
-    this.#suspectAfter(id, SUSPECT_MS);
+    this.#suspectAfter(id, SUSPECT_MS, "silent");
     if (known.suspected) {
       known.suspected = false;
-      this.#log.note("agent.recovered", id, { agent: id });
+      const silent = this.#clock.now() - before;
+      this.#log.note("agent.recovered", "$agents", { agent: id, suspected_at: text(known.suspectedAt), last_seen: text(before), silent_ms: silent });
     }
   }
 
-  #suspectAfter(id: string, ms: number): void {
+  #suspectAfter(id: string, ms: number, reason: string): void {
     const known = this.#agents.get(id);
     if (known === undefined || known.gone || known.suspected) {
       return;
@@ -127,7 +130,9 @@ export class MemoryPresence {
     known.timer?.cancel();
     known.timer = this.#clock.after(ms, () => {
       known.suspected = true;
-      this.#log.note("agent.suspected_failure", id, { agent: id });
+      known.suspectedAt = this.#clock.now();
+      this.#log.note("agent.suspected_failure", "$agents", { agent: id, last_seen: text(known.seen),
+        silent_ms: known.suspectedAt - known.seen, reason });
     });
   }
 }
