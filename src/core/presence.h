@@ -106,6 +106,7 @@ struct sp_presence {
     uint32_t count;
     uint32_t stale_count; /* of those online, as far as timers have found them */
     uint64_t bytes;       /* of ids and facts */
+    uint64_t told_ms; /* the time of the last look at those that are due; not part of the state */
     struct sp_htab by_id;
     struct sp_agent_list by_status[3];
     struct sp_agent_list revived;
@@ -216,7 +217,10 @@ void sp_presence_end(const struct sp_agent *agent, uint64_t now_ms, struct sp_bu
 
 /* ---- signs of life: in memory only ---- */
 
-/* O(1), but for the first one after silence: O(its capabilities + log agents). Offline: nothing. */
+/*
+ * O(1), but for the first one after silence: O(its capabilities + log agents). Offline: nothing. A
+ * time before the last look at those that are due counts as that one.
+ */
 void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent, uint64_t now_ms);
 /* The same, by an event. */
 void sp_presence_sign_event(struct sp_presence *presence, struct sp_agent *agent, uint64_t now_ms);

@@ -126,6 +126,7 @@ void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent, uint
         }
         return;
     }
+    now_ms = now_ms > presence->told_ms ? now_ms : presence->told_ms;
     agent->seen_ms = now_ms > agent->seen_ms ? now_ms : agent->seen_ms;
     agent->lost_ms = 0;
     if (agent->stale) {
@@ -183,6 +184,7 @@ static uint64_t shifted(uint64_t at_ms, int64_t by_ms) {
 }
 
 void sp_presence_shift(struct sp_presence *presence, int64_t by_ms) {
+    presence->told_ms = presence->told_ms == 0 ? 0 : shifted(presence->told_ms, by_ms);
     struct sp_agent *agent = presence->by_status[SP_AGENT_ONLINE].first;
     for (; agent != NULL; agent = agent->next) {
         agent->seen_ms = shifted(agent->seen_ms, by_ms);
@@ -212,6 +214,7 @@ static bool has_failed(struct sp_presence *presence, struct sp_agent *agent, uin
 struct sp_agent *sp_presence_due(struct sp_presence *presence, uint64_t now_ms,
                                  enum sp_agent_reason *ret_reason) {
     struct sp_heap_item *top = sp_heap_top(&presence->timers);
+    presence->told_ms = now_ms;
     while (top != NULL && top->at <= now_ms) {
         struct sp_agent *agent = (struct sp_agent *)top;
         if (has_failed(presence, agent, now_ms, ret_reason)) {

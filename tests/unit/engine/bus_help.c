@@ -62,12 +62,14 @@ void bus_reopen(struct bus_help *help) {
     uint64_t position = core->position;
     uint64_t views = sp_views_hash(&core->views);
     uint64_t groups = sp_groups_hash(&core->groups);
+    uint64_t agents = sp_presence_hash(&core->presence);
     bus_close(help);
     bus_open(help);
     core = sp_engine_core(help->engine);
     assert_int_equal(core->position, position);
     assert_int_equal(sp_views_hash(&core->views), views);
     assert_int_equal(sp_groups_hash(&core->groups), groups);
+    assert_int_equal(sp_presence_hash(&core->presence), agents);
 }
 
 void bus_sleep(struct bus_help *help, uint64_t ms) {
