@@ -62,6 +62,47 @@ void sp_group_write_entry(void *context, const struct sp_event *event, struct sp
  */
 void sp_group_write_full(struct sp_request *request, const struct sp_key *key, uint64_t count);
 
+/*
+ * Where a group begins: `$`, an entry id (behind it), or a moment of queries (from there on).
+ * SP_INVALID, or what reading the log says.
+ */
+SP_WARN_UNUSED sp_status sp_group_find_start(struct sp_server *server, const struct sp_key *key,
+                                             sp_str place, struct sp_bus_start *start,
+                                             struct sp_error *error);
+
+struct sp_group_making {
+    const struct sp_key *key;
+    sp_str name;
+    struct sp_bus_start start;
+    struct sp_group_policy policy;
+    bool make_key;       /* also where a stream of this name is not there yet */
+    bool in_transaction; /* within the caller's own begin and end */
+};
+
+/*
+ * Makes a group and gives it its policy, both in one block. SP_NOT_FOUND: there is no such key;
+ * else as sp_bus_group_make and sp_bus_group_policy.
+ */
+SP_WARN_UNUSED sp_status sp_group_create(struct sp_bus *bus, const struct sp_group_making *making,
+                                         struct sp_error *error);
+
+/*
+ * The event at a position, borrowed from the cursor, which is to be closed afterwards; NULL where
+ * it is gone.
+ */
+struct sp_cursor;
+SP_WARN_UNUSED sp_status sp_dead_read(struct sp_engine *engine, uint64_t position,
+                                      struct sp_cursor **ret_cursor,
+                                      const struct sp_event **ret_event, struct sp_error *error);
+
+/*
+ * What a worker said went wrong, as the letter of a dead entry has it, unescaped into `to`; a NULL
+ * ptr where it said nothing.
+ */
+sp_str sp_dead_error(const struct sp_event *letter, struct sp_buf *to);
+
+enum { SP_DEAD_ERROR_BYTES_MAX = 8192 }; /* of it; more is cut */
+
 /* How long ago that was; times ahead are now. */
 static inline uint64_t sp_ms_since(const struct sp_server *server, uint64_t then_ms) {
     return server->wall_ms > then_ms ? server->wall_ms - then_ms : 0;

@@ -64,7 +64,7 @@ static bool read_option(struct sp_request *request, uint32_t *at, const char *ot
 /* ---- where a group begins -------------------------------------------------------------------- */
 
 /* What comes before the first event of a place on is behind; where there is none: from now on. */
-static sp_status find_place(struct sp_request *request, const struct sp_key *key, sp_str place,
+static sp_status find_place(struct sp_server *server, const struct sp_key *key, sp_str place,
                             struct sp_bus_start *start, struct sp_error *error) {
     struct sp_query query = {.from = place, .limit = 1};
     struct sp_cursor *cursor = NULL;
@@ -72,7 +72,7 @@ static sp_status find_place(struct sp_request *request, const struct sp_key *key
     if (key->kind == SP_KEY_STREAM) {
         query.stream = key->name;
     }
-    sp_status status = sp_cursor_open(request->server->engine, &query, &cursor, error);
+    sp_status status = sp_cursor_open(server->engine, &query, &cursor, error);
     if (status != SP_OK) {
         return status;
     }
@@ -90,55 +90,47 @@ static sp_status find_place(struct sp_request *request, const struct sp_key *key
     return status == SP_END ? SP_OK : status;
 }
 
-static sp_status read_from(struct sp_request *request, const struct sp_key *key, sp_str place,
-                           struct sp_bus_start *start, struct sp_error *error) {
+sp_status sp_group_find_start(struct sp_server *server, const struct sp_key *key, sp_str place,
+                              struct sp_bus_start *start, struct sp_error *error) {
+    *start = (struct sp_bus_start){.at_end = false};
     start->at_end = sp_str_eq(place, SP_STR("$"));
     if (start->at_end || sp_entry_id_parse(place, &start->id)) {
         return SP_OK;
     }
-    return find_place(request, key, place, start, error);
+    return find_place(server, key, place, start, error);
 }
 
 /* ---- CREATE ---------------------------------------------------------------------------------- */
 
-struct create_options {
-    struct sp_group_policy policy;
-    sp_str from;
-    bool make_key;
-};
-
-static bool read_create(struct sp_request *request, struct create_options *options) {
+static bool read_create(struct sp_request *request, struct sp_group_making *making, sp_str *from) {
     for (uint32_t at = 4; at < request->argc; at++) {
         sp_str word = request->args[at];
         if (sp_word_is(word, "mkstream")) {
-            options->make_key = true;
+            making->make_key = true;
         } else if (sp_word_is(word, "from") && at + 1 < request->argc) {
-            options->from = request->args[++at];
-        } else if (!read_option(request, &at, "FROM place, MKSTREAM, ", &options->policy)) {
+            *from = request->args[++at];
+        } else if (!read_option(request, &at, "FROM place, MKSTREAM, ", &making->policy)) {
             return false;
         }
     }
     return true;
 }
 
-/* Makes the group and gives it its policy, both in one block. */
-static sp_status create(struct sp_request *request, const struct sp_key *key,
-                        const struct sp_bus_start *start, const struct create_options *options,
-                        struct sp_error *error) {
-    struct sp_bus *bus = request->server->bus;
-    sp_str name = request->args[2];
-    bool begun = !request->in_transaction;
-    size_t bytes = RECORD_BYTES_BESIDE;
-    for (uint32_t i = 0; i < request->argc; i++) {
-        bytes += 4 * request->args[i].len;
-    }
+sp_status sp_group_create(struct sp_bus *bus, const struct sp_group_making *making,
+                          struct sp_error *error) {
+    const struct sp_key *key = making->key;
+    const struct sp_group_policy *policy = &making->policy;
+    sp_str name = making->name;
+    bool begun = !making->in_transaction;
+    size_t bytes = RECORD_BYTES_BESIDE +
+                   4 * (key->text.len + name.len + policy->type.len + policy->filter.len);
     sp_status status = begun ? sp_bus_begin(bus, bytes, EVENTS, error) : SP_OK;
     if (status != SP_OK) {
         return status;
     }
-    status = sp_bus_group_make(bus, key, name, start, options->make_key, error);
+    status = sp_bus_group_make(bus, key, name, &making->start, making->make_key, error);
     if (status == SP_OK) {
-        status = sp_bus_group_policy(bus, key, name, &options->policy, error);
+        status = sp_bus_group_policy(bus, key, name, policy, error);
         bool was_there = false;
         if (status != SP_OK && sp_bus_group_drop(bus, key, name, &was_there, NULL) != SP_OK) {
             status = SP_FAILED;
@@ -151,11 +143,12 @@ static sp_status create(struct sp_request *request, const struct sp_key *key,
 }
 
 enum sp_verdict sp_on_spoor_group_create(struct sp_request *request) {
-    struct create_options options = {.policy = sp_group_policy_default(), .from = SP_STR("$")};
-    struct sp_bus_start start = {.at_end = true};
+    struct sp_group_making making = {.policy = sp_group_policy_default(),
+                                     .in_transaction = request->in_transaction};
     struct sp_group_named named;
     struct sp_error error;
-    if (!read_create(request, &options) || !sp_group_named(request, 3, 2, &named)) {
+    sp_str from = SP_STR("$");
+    if (!read_create(request, &making, &from) || !sp_group_named(request, 3, 2, &named)) {
         return SP_DONE;
     }
     if (named.group != NULL) {
@@ -163,9 +156,12 @@ enum sp_verdict sp_on_spoor_group_create(struct sp_request *request) {
                                   SP_STR("Consumer Group name already exists"));
     }
     sp_error_clear(&error);
-    sp_status status = read_from(request, &named.key, options.from, &start, &error);
+    making.key = &named.key;
+    making.name = named.name;
+    sp_status status =
+        sp_group_find_start(request->server, &named.key, from, &making.start, &error);
     if (status == SP_OK) {
-        status = create(request, &named.key, &start, &options, &error);
+        status = sp_group_create(request->server->bus, &making, &error);
     }
     if (status == SP_NOT_FOUND) {
         return sp_reply_error(request, "there is no such key; MKSTREAM makes it");

@@ -12,9 +12,8 @@
 #include "server/cmd_groups.h"
 
 enum {
-    LIST_COUNT = 100,       /* of SPOOR.DEAD LIST that does not say how many */
-    CHUNK = 64,             /* dead entries asked for at a time */
-    ERROR_BYTES_MAX = 8192, /* of what a worker says went wrong; more is cut */
+    LIST_COUNT = 100, /* of SPOOR.DEAD LIST that does not say how many */
+    CHUNK = 64,       /* dead entries asked for at a time */
 };
 
 /* ---- NACK ------------------------------------------------------------------------------------ */
@@ -62,7 +61,8 @@ static bool read_nack(struct sp_request *request, struct sp_bus_nack *nack) {
             return false;
         }
     }
-    nack->text.len = nack->text.len > ERROR_BYTES_MAX ? ERROR_BYTES_MAX : nack->text.len;
+    size_t most = SP_DEAD_ERROR_BYTES_MAX;
+    nack->text.len = nack->text.len > most ? most : nack->text.len;
     return true;
 }
 
@@ -215,15 +215,13 @@ static bool choose(struct sp_request *request, struct chosen *chosen) {
 
 /* ---- SPOOR.DEAD LIST ------------------------------------------------------------------------- */
 
-/* The event at a position; *ret_event NULL where it is gone. Close the cursor afterwards. */
-static sp_status read_at(struct sp_request *request, uint64_t position,
-                         struct sp_cursor **ret_cursor, const struct sp_event **ret_event,
-                         struct sp_error *error) {
+sp_status sp_dead_read(struct sp_engine *engine, uint64_t position, struct sp_cursor **ret_cursor,
+                       const struct sp_event **ret_event, struct sp_error *error) {
     char text[SP_DECIMAL_BYTES_MAX];
     struct sp_query query = {.from = sp_str_of(text, sp_decimal_format(position, text)),
                              .limit = 1};
     *ret_event = NULL;
-    sp_status status = sp_cursor_open(request->server->engine, &query, ret_cursor, error);
+    sp_status status = sp_cursor_open(engine, &query, ret_cursor, error);
     if (status != SP_OK) {
         return status;
     }
@@ -236,11 +234,13 @@ static sp_status read_at(struct sp_request *request, uint64_t position,
     return lost ? SP_OK : status;
 }
 
-/* The text of `error` in a dead letter's data; NULL ptr where there is none. */
-static sp_str error_in(sp_str data, struct sp_buf *to) {
+sp_str sp_dead_error(const struct sp_event *letter, struct sp_buf *to) {
     struct sp_json json;
-    sp_json_init(&json, data);
     sp_str none = {.ptr = NULL};
+    if (letter == NULL) {
+        return none;
+    }
+    sp_json_init(&json, letter->data);
     if (sp_json_next(&json).type != SP_JSON_OBJECT) {
         return none;
     }
@@ -250,7 +250,7 @@ static sp_str error_in(sp_str data, struct sp_buf *to) {
         if (sp_json_equal(key, SP_STR("error")) && value.type == SP_JSON_STRING) {
             sp_buf_reset(to);
             sp_json_unescape(to, value.raw);
-            return to->status == SP_OK ? sp_buf_str(to) : none;
+            return to->status == SP_OK && to->len > 0 ? sp_buf_str(to) : none;
         }
         (void)sp_json_skip(&json, value);
     }
@@ -262,13 +262,14 @@ static sp_status write_error(struct sp_request *request, const struct sp_dead *d
     struct sp_cursor *cursor = NULL;
     const struct sp_event *letter = NULL;
     struct sp_buf text;
-    sp_status status =
-        dead->letter == 0 ? SP_OK : read_at(request, dead->letter, &cursor, &letter, error);
+    sp_status status = dead->letter == 0 ? SP_OK
+                                         : sp_dead_read(request->server->engine, dead->letter,
+                                                        &cursor, &letter, error);
     if (status == SP_OK) {
-        sp_buf_init(&text, 2 * ERROR_BYTES_MAX);
-        sp_str said = letter != NULL ? error_in(letter->data, &text) : (sp_str){.ptr = NULL};
+        sp_buf_init(&text, 2 * SP_DEAD_ERROR_BYTES_MAX);
+        sp_str said = sp_dead_error(letter, &text);
         sp_resp_bulk_text(request->reply, "error");
-        if (said.ptr != NULL && said.len > 0) {
+        if (said.ptr != NULL) {
             sp_resp_bulk(request->reply, said);
         } else {
             sp_resp_null(request->reply);
@@ -283,7 +284,8 @@ static sp_status write_fields(struct sp_request *request, const struct sp_dead *
                               struct sp_error *error) {
     struct sp_cursor *cursor = NULL;
     const struct sp_event *event = NULL;
-    sp_status status = read_at(request, dead->position, &cursor, &event, error);
+    sp_status status =
+        sp_dead_read(request->server->engine, dead->position, &cursor, &event, error);
     if (status == SP_OK) {
         sp_resp_bulk_text(request->reply, "fields");
         if (event != NULL) {

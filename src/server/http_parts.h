@@ -22,4 +22,10 @@ extern const struct sp_http_route sp_http_metrics_routes[];
 extern const char sp_openapi_json[];
 extern const size_t sp_openapi_json_len;
 
+/* subscribe_sse.c: server-sent events. */
+extern const struct sp_http_route sp_http_subscribe_routes[];
+
+/* http_groups.c: worker queues. */
+extern const struct sp_http_route sp_http_group_routes[];
+
 #endif

@@ -9,6 +9,8 @@ const struct sp_http_route *const *sp_http_route_tables(void) {
         sp_http_append_routes,
         sp_http_metrics_routes,
         sp_http_schema_routes,
+        sp_http_subscribe_routes,
+        sp_http_group_routes,
         NULL,
     };
     return TABLES;

@@ -130,6 +130,23 @@ static void write_event(struct sp_messages *messages, struct sp_resp *resp, sp_s
     sp_resp_bulk(resp, sp_buf_str(&messages->line));
 }
 
+/* The JSON line has no line ends, nor has a type: each field is one line. */
+static void write_sse(struct sp_messages *messages, bool typed, sp_str log) {
+    const struct sp_event *event = messages->event;
+    struct sp_buf *to = &messages->wire;
+    sp_buf_add_str(to, SP_STR("id: "));
+    sp_buf_add_u64(to, event->position);
+    sp_buf_add_byte(to, '@');
+    sp_buf_add_str(to, log);
+    if (typed) {
+        sp_buf_add_str(to, SP_STR("\nevent: "));
+        sp_buf_add_str(to, event->attr[SP_ATTR_TYPE]);
+    }
+    sp_buf_add_str(to, SP_STR("\ndata: "));
+    sp_buf_add_str(to, sp_buf_str(&messages->line));
+    sp_buf_add_str(to, SP_STR("\n\n"));
+}
+
 static struct sp_blob *blob_of(const struct sp_buf *wire) {
     struct sp_blob *blob = wire->status == SP_OK ? sp_blob_new(wire->len, BLOB_ALIGN) : NULL;
     if (blob != NULL) {
@@ -139,16 +156,23 @@ static struct sp_blob *blob_of(const struct sp_buf *wire) {
     return blob;
 }
 
+static bool is_sse(enum sp_message_form form) {
+    return form == SP_FORM_SSE || form == SP_FORM_SSE_TYPED;
+}
+
 static struct sp_blob *encode(struct sp_messages *messages, enum sp_message_form form, int version,
                               sp_str name) {
     struct sp_resp resp = {.to = &messages->wire, .version = version};
-    bool made = form == SP_FORM_EVENT ? make_line(messages) : make_payload(messages);
+    bool as_line = form == SP_FORM_EVENT || is_sse(form);
+    bool made = as_line ? make_line(messages) : make_payload(messages);
     sp_buf_reset(&messages->wire);
     if (!made) {
         return NULL;
     }
     if (form == SP_FORM_EVENT) {
         write_event(messages, &resp, name);
+    } else if (is_sse(form)) {
+        write_sse(messages, form == SP_FORM_SSE_TYPED, name);
     } else {
         write_message(messages, &resp, form, name);
     }
@@ -159,9 +183,10 @@ static struct sp_blob *encode(struct sp_messages *messages, enum sp_message_form
 struct sp_blob *sp_messages_get(struct sp_messages *messages, enum sp_message_form form,
                                 int version, sp_str name) {
     sp_require(version == SP_RESP_2 || version == SP_RESP_3);
-    sp_require(form != SP_FORM_EVENT || messages->event != NULL);
+    bool of_event = form == SP_FORM_EVENT || is_sse(form);
+    sp_require(!of_event || messages->event != NULL);
     struct sp_message_kept *kept = &messages->kept[form][version - SP_RESP_2];
-    bool named = form == SP_FORM_PMESSAGE || form == SP_FORM_EVENT;
+    bool named = form == SP_FORM_PMESSAGE || of_event;
     if (kept->blob != NULL && (!named || sp_str_eq(sp_buf_str(&kept->name), name))) {
         return kept->blob;
     }

@@ -5,10 +5,13 @@
  *     pmessage   glob, channel, payload                  PSUBSCRIBE
  *     smessage   channel, payload                        SSUBSCRIBE
  *     event      name, position, entry id, JSON line     SPOOR.SUBSCRIBE
+ *     sse        id, JSON line                           GET /v1/subscribe
+ *     sse_typed  id, type, JSON line                     the same with ?event=type
  *
- * Each is an array of bulk strings that begins with the form's own name (the position is an
- * integer), as a push for RESP3. Payload and channel are those of proto/pubsub_message.h; the JSON
- * line is that of event/event_json.h.
+ * The first four are arrays of bulk strings that begin with the form's own name (the position is an
+ * integer), as a push for RESP3. The last two are server-sent events, the id being
+ * `<position>@<log>`. Payload and channel are those of proto/pubsub_message.h; the JSON line is
+ * that of event/event_json.h.
  */
 #ifndef SP_SERVER_LIVE_MESSAGE_H
 #define SP_SERVER_LIVE_MESSAGE_H
@@ -22,6 +25,8 @@ enum sp_message_form {
     SP_FORM_PMESSAGE,
     SP_FORM_SMESSAGE,
     SP_FORM_EVENT,
+    SP_FORM_SSE,
+    SP_FORM_SSE_TYPED,
     SP_MESSAGE_FORMS,
 };
 
@@ -30,7 +35,7 @@ enum { SP_MESSAGE_VERSIONS = 2 }; /* RESP2 and RESP3 */
 /* One encoded form. */
 struct sp_message_kept {
     struct sp_blob *blob; /* NULL: not made yet */
-    struct sp_buf name;   /* of a pmessage or event: the glob or subscription it was made for */
+    struct sp_buf name;   /* that it was made with, where it has one */
 };
 
 /* All fields are its own. Holds the memory of the largest event until sp_messages_done. */
@@ -59,8 +64,9 @@ void sp_messages_plain(struct sp_messages *messages, sp_str channel, sp_str payl
 void sp_messages_done(struct sp_messages *messages);
 
 /*
- * The message in this form and version (SP_RESP_2 or SP_RESP_3). `name` is the glob of a pmessage,
- * of an event the subscription's name; of others it is not looked at. Borrowed until the next call
+ * The message in this form and version (SP_RESP_2 or SP_RESP_3; of a server-sent event SP_RESP_2).
+ * `name` is the glob of a pmessage, of an event the subscription's name, of a server-sent event
+ * what identifies the log; of others it is not looked at. Borrowed until the next call
  * of any kind; whoever keeps it takes a reference. NULL where memory is out. Encoding costs
  * O(bytes), the next call for the same form, version and name O(1).
  */

@@ -4,10 +4,12 @@
  */
 #include "server/pubsub.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "match/pattern.h"
 #include "proto/pubsub_message.h"
+#include "server/http.h"
 #include "server/pubsub_int.h"
 
 enum { CURSOR_TYPES_MAX = 64, POSITION_TEXT_SIZE = 24 };
@@ -86,6 +88,9 @@ bool pubsub_push(struct sp_subscriber *subscriber, enum sp_message_form form, sp
     }
     struct sp_blob *blob =
         sp_messages_get(&subscriber->pubsub->messages, form, connection->resp.version, name);
+    if (form == SP_FORM_SSE || form == SP_FORM_SSE_TYPED) {
+        return blob != NULL && sp_http_stream_push(connection, blob);
+    }
     return blob != NULL && sp_connection_push(connection, blob);
 }
 
@@ -130,7 +135,7 @@ static void on_watched(void *context, struct sp_live_interest *interest, sp_str 
     (void)name;
     const struct handing *handing = context;
     struct watch *watch = watch_of_interest(interest);
-    if (hand_out(handing, &watch->outlet, SP_FORM_EVENT, watch->name)) {
+    if (hand_out(handing, &watch->outlet, watch->form, watch->name)) {
         sp_feed_took(&handing->pubsub->feeds, &watch->outlet.feed);
     }
 }
@@ -213,6 +218,7 @@ static void tell_dropped(struct sp_pubsub *pubsub, struct sp_feed *feed, uint64_
         sp_status status =
             sp_error_set(&error, SP_NOT_FOUND, "events from %llu to %llu were dropped",
                          (unsigned long long)from, (unsigned long long)(first - 1));
+        sp_feed_skip(feed, first);
         on_trouble(pubsub, feed, status, &error);
     }
 }
@@ -292,7 +298,8 @@ static bool on_give(void *context, struct sp_feed *feed, const struct sp_event *
     struct outlet *outlet = outlet_of(feed);
     sp_messages_event(&pubsub->messages, event);
     if (outlet->is_watch) {
-        return pubsub_push(outlet->subscriber, SP_FORM_EVENT, watch_of(outlet)->name);
+        const struct watch *watch = watch_of(outlet);
+        return pubsub_push(outlet->subscriber, watch->form, watch->name);
     }
     struct giving giving = {.subscriber = outlet->subscriber, .event = event, .skip = feed->given};
     give_one(&giving, SP_LIVE_CHANNEL, pubsub->messages.channel);
@@ -387,6 +394,7 @@ void sp_pubsub_counts(const struct sp_connection *connection, uint32_t *ret_chan
 static bool on_turn(struct sp_server *server, void *context) {
     struct sp_pubsub *pubsub = context;
     pubsub_flush_plain(pubsub);
+    pubsub_beat(pubsub);
     /* At the end clients are sent what waits for them, and no more of history. */
     bool more = !server->draining && sp_feeds_turn(&pubsub->feeds);
     more = pubsub_append_notices(pubsub) || more;
@@ -402,9 +410,24 @@ static void pubsub_free(struct sp_pubsub *pubsub) {
     free(pubsub);
 }
 
+static int on_timeout(struct sp_server *server, void *context) {
+    (void)server;
+    return pubsub_beat_timeout(context);
+}
+
 static void on_fini(struct sp_server *server, void *context) {
     server->pubsub = NULL;
     pubsub_free(context);
+}
+
+/* Enough of the log's number to tell it from any other that a client may have read. */
+static void name_log(struct sp_pubsub *pubsub) {
+    struct sp_log_description description;
+    struct sp_log *log = sp_engine_log(pubsub->server->engine);
+    log->ops->describe(log, &description);
+    for (size_t i = 0; i < (LOG_TEXT_SIZE - 1) / 2; i++) {
+        (void)snprintf(pubsub->log + 2 * i, 3, "%02x", description.uuid[i]);
+    }
 }
 
 sp_status sp_pubsub_init(struct sp_server *server, struct sp_error *error) {
@@ -413,6 +436,7 @@ sp_status sp_pubsub_init(struct sp_server *server, struct sp_error *error) {
         return sp_error_set(error, SP_NO_MEMORY, "no memory for subscriptions");
     }
     pubsub->server = server;
+    name_log(pubsub);
     sp_messages_init(&pubsub->messages);
     sp_buf_init(&pubsub->plain, SIZE_MAX / 2);
     sp_feeds_init(&pubsub->feeds, &FEEDS_IO, pubsub, FEED_UNSENT_MAX);
@@ -426,6 +450,7 @@ sp_status sp_pubsub_init(struct sp_server *server, struct sp_error *error) {
         .turn = on_turn,
         .closed = on_closed,
         .drained = on_drained,
+        .timeout = on_timeout,
         .fini = on_fini,
         .context = pubsub,
     };

@@ -4,8 +4,9 @@
  *
  * A client that subscribed to anything has a *subscriber*. It has one *outlet* for all its channels
  * and globs together, for their messages come in the order of the log, and one for each watch
- * (SPOOR.SUBSCRIBE). An outlet is a feed (subscribe.h) with its owner. Shard channels and messages
- * that are not stored go past the feeds: there is nothing to read them from again.
+ * (SPOOR.SUBSCRIBE, GET /v1/subscribe). An outlet is a feed (subscribe.h) with its owner. Shard
+ * channels and messages that are not stored go past the feeds: there is nothing to read them from
+ * again.
  */
 #ifndef SP_SERVER_PUBSUB_INT_H
 #define SP_SERVER_PUBSUB_INT_H
@@ -24,6 +25,7 @@ enum {
     NOTICES_MAX = 4096,
     PLAIN_QUEUE_BYTES_MAX = 16 << 20, /* of messages that are not stored, within a turn */
     NAME_KINDS = SP_LIVE_GLOB + 1,
+    LOG_TEXT_SIZE = 17, /* what identifies the log, in hexadecimal digits */
 };
 
 struct outlet {
@@ -42,12 +44,22 @@ struct named {
     char text[];
 };
 
-/* A SPOOR.SUBSCRIBE. */
+/* When a stream is to be sent something, if only a comment. */
+struct beat {
+    struct watch *next;
+    struct watch *before;
+    uint64_t at_ms; /* monotonic */
+    uint64_t told;  /* the position that the client was told last it has got to by a beat */
+};
+
+/* A SPOOR.SUBSCRIBE, or a stream of server-sent events: the only watch of its connection then. */
 struct watch {
     struct outlet outlet; /* first */
     struct sp_live_interest interest;
     struct watch *next;
-    sp_str name;
+    enum sp_message_form form;
+    sp_str name; /* that its messages are made with */
+    struct beat beat;
     struct sp_query query; /* its texts are in `text`, its types in `types` */
     sp_str *types;
     char *text;
@@ -80,6 +92,9 @@ struct sp_pubsub {
     struct sp_feeds feeds;
     struct sp_messages messages;
     bool listening;
+    char log[LOG_TEXT_SIZE];
+    struct watch *beat_first; /* streams of server-sent events, by when they are due */
+    struct watch *beat_last;
     struct notice *notices; /* ring of NOTICES_MAX, allocated when it is used first */
     uint32_t notice_start;
     uint32_t notice_count;
@@ -98,6 +113,10 @@ static inline struct watch *watch_of(struct outlet *outlet) {
     return (struct watch *)outlet;
 }
 
+static inline bool watch_is_stream(const struct watch *watch) {
+    return watch->form != SP_FORM_EVENT;
+}
+
 static inline struct watch *watch_of_interest(struct sp_live_interest *interest) {
     return (struct watch *)((char *)interest - offsetof(struct watch, interest));
 }
@@ -113,7 +132,10 @@ void pubsub_changed(struct sp_subscriber *subscriber);
 /* The position of the last event that was decided: what comes behind is new. */
 uint64_t pubsub_head(const struct sp_pubsub *pubsub);
 
-/* Sends one form of the message at hand. False where the client takes no more. */
+/*
+ * Sends one form of the message at hand, as a piece of the reply where it is a server-sent event.
+ * False where the client takes no more.
+ */
 bool pubsub_push(struct sp_subscriber *subscriber, enum sp_message_form form, sp_str name);
 
 /* ---- pubsub_names.c ---- */
@@ -131,6 +153,20 @@ void pubsub_flush_plain(struct sp_pubsub *pubsub);
 
 /* ---- subscribe_watch.c ---- */
 
+/*
+ * A watch of the query, known by a name, from where the query says on; *ret_from is its first
+ * position. Its events are given in later turns. SP_INVALID, SP_LIMIT, SP_NO_MEMORY, or what
+ * reading the log says: there is none then.
+ */
+struct sp_query_words;
+SP_WARN_UNUSED sp_status pubsub_start_watch(struct sp_subscriber *subscriber,
+                                            const struct sp_query_words *words, sp_str name,
+                                            enum sp_message_form form, struct watch **ret_watch,
+                                            uint64_t *ret_from, struct sp_error *error);
+
+/* Ends it and frees it. Nothing is said of it. */
+void pubsub_end_watch(struct watch *watch);
+
 void pubsub_free_watch(struct watch *watch);
 
 /* The last event of a limited watch was given. */
@@ -138,6 +174,21 @@ void pubsub_watch_is_over(struct watch *watch);
 
 /* Tells the client that its watch has lost something. */
 void pubsub_watch_gap(struct watch *watch, const char *text);
+
+/* ---- subscribe_sse.c ---- */
+
+/* The stream's limit is reached: says so and ends the reply. The watch is gone then. */
+void pubsub_stream_is_over(struct watch *watch);
+void pubsub_stream_gap(struct watch *watch, const char *text);
+
+/* Out of the list of those that are due, if it is there. */
+void pubsub_forget_beat(struct watch *watch);
+
+/* Sends what is due to streams. */
+void pubsub_beat(struct sp_pubsub *pubsub);
+
+/* ms until pubsub_beat has something to do; -1: never. */
+int pubsub_beat_timeout(const struct sp_pubsub *pubsub);
 
 /* ---- subscribe_notice.c ---- */
 

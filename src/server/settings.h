@@ -77,6 +77,8 @@ enum sp_setting_type {
       "patterns of channels whose messages are delivered and not stored")                          \
     X(STREAM_NODE_MAX_ENTRIES, "stream-node-max-entries", "stream-node-max-entries", INTEGER, "",  \
       100, 100, "100", START, "entries of a node, which trimming with ~ goes by: always 100")      \
+    X(SSE_HEARTBEAT, "sse-heartbeat", "", DURATION, "", 10, 3600000, "15s", LIVE,                  \
+      "how often a subscriber over HTTP is sent something, if only a comment")                     \
     X(RETAIN_BYTES, "retain-bytes", "", SIZE, "", 0, UINT64_MAX, "0", START,                       \
       "the oldest segments are dropped where the log is larger; 0: never")                         \
     X(RETAIN_AGE, "retain-age", "", DURATION, "", 0, UINT64_MAX / 1000, "0s", START,               \

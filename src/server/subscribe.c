@@ -107,6 +107,11 @@ void sp_feed_reopen(struct sp_feeds *feeds, struct sp_feed *feed) {
     close_cursor(feeds, feed);
 }
 
+void sp_feed_skip(struct sp_feed *feed, uint64_t next) {
+    sp_require(is_behind(feed) && next >= feed->next);
+    feed->next = next;
+}
+
 /* -- Live -------------------------------------------------------------------------------------- */
 
 bool sp_feed_takes(struct sp_feed *feed, uint64_t position) {

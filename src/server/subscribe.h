@@ -140,6 +140,9 @@ void sp_feed_stop(struct sp_feeds *feeds, struct sp_feed *feed);
 /* The query behind the feed has changed: what it reads with is opened anew. */
 void sp_feed_reopen(struct sp_feeds *feeds, struct sp_feed *feed);
 
+/* From within sp_feeds_io.open: what stands before this position is lost, it goes on there. */
+void sp_feed_skip(struct sp_feed *feed, uint64_t next);
+
 /* The client has read: the feed goes on, if it is asleep. */
 void sp_feed_wake(struct sp_feeds *feeds, struct sp_feed *feed);
 

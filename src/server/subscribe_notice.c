@@ -33,7 +33,10 @@ static void describe(const struct outlet *outlet, bool begins, struct sp_buf *to
     const struct sp_connection *connection = subscriber->connection;
     const struct sp_feed *feed = &outlet->feed;
     uint64_t durable = sp_engine_durable_position(subscriber->pubsub->server->engine);
-    sp_str name = outlet->is_watch ? ((const struct watch *)outlet)->name : SP_STR("channels");
+    const struct watch *watch = outlet->is_watch ? (const struct watch *)outlet : NULL;
+    sp_str name = watch == NULL            ? SP_STR("channels")
+                  : watch_is_stream(watch) ? SP_STR("sse")
+                                           : watch->name;
     add_number(to, "client", connection->id);
     add_text(to, "name", sp_str_from(connection->name));
     add_text(to, "address", sp_str_from(connection->peer));

@@ -15,6 +15,7 @@ void pubsub_free_watch(struct watch *watch) {
     struct sp_pubsub *pubsub = watch->outlet.subscriber->pubsub;
     sp_feed_stop(&pubsub->feeds, &watch->outlet.feed);
     sp_live_remove(pubsub->live, &watch->interest);
+    pubsub_forget_beat(watch);
     watch->outlet.subscriber->connection->subscription_bytes -= watch->counted_bytes;
     free(watch->types);
     free(watch->text);
@@ -162,6 +163,10 @@ static void push_buffer(struct sp_connection *connection, struct sp_buf *buf) {
 void pubsub_watch_is_over(struct watch *watch) {
     struct sp_subscriber *subscriber = watch->outlet.subscriber;
     struct sp_buf buf;
+    if (watch_is_stream(watch)) {
+        pubsub_stream_is_over(watch);
+        return;
+    }
     sp_buf_init(&buf, SIZE_MAX / 2);
     struct sp_resp resp = {.to = &buf, .version = subscriber->connection->resp.version};
     unlink_watch(watch);
@@ -174,6 +179,10 @@ void pubsub_watch_is_over(struct watch *watch) {
 void pubsub_watch_gap(struct watch *watch, const char *text) {
     struct sp_connection *connection = watch->outlet.subscriber->connection;
     struct sp_buf buf;
+    if (watch_is_stream(watch)) {
+        pubsub_stream_gap(watch, text);
+        return;
+    }
     sp_buf_init(&buf, SIZE_MAX / 2);
     struct sp_resp resp = {.to = &buf, .version = connection->resp.version};
     sp_resp_push(&resp, 4);
@@ -184,25 +193,25 @@ void pubsub_watch_gap(struct watch *watch, const char *text) {
     push_buffer(connection, &buf);
 }
 
-/* -- The commands ------------------------------------------------------------------------------ */
+/* -- Starting ---------------------------------------------------------------------------------- */
 
-static enum sp_verdict start_watch(struct sp_request *request, struct sp_subscriber *subscriber,
-                                   const struct sp_query_words *words, sp_str name) {
+sp_status pubsub_start_watch(struct sp_subscriber *subscriber, const struct sp_query_words *words,
+                             sp_str name, enum sp_message_form form, struct watch **ret_watch,
+                             uint64_t *ret_from, struct sp_error *error) {
     struct sp_pubsub *pubsub = subscriber->pubsub;
-    struct sp_error error;
     uint64_t from = 0;
-    sp_error_clear(&error);
     struct watch *watch = copy_watch(subscriber, words, name);
     if (watch == NULL) {
-        return sp_reply_status(request, SP_NO_MEMORY, NULL);
+        return sp_error_set(error, SP_NO_MEMORY, "no memory for a subscription");
     }
-    sp_status status = find_start(pubsub, &watch->query, words->query.from, &from, &error);
+    watch->form = form;
+    sp_status status = find_start(pubsub, &watch->query, words->query.from, &from, error);
     if (status == SP_OK) {
-        status = sp_live_add_query(pubsub->live, &watch->query, &watch->interest, &error);
+        status = sp_live_add_query(pubsub->live, &watch->query, &watch->interest, error);
     }
     if (status != SP_OK) {
         pubsub_free_watch(watch);
-        return sp_reply_status(request, status, &error);
+        return status;
     }
     watch->counted_bytes = WATCH_BYTES + 4 * text_bytes(words, name);
     subscriber->connection->subscription_bytes += watch->counted_bytes;
@@ -211,7 +220,32 @@ static enum sp_verdict start_watch(struct sp_request *request, struct sp_subscri
     subscriber->watch_count++;
     pubsub_changed(subscriber);
     sp_feed_start(&pubsub->feeds, &watch->outlet.feed, from, words->query.limit);
-    request->server->again = true;
+    pubsub->server->again = true;
+    *ret_watch = watch;
+    *ret_from = from;
+    return SP_OK;
+}
+
+void pubsub_end_watch(struct watch *watch) {
+    struct sp_subscriber *subscriber = watch->outlet.subscriber;
+    unlink_watch(watch);
+    pubsub_free_watch(watch);
+    pubsub_changed(subscriber);
+}
+
+/* -- The commands ------------------------------------------------------------------------------ */
+
+static enum sp_verdict start_watch(struct sp_request *request, struct sp_subscriber *subscriber,
+                                   const struct sp_query_words *words, sp_str name) {
+    struct watch *watch = NULL;
+    struct sp_error error;
+    uint64_t from = 0;
+    sp_error_clear(&error);
+    sp_status status =
+        pubsub_start_watch(subscriber, words, name, SP_FORM_EVENT, &watch, &from, &error);
+    if (status != SP_OK) {
+        return sp_reply_status(request, status, &error);
+    }
     sp_resp_push(request->reply, 4);
     sp_resp_bulk_text(request->reply, "spoor.subscribe");
     sp_resp_bulk(request->reply, watch->name);

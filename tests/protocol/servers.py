@@ -30,6 +30,7 @@ class Server:
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="spoor-serve-"))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = 0
+        self.http_port = 0
         self.process = None
         self.started_s = None
 
@@ -168,7 +169,7 @@ class Spoor(Server):
             self.log = open(self.folder.with_name(self.folder.name + ".log"), "ab")
         self.process = subprocess.Popen(
             [self.path, "serve", "--data", str(self.folder), "--resp-port", str(self.port),
-             "--http-port", "0", *self.options],
+             "--http-port", str(self.http_port), *self.options],
             stdout=subprocess.PIPE, stderr=self.stderr or self.log, env=env)
         line = self.process.stdout.readline().decode("utf-8", "replace").rstrip("\n")
         self.started_s = time.monotonic() - begun
@@ -178,7 +179,9 @@ class Spoor(Server):
             self.process.wait()
             raise AssertionError(f"spoor serve said {line!r}, not ready; {self.log_end()}")
         self.ready = match
+        # What is started again keeps its ports.
         self.port = int(match[2])
+        self.http_port = 0 if match[3] == "off" else int(match[3].rpartition(":")[2])
 
     def log_path(self):
         return self.folder.with_name(self.folder.name + ".log")

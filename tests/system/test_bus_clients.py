@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Clients of the Redis protocol as their users install them: redis-py, ioredis, node-redis, redis-cli.
+"""Clients as their users install them: redis-py, ioredis, node-redis, redis-cli; eventsource over HTTP.
 
 `./dev test` installs them under build/; where they could not be had, their cases are skipped. With
 SPOOR_ORACLE set the cases run against Redis: what fails there is wrong itself.
@@ -36,7 +36,7 @@ def programs():
     """(name, command, what must be there) of each script."""
     for script in ("redis_py.py", "articles.py"):
         yield script, [PYTHON, SCRIPTS / script], PYTHON
-    for script in ("ioredis.mjs", "node_redis.mjs"):
+    for script in ("ioredis.mjs", "node_redis.mjs", "eventsource.mjs"):
         yield script, [NODE, SCRIPTS / script], MODULES
 
 
@@ -45,13 +45,14 @@ def cases(command):
     return listing.stdout.split()
 
 
-def environment():
-    return {**os.environ, "SPOOR_NODE_MODULES": str(MODULES), "PYTHONDONTWRITEBYTECODE": "1"}
+def environment(running=None):
+    return {**os.environ, "SPOOR_NODE_MODULES": str(MODULES), "PYTHONDONTWRITEBYTECODE": "1",
+            "SPOOR_HTTP_PORT": str(running.http_port if running else 0)}
 
 
 def run_case(command, name, running):
     """Runs one case in a process of its own; gives None or what it complained of."""
-    process = subprocess.Popen([*command, str(running.port), name], env=environment(),
+    process = subprocess.Popen([*command, str(running.port), name], env=environment(running),
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
     late = threading.Timer(TIMEOUT_S, process.kill)
@@ -136,7 +137,7 @@ def cli_cases_of_spoor(running):
 def outcomes():
     """(title, problem, reason why it was skipped) of every case."""
     for script, command, needs in programs():
-        if not (SCRIPTS / script).exists():
+        if not (SCRIPTS / script).exists() or (ORACLE and script == "eventsource.mjs"):
             continue
         if not needs.exists():
             yield script, None, f"{needs.relative_to(SOURCE)} is not there; ./dev test installs it"

@@ -10,8 +10,8 @@
     ```ts      a module without type annotations, run by node; so is ```js
     ```text    after one of the last three: what it printed
 
-Other fences (```console, ```json) are for reading only. A document whose snippets speak of port 7379 has a
-server running on its folder's ./data, on another port, which its snippets are given instead.
+Other fences (```console, ```json) are for reading only. A document whose snippets speak of port 7379 or 7380
+has a server running on its folder's ./data, on other ports, which its snippets are given instead.
 """
 import os
 import pathlib
@@ -34,6 +34,7 @@ BUILD = pathlib.Path(SPOOR).parent
 CLIENTS = BUILD / "clients"
 TIMEOUT = 60
 PORT = "7379"
+HTTP_PORT = "7380"
 RUN = ("sh", "c", "python", "ts", "js")
 # Its examples are about a store of the reader's own: only that they are understood is checked.
 USAGE_ONLY = ("docs/cli.md",)
@@ -116,7 +117,7 @@ class Place:
 
     def __init__(self, folder):
         self.folder = folder
-        self.server, self.port = None, PORT
+        self.server, self.port, self.http_port = None, PORT, HTTP_PORT
         (folder / "build").mkdir()
         (folder / "bin").mkdir()
         (folder / "build/spoor").symlink_to(SPOOR)
@@ -135,9 +136,9 @@ class Place:
             [SPOOR, "serve", "--data", "data", "--resp-port", "0", "--http-port", "0"],
             cwd=self.folder, env=self.env, stdout=subprocess.PIPE, text=True)
         ready = self.server.stdout.readline()
-        found = re.match(r"ready resp=127\.0\.0\.1:(\d+) ", ready)
+        found = re.match(r"ready resp=127\.0\.0\.1:(\d+) http=127\.0\.0\.1:(\d+) ", ready)
         assert found, f"no server: {ready!r}"
-        self.port = found.group(1)
+        self.port, self.http_port = found.groups()
 
     def stop(self):
         if self.server is not None:
@@ -145,8 +146,9 @@ class Place:
             assert self.server.wait(TIMEOUT) == 0, "the server did not end well"
 
     def here(self, text):
-        """The text with the port that the server has here."""
-        return text.replace(PORT, self.port)
+        """The text with the ports that the server has here."""
+        ports = {PORT: self.port, HTTP_PORT: self.http_port}
+        return re.sub(f"{PORT}|{HTTP_PORT}", lambda found: ports[found.group()], text)
 
     def on_terminal(self, command):
         """Runs a command on a terminal; gives its exit code and what it printed."""
@@ -240,8 +242,9 @@ def run_program(snippet, place):
         done = place.run([python if python.exists() else sys.executable, "-c",
                           place.here(snippet.text)])
     else:
+        installed = (place.folder / "node_modules").exists()
         if shutil.which("node") is None or \
-                ('"redis"' in snippet.text and not (place.folder / "node_modules").exists()):
+                (re.search('"(redis|eventsource)"', snippet.text) and not installed):
             return False
         (place.folder / "snippet.mjs").write_text(place.here(snippet.text), encoding="utf-8")
         done = place.run(["node", "snippet.mjs"])
@@ -256,7 +259,7 @@ def run_document(path):
     def test(folder):
         place = Place(folder)
         left_out = 0
-        if any(PORT in snippet.text for snippet in snippets(path)) and path not in USAGE_ONLY:
+        if any(re.search(f"{PORT}|{HTTP_PORT}", snippet.text) for snippet in snippets(path)) and path not in USAGE_ONLY:
             place.serve()
         try:
             for snippet in snippets(path):

@@ -101,6 +101,32 @@ static void test_events_are_json(void **state) {
     sp_buf_fini(&line);
 }
 
+/* Each field is one line, whatever is in the event, and an empty line ends it. */
+static void test_server_sent_events(void **state) {
+    (void)state;
+    struct sp_event event = published("order.placed", SP_STR("{\"text\":\r\n \"a\\nb\"}"));
+    event.extension_count = 0;
+    struct sp_buf expected;
+    sp_buf_init(&expected, 1 << 20);
+    sp_buf_add_str(&expected, SP_STR("id: 7@0123456789abcdef\ndata: "));
+    sp_event_to_json(&event, NULL, &expected);
+    sp_buf_add_str(&expected, SP_STR("\n\n"));
+    sp_messages_event(&messages, &event);
+    assert_wire(SP_FORM_SSE, SP_RESP_2, SP_STR("0123456789abcdef"), sp_buf_str(&expected));
+    size_t lines = 0;
+    for (size_t i = 0; i < expected.len; i++) {
+        lines += expected.data[i] == '\n';
+        assert_int_not_equal(expected.data[i], '\r');
+    }
+    assert_int_equal(lines, 3);
+    sp_buf_reset(&expected);
+    sp_buf_add_str(&expected, SP_STR("id: 7@0123456789abcdef\nevent: order.placed\ndata: "));
+    sp_event_to_json(&event, NULL, &expected);
+    sp_buf_add_str(&expected, SP_STR("\n\n"));
+    assert_wire(SP_FORM_SSE_TYPED, SP_RESP_2, SP_STR("0123456789abcdef"), sp_buf_str(&expected));
+    sp_buf_fini(&expected);
+}
+
 static void test_each_form_is_encoded_once(void **state) {
     (void)state;
     struct sp_event event = published("news", SP_STR("hello"));
@@ -110,13 +136,15 @@ static void test_each_form_is_encoded_once(void **state) {
         (void)sp_messages_get(&messages, SP_FORM_MESSAGE, SP_RESP_3, SP_STR(""));
         (void)sp_messages_get(&messages, SP_FORM_PMESSAGE, SP_RESP_3, SP_STR("n*"));
         (void)sp_messages_get(&messages, SP_FORM_EVENT, SP_RESP_3, SP_STR("1"));
+        (void)sp_messages_get(&messages, SP_FORM_SSE, SP_RESP_2, SP_STR("ab"));
+        (void)sp_messages_get(&messages, SP_FORM_SSE_TYPED, SP_RESP_2, SP_STR("ab"));
     }
-    assert_int_equal(messages.encoded, 4);
+    assert_int_equal(messages.encoded, 6);
     struct sp_blob *kept = sp_messages_get(&messages, SP_FORM_MESSAGE, SP_RESP_2, SP_STR(""));
     (void)sp_blob_ref(kept);
     sp_messages_event(&messages, &event);
     (void)sp_messages_get(&messages, SP_FORM_MESSAGE, SP_RESP_2, SP_STR(""));
-    assert_int_equal(messages.encoded, 5);
+    assert_int_equal(messages.encoded, 7);
     assert_memory_equal(kept->data, "*3\r\n$7\r\nmessage", 15);
     sp_messages_done(&messages);
     sp_blob_unref(kept);
@@ -128,6 +156,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_channel_that_is_no_type, begin, end),
         cmocka_unit_test_setup_teardown(test_messages_that_are_not_stored, begin, end),
         cmocka_unit_test_setup_teardown(test_events_are_json, begin, end),
+        cmocka_unit_test_setup_teardown(test_server_sent_events, begin, end),
         cmocka_unit_test_setup_teardown(test_each_form_is_encoded_once, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

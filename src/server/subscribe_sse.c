@@ -1,0 +1,362 @@
+/*
+ * GET /v1/subscribe: a query from a place in the log on, as server-sent events. loop-thread
+ *
+ *     event: start          data: {"position":1,"log":"…"}     id: 0@log      first of all
+ *     (event: <type>)       data: <the event>                  id: 1@log
+ *     event: gap            data: {"position":5,"reason":"…"}  id: 4@log      something is lost
+ *     event: end            data: {"position":9}               id: 9@log/end  the limit is reached
+ *     :                                                        id: 9@log      a beat
+ *
+ * An id is the position that the client has got to, and what identifies the log: who comes again
+ * with one (Last-Event-ID, or ?last_event_id=) goes on behind it. One of another log, or of a place
+ * that this log never got to, is refused with 409: to go on there would skip or repeat events, and
+ * nobody would notice. One that ends in `/end` is answered 204, which tells an EventSource not to
+ * come again.
+ *
+ * The first message has an id so that a client which has seen nothing yet knows where it began: an
+ * EventSource asks with the same URL again, and `from=now` would be a later now.
+ */
+#include <stdio.h>
+
+#include "base/json.h"
+#include "server/http_parts.h"
+#include "server/http_query.h"
+#include "server/pubsub_int.h"
+
+enum {
+    RETRY_MS = 1000, /* an EventSource waits so long before it comes again */
+    FRAME_BYTES_MAX = 4096,
+    REASON_BYTES_MAX = 1024,
+};
+
+static const char END_MARK[] = "/end";
+
+/* ---- frames ---------------------------------------------------------------------------------- */
+
+static void add_id(struct sp_buf *to, uint64_t position, const char *log, const char *mark) {
+    sp_buf_add_str(to, SP_STR("id: "));
+    sp_buf_add_u64(to, position);
+    sp_buf_add_byte(to, '@');
+    sp_buf_add_str(to, sp_str_from(log));
+    sp_buf_add_str(to, sp_str_from(mark));
+    sp_buf_add_byte(to, '\n');
+}
+
+/* Up to the first member of its data, a position, inclusive. */
+static void begin_frame(struct sp_buf *to, const char *event, uint64_t position) {
+    sp_buf_add_str(to, SP_STR("event: "));
+    sp_buf_add_str(to, sp_str_from(event));
+    sp_buf_add_str(to, SP_STR("\ndata: {\"position\":"));
+    sp_buf_add_u64(to, position);
+}
+
+static void add_member(struct sp_buf *to, const char *name, sp_str value) {
+    sp_buf_add_str(to, SP_STR(",\""));
+    sp_buf_add_str(to, sp_str_from(name));
+    sp_buf_add_str(to, SP_STR("\":"));
+    sp_json_add_string(to, value);
+}
+
+/* Sends what was built; a client that misses it would not know, and is to come again instead. */
+static void send_frame(struct sp_connection *connection, struct sp_buf *frame) {
+    if (frame->status != SP_OK || !sp_http_stream_write(connection, sp_buf_str(frame))) {
+        sp_connection_break(connection);
+    }
+    sp_buf_fini(frame);
+}
+
+static void send_start(struct watch *watch, uint64_t from) {
+    const char *log = watch->outlet.subscriber->pubsub->log;
+    struct sp_buf frame;
+    sp_buf_init(&frame, FRAME_BYTES_MAX);
+    sp_buf_add_str(&frame, SP_STR("retry: "));
+    sp_buf_add_u64(&frame, RETRY_MS);
+    sp_buf_add_byte(&frame, '\n');
+    add_id(&frame, from - 1, log, "");
+    begin_frame(&frame, "start", from);
+    add_member(&frame, "log", sp_str_from(log));
+    sp_buf_add_str(&frame, SP_STR("}\n\n"));
+    send_frame(watch->outlet.subscriber->connection, &frame);
+}
+
+void pubsub_stream_gap(struct watch *watch, const char *text) {
+    struct sp_buf frame;
+    uint64_t next = watch->outlet.feed.next;
+    sp_str reason = sp_str_from(text);
+    reason.len = reason.len > REASON_BYTES_MAX ? REASON_BYTES_MAX : reason.len;
+    sp_buf_init(&frame, FRAME_BYTES_MAX);
+    add_id(&frame, next - 1, watch->outlet.subscriber->pubsub->log, "");
+    begin_frame(&frame, "gap", next);
+    add_member(&frame, "reason", reason);
+    sp_buf_add_str(&frame, SP_STR("}\n\n"));
+    send_frame(watch->outlet.subscriber->connection, &frame);
+}
+
+void pubsub_stream_is_over(struct watch *watch) {
+    struct sp_connection *connection = watch->outlet.subscriber->connection;
+    struct sp_buf frame;
+    uint64_t last = watch->outlet.feed.at;
+    sp_buf_init(&frame, FRAME_BYTES_MAX);
+    add_id(&frame, last, watch->outlet.subscriber->pubsub->log, END_MARK);
+    begin_frame(&frame, "end", last);
+    sp_buf_add_str(&frame, SP_STR("}\n\n"));
+    pubsub_end_watch(watch);
+    send_frame(connection, &frame);
+    sp_http_stream_end(connection);
+}
+
+/* ---- beats ----------------------------------------------------------------------------------- */
+
+static uint64_t interval_ms(const struct sp_pubsub *pubsub) {
+    return sp_settings_u64(&pubsub->server->settings, SP_SET_SSE_HEARTBEAT);
+}
+
+static void expect_beat(struct sp_pubsub *pubsub, struct watch *watch) {
+    watch->beat.at_ms = pubsub->server->monotonic_ms + interval_ms(pubsub);
+    watch->beat.before = pubsub->beat_last;
+    watch->beat.next = NULL;
+    if (pubsub->beat_last != NULL) {
+        pubsub->beat_last->beat.next = watch;
+    } else {
+        pubsub->beat_first = watch;
+    }
+    pubsub->beat_last = watch;
+}
+
+void pubsub_forget_beat(struct watch *watch) {
+    struct sp_pubsub *pubsub = watch->outlet.subscriber->pubsub;
+    struct beat *beat = &watch->beat;
+    if (beat->before == NULL && pubsub->beat_first != watch) {
+        return; /* it is not there */
+    }
+    if (beat->before != NULL) {
+        beat->before->beat.next = beat->next;
+    } else {
+        pubsub->beat_first = beat->next;
+    }
+    if (beat->next != NULL) {
+        beat->next->beat.before = beat->before;
+    } else {
+        pubsub->beat_last = beat->before;
+    }
+    beat->before = NULL;
+    beat->next = NULL;
+}
+
+/* Everything up to here that concerns the client was sent to it. */
+static uint64_t position_of(const struct sp_pubsub *pubsub, const struct sp_feed *feed) {
+    uint64_t done = feed->next - 1;
+    return feed->state == SP_FEED_LIVE && pubsub->feeds.seen > done ? pubsub->feeds.seen : done;
+}
+
+/*
+ * A comment, and an id where the log went on without anything for the client: else it would look
+ * through all of that when it comes again. Whoever has something unread needs no beat.
+ */
+static void send_beat(struct sp_pubsub *pubsub, struct watch *watch) {
+    struct sp_connection *connection = watch->outlet.subscriber->connection;
+    const struct sp_feed *feed = &watch->outlet.feed;
+    struct sp_buf frame;
+    if (sp_connection_unsent(connection) > 0 || feed->state == SP_FEED_OFF ||
+        feed->state == SP_FEED_OVER) {
+        return;
+    }
+    uint64_t position = position_of(pubsub, feed);
+    sp_buf_init(&frame, FRAME_BYTES_MAX);
+    sp_buf_add_str(&frame, SP_STR(":\n"));
+    if (position > watch->beat.told && position > feed->at) {
+        add_id(&frame, position, pubsub->log, "");
+        watch->beat.told = position;
+    }
+    sp_buf_add_byte(&frame, '\n');
+    send_frame(connection, &frame);
+}
+
+void pubsub_beat(struct sp_pubsub *pubsub) {
+    uint64_t now_ms = pubsub->server->monotonic_ms;
+    while (pubsub->beat_first != NULL && pubsub->beat_first->beat.at_ms <= now_ms) {
+        struct watch *watch = pubsub->beat_first;
+        pubsub_forget_beat(watch);
+        send_beat(pubsub, watch);
+        expect_beat(pubsub, watch);
+    }
+}
+
+int pubsub_beat_timeout(const struct sp_pubsub *pubsub) {
+    const struct sp_server *server = pubsub->server;
+    if (pubsub->beat_first == NULL) {
+        return -1;
+    }
+    uint64_t now_ms = server->clock.monotonic_ns(server->clock.context) / 1000000;
+    uint64_t at_ms = pubsub->beat_first->beat.at_ms;
+    return at_ms > now_ms ? (int)(at_ms - now_ms) : 0;
+}
+
+/* ---- where to go on -------------------------------------------------------------------------- */
+
+/* What a client says it has got to. */
+struct resume {
+    bool given;
+    bool over; /* its stream came to its end */
+    uint64_t position;
+    sp_str log; /* empty: it did not say */
+};
+
+static sp_str last_event_id(const struct sp_http_request *request) {
+    sp_str text = sp_http_header(request, "Last-Event-ID");
+    if (text.len == 0 && !sp_http_query(request, "last_event_id", &text)) {
+        text = SP_STR("");
+    }
+    return text;
+}
+
+/* `<position>`, `<position>@<log>`, either with `/end` behind it. */
+static bool read_resume(sp_str text, struct resume *resume) {
+    sp_str mark = sp_str_from(END_MARK);
+    *resume = (struct resume){.given = text.len > 0};
+    if (text.len == 0) {
+        return true;
+    }
+    if (text.len > mark.len && memcmp(text.ptr + text.len - mark.len, mark.ptr, mark.len) == 0) {
+        resume->over = true;
+        text.len -= mark.len;
+    }
+    const char *at = memchr(text.ptr, '@', text.len);
+    if (at != NULL) {
+        sp_str rest = sp_str_from_byte(text, (size_t)(at - text.ptr));
+        resume->log = sp_str_from_byte(rest, 1);
+        text.len = (size_t)(at - text.ptr);
+    }
+    int64_t position = 0;
+    bool fine = sp_word_i64(text, &position) && position >= 0;
+    resume->position = fine ? (uint64_t)position : 0;
+    return fine && (at == NULL || resume->log.len > 0);
+}
+
+/* False where this log is not the one that the client has read: it is told so. */
+static bool is_this_log(struct sp_http_request *request, const struct resume *resume) {
+    const struct sp_pubsub *pubsub = request->server->pubsub;
+    uint64_t head = sp_engine_durable_position(request->server->engine);
+    const struct sp_http_member members[] = {
+        {.name = "position", .kind = SP_HTTP_NUMBER, .number = resume->position},
+        {.name = "log", .kind = SP_HTTP_TEXT, .text = sp_str_from(pubsub->log)},
+        {.name = "head", .kind = SP_HTTP_NUMBER, .number = head},
+    };
+    struct sp_http_problem problem = {
+        .status = 409, .type = "other-log", .members = members, .member_count = 3};
+    if (!resume->given) {
+        return true;
+    }
+    if (resume->log.len > 0 && !sp_str_eq(resume->log, sp_str_from(pubsub->log))) {
+        problem.detail = SP_STR("last_event_id is of another log; to begin anew come without it");
+        (void)sp_http_problem(request, &problem);
+        return false;
+    }
+    if (resume->position > head) {
+        problem.detail = SP_STR("last_event_id is a position that this log has not got to: it is "
+                                "another one, or an older copy");
+        (void)sp_http_problem(request, &problem);
+        return false;
+    }
+    return true;
+}
+
+/* ---- the route ------------------------------------------------------------------------------- */
+
+struct asked {
+    struct sp_query_words words;
+    struct resume resume;
+    enum sp_message_form form;
+    char from[SP_DECIMAL_BYTES_MAX];
+};
+
+static sp_status read_form(const struct sp_http_request *request, enum sp_message_form *ret_form,
+                           struct sp_error *error) {
+    sp_str text;
+    *ret_form = SP_FORM_SSE;
+    if (!sp_http_query(request, "event", &text) || sp_str_eq(text, SP_STR("message"))) {
+        return SP_OK;
+    }
+    *ret_form = SP_FORM_SSE_TYPED;
+    return sp_str_eq(text, SP_STR("type"))
+               ? SP_OK
+               : sp_error_set(error, SP_INVALID, "event: expected message or type");
+}
+
+static sp_status read_asked(const struct sp_http_request *request, struct asked *asked,
+                            struct sp_error *error) {
+    static const char *const others[] = {"event", "last_event_id", NULL};
+    sp_status status = sp_http_query_read(request, others, &asked->words, error);
+    struct sp_query *query = &asked->words.query;
+    if (status == SP_OK && (query->until.ptr != NULL || query->reverse)) {
+        status = sp_error_set(error, SP_INVALID,
+                              "a subscription has no until and no reverse: see /v1/events");
+    }
+    status = status == SP_OK ? read_form(request, &asked->form, error) : status;
+    if (status == SP_OK && !read_resume(last_event_id(request), &asked->resume)) {
+        status = sp_error_set(error, SP_INVALID,
+                              "last_event_id: expected <position>@<log>, as an id of the stream");
+    }
+    if (status == SP_OK && asked->resume.given) {
+        size_t len = sp_decimal_format(asked->resume.position + 1, asked->from);
+        query->from = sp_str_of(asked->from, len);
+    }
+    return status;
+}
+
+/* The reply is over, however it ended: the subscription with it. */
+static void free_stream(struct sp_connection *connection, void *state) {
+    struct sp_subscriber *subscriber = connection->subscriber;
+    (void)state;
+    while (subscriber != NULL && subscriber->watches != NULL &&
+           watch_is_stream(subscriber->watches)) {
+        pubsub_end_watch(subscriber->watches);
+    }
+}
+
+static enum sp_http_verdict open_stream(struct sp_http_request *request, struct watch *watch,
+                                        uint64_t from) {
+    const struct sp_http_pair fields[] = {
+        {.name = SP_STR("Cache-Control"), .value = SP_STR("no-store")},
+        {.name = SP_STR("X-Accel-Buffering"), .value = SP_STR("no")},
+    };
+    request->state = watch->outlet.subscriber;
+    request->free_state = free_stream;
+    enum sp_http_verdict verdict =
+        sp_http_stream_begin(request, 200, "text/event-stream", fields, 2);
+    if (verdict == SP_HTTP_OPEN) {
+        send_start(watch, from);
+        expect_beat(watch->outlet.subscriber->pubsub, watch);
+    }
+    return verdict;
+}
+
+static enum sp_http_verdict on_subscribe(struct sp_http_request *request) {
+    struct sp_subscriber *subscriber = pubsub_subscriber(request->connection);
+    struct watch *watch = NULL;
+    struct asked asked;
+    struct sp_error error;
+    uint64_t from = 0;
+    sp_error_clear(&error);
+    sp_status status = subscriber == NULL ? SP_NO_MEMORY : read_asked(request, &asked, &error);
+    if (status != SP_OK) {
+        return sp_http_refuse_status(request, status, &error);
+    }
+    if (asked.resume.over) {
+        return sp_http_nothing(request);
+    }
+    if (!is_this_log(request, &asked.resume)) {
+        return SP_HTTP_DONE;
+    }
+    status = pubsub_start_watch(subscriber, &asked.words, sp_str_from(subscriber->pubsub->log),
+                                asked.form, &watch, &from, &error);
+    if (status != SP_OK) {
+        return sp_http_refuse_status(request, status, &error);
+    }
+    return open_stream(request, watch, from);
+}
+
+const struct sp_http_route sp_http_subscribe_routes[] = {
+    {SP_HTTP_GET, "/v1/subscribe", SP_HTTP_READ, on_subscribe},
+    {.path = NULL},
+};
