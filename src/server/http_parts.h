@@ -14,6 +14,10 @@ extern const struct sp_http_route sp_http_agent_routes[];
 extern const struct sp_http_route sp_http_schema_routes[];
 /* http_append.c: POST /v1/events. */
 extern const struct sp_http_route sp_http_append_routes[];
+/* http_events.c: GET /v1/events. */
+extern const struct sp_http_route sp_http_event_routes[];
+/* http_streams.c: /v1/streams and /v1/runs. */
+extern const struct sp_http_route sp_http_stream_routes[];
 
 /* http_metrics.c */
 extern const struct sp_http_route sp_http_metrics_routes[];

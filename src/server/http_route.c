@@ -295,3 +295,10 @@ bool sp_http_has_header(const struct sp_http_request *request, const char *name)
     return sp_http_find(request->head->headers, request->head->header_count, sp_str_from(name),
                         &value);
 }
+
+bool sp_http_prefers(const struct sp_http_request *request, const char *media_type,
+                     const char *instead) {
+    sp_str accept = sp_http_header(request, "accept");
+    int weight = accept.len == 0 ? -1 : sp_http_weight(accept, sp_str_from(media_type));
+    return weight > 0 && weight >= sp_http_weight(accept, sp_str_from(instead));
+}

@@ -4,14 +4,11 @@
 
 const struct sp_http_route *const *sp_http_route_tables(void) {
     static const struct sp_http_route *const TABLES[] = {
-        sp_http_own_routes,
-        sp_http_agent_routes,
-        sp_http_append_routes,
-        sp_http_metrics_routes,
-        sp_http_schema_routes,
-        sp_http_subscribe_routes,
-        sp_http_group_routes,
-        NULL,
+        sp_http_own_routes,    sp_http_agent_routes,
+        sp_http_append_routes, sp_http_event_routes,
+        sp_http_stream_routes, sp_http_metrics_routes,
+        sp_http_schema_routes, sp_http_subscribe_routes,
+        sp_http_group_routes,  NULL,
     };
     return TABLES;
 }

@@ -18,11 +18,12 @@
 #include "server/spare.h"
 
 struct sp_server;
-struct sp_waits;     /* wait.h */
-struct sp_consumers; /* consumers.h */
-struct sp_pubsub;    /* pubsub_int.h */
-struct sp_loop;      /* loop.h */
-struct sp_http;      /* http_int.h */
+struct sp_waits;      /* wait.h */
+struct sp_consumers;  /* consumers.h */
+struct sp_pubsub;     /* pubsub_int.h */
+struct sp_loop;       /* loop.h */
+struct sp_http;       /* http_int.h */
+struct sp_http_reads; /* http_events.h */
 
 /* What a part of the server wants to be told. Every member may be NULL. */
 struct sp_server_hooks {
@@ -84,9 +85,10 @@ struct sp_server {
     struct sp_waits *waits;
     struct sp_consumers *consumers;
     struct sp_pubsub *pubsub;
-    struct sp_http *http; /* NULL: HTTP is off */
-    bool again;           /* a part has more to do: the next turn comes at once */
-    uint64_t receives;    /* calls of SPOOR.RECEIVE: which of its keys each one asks first */
+    struct sp_http *http;             /* NULL: HTTP is off */
+    struct sp_http_reads *http_reads; /* NULL: none yet */
+    bool again;                       /* a part has more to do: the next turn comes at once */
+    uint64_t receives; /* calls of SPOOR.RECEIVE: which of its keys each one asks first */
 
     struct sp_buf scratch;  /* of one command */
     struct sp_event event;  /* likewise: it is large */
