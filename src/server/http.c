@@ -198,7 +198,13 @@ static size_t run_whole(struct sp_http_request *request, const char *bytes, size
         after_reply(request);
         break;
     case SP_HTTP_LATER:
-        return 0;
+        if (request->free_state == NULL) {
+            return 0;
+        }
+        if (!keep(request, bytes, HTTP_READY)) {
+            give_up(request);
+        }
+        break;
     case SP_HTTP_WAITS:
         if (!keep(request, bytes, HTTP_WAITS)) {
             give_up(request);
@@ -602,12 +608,13 @@ static void on_fini(struct sp_server *server, void *context) {
     server->http = NULL;
 }
 
-sp_status sp_http_init(struct sp_server *server, struct sp_error *error) {
+sp_status sp_http_init(struct sp_server *server, const struct sp_http_route *const *tables,
+                       struct sp_error *error) {
     struct sp_http *http = calloc(1, sizeof(*http));
     if (http == NULL) {
         return sp_error_set(error, SP_NO_MEMORY, "no memory for HTTP");
     }
-    sp_status status = http_rows_init(http, error);
+    sp_status status = http_rows_init(http, tables, error);
     if (status != SP_OK) {
         free(http);
         return status;

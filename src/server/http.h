@@ -260,8 +260,10 @@ void sp_http_stream_abort(struct sp_connection *connection);
 
 /* ---- the server's side: connection.c, loop.c, serve.c ---- */
 
-/* Makes what HTTP needs of the server. SP_NO_MEMORY. */
-SP_WARN_UNUSED sp_status sp_http_init(struct sp_server *server, struct sp_error *error);
+/* Makes what HTTP needs of the server, with these tables of routes, ended by NULL. SP_NO_MEMORY. */
+SP_WARN_UNUSED sp_status sp_http_init(struct sp_server *server,
+                                      const struct sp_http_route *const *tables,
+                                      struct sp_error *error);
 
 /* The connection speaks HTTP from its first byte on. */
 void sp_http_attach(struct sp_connection *connection);

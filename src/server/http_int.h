@@ -75,7 +75,9 @@ extern const struct sp_protocol http_protocol;
 
 /* ---- http_route.c ---- */
 
-SP_WARN_UNUSED sp_status http_rows_init(struct sp_http *http, struct sp_error *error);
+SP_WARN_UNUSED sp_status http_rows_init(struct sp_http *http,
+                                        const struct sp_http_route *const *tables,
+                                        struct sp_error *error);
 
 /*
  * Finds the route and sets route, params and query. False where a problem was written: 400, 404,

@@ -40,8 +40,8 @@ static void add_row(struct sp_http *http, const struct sp_http_route *route) {
     sp_require(params <= SP_HTTP_PARAMS_MAX);
 }
 
-sp_status http_rows_init(struct sp_http *http, struct sp_error *error) {
-    const struct sp_http_route *const *tables = sp_http_route_tables();
+sp_status http_rows_init(struct sp_http *http, const struct sp_http_route *const *tables,
+                         struct sp_error *error) {
     uint32_t count = 0;
     for (size_t i = 0; tables[i] != NULL; i++) {
         for (const struct sp_http_route *at = tables[i]; at->path != NULL; at++) {

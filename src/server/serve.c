@@ -116,7 +116,7 @@ static sp_status open_server(struct serving *serving, struct sp_settings *settin
         status = sp_pubsub_init(serving->server, error);
     }
     if (status == SP_OK && sp_settings_u64(&serving->server->settings, SP_SET_NO_HTTP) == 0) {
-        status = sp_http_init(serving->server, error);
+        status = sp_http_init(serving->server, sp_http_route_tables(), error);
     }
     if (status == SP_OK) {
         status = sp_loop_new(serving->server, serving->wake_fd, &serving->loop, error);
