@@ -9,8 +9,9 @@ from typing import Any, Dict, List, Set, Tuple
 
 from spoor import Agent, Context, Event, NonRetryable, Retry, RetryAfter, SyncContext
 from spoor.ids import emit_id
+from spoor.testing import TestBus
 
-from .support import SOON, Case, OnBus, data_of
+from .support import SOON, Case, OnBus, Server, data_of
 
 
 def reviewer(**options: Any) -> Agent:
@@ -510,6 +511,18 @@ class Presence(OnBus, Case):
             self.assertEqual(back.status, "online")
             self.assertEqual(len(await bus.client.query("agent.recovered")), 1)
 
+    async def test_one_of_two_processes_may_crash(self) -> None:
+        one, other = self.agent(), self.agent()
+        async with self.bus(one) as bus:
+            await bus.add(other)
+            self.assertEqual(len(await bus.client.query("agent.online")), 1)
+            bus.crash(one)
+            await bus.advance("4s")
+            self.assertEqual(await bus.client.query("agent.suspected_failure"), [])
+            found = await bus.client.agent("worker-1")
+            assert found is not None
+            self.assertEqual(found.status, "online")
+
     async def test_another_agent_may_react_to_a_suspicion(self) -> None:
         agent, guard = self.agent(), Agent("guard")
 
@@ -524,6 +537,73 @@ class Presence(OnBus, Case):
                 if await bus.client.query("alarm.raised"):
                     break
             self.assertEqual(await data_of(bus.client, "alarm.raised"), ["worker-1"])
+
+
+class Silence(Case):
+    """What takes too long to be waited for on a server."""
+
+    async def test_a_long_silence(self) -> None:
+        async with TestBus() as bus:
+            await bus.publish("agent.started", {"capabilities": ["x"]}, source="old-fashioned")
+            for wait, status in (("29s", "online"), ("1s", "stale"), ("1m", "suspected")):
+                await bus.advance(wait)
+                found, = await bus.client.agents("x")
+                self.assertEqual(found.status, status)
+            self.assertEqual(await bus.client.agents("x", free=True), [])
+            suspected, = await bus.client.query("agent.suspected_failure")
+            self.assertEqual((suspected.data["reason"], suspected.data["silent_ms"]),
+                             ("silent", 90_000))
+            await bus.publish("anything", source="old-fashioned")
+            found, = await bus.client.agents("x", free=True)
+            self.assertEqual(found.status, "online")
+            await bus.publish("agent.stopped", source="old-fashioned")
+            await bus.advance("10m")
+            self.assertEqual(len(await bus.client.agents(status="offline")), 1)
+            self.assertEqual(len(await bus.client.query("agent.suspected_failure")), 1)
+            await bus.publish("agent.started", source="imported", time="2020-01-01T00:00:00Z")
+            self.assertIsNone(await bus.client.agent("imported"))
+
+    async def test_an_agent_that_heartbeats_is_online_for_hours(self) -> None:
+        agent = reviewer()
+        async with TestBus(agent) as bus:
+            await bus.advance("3h")
+            found, = await bus.client.agents(status="online")
+            self.assertEqual(found.id, "reviewer")
+            self.assertEqual(len(await bus.client.query()), 3)
+
+    async def test_backoff_is_exact_on_the_virtual_clock(self) -> None:
+        agent, at = Agent("a"), []
+
+        @agent.on("job", retry=Retry(max_attempts=6, first="1s", max="10s", jitter=0))
+        async def work(event: Event, ctx: Context) -> None:
+            at.append(ctx.client.session.clock.now())
+            raise RuntimeError("always")
+
+        async with TestBus(agent) as bus:
+            await bus.publish("job")
+            await bus.advance("1h")
+            self.assertEqual(at, [0, 1, 3, 7, 15, 25])
+            self.assertEqual((await bus.client.dead_letters("$type:job", "a"))[0].attempts, 6)
+
+    async def test_an_hour_takes_no_hour_on_a_server(self) -> None:
+        server = Server()
+        self.addCleanup(server.remove)
+        async with TestBus(real=server.url) as bus:
+            with self.assertRaisesRegex(ValueError, "really waits"):
+                await bus.advance("1h")
+
+    async def test_what_does_not_end_is_told(self) -> None:
+        agent = Agent("a")
+
+        @agent.on("job")
+        async def hangs(event: Event, ctx: Context) -> None:
+            await asyncio.Event().wait()
+
+        async with TestBus(agent, patience_s=0.2) as bus:
+            await bus.publish("job")
+            with self.assertRaisesRegex(TimeoutError, "a: hangs has 1 events in hand"):
+                await bus.settle()
+            bus.crash(agent)
 
 
 class Replay(OnBus, Case):

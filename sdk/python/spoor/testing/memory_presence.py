@@ -1,8 +1,8 @@
 """Presence in memory: who announced itself, and what silence makes of it."""
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 from ..errors import NotFound
 from ..event import Event
@@ -10,9 +10,11 @@ from ..session import AgentInfo, Announcement
 from ..draft import NewEvent
 from ..ids import new_id
 from .clock import VirtualClock
+from .compare import as_kind
 from .memory_log import MemoryLog, rfc3339
 
 STALE_S, SUSPECT_S, GRACE_S = 30.0, 90.0, 2.0
+PAST_S = 600.0
 STREAM = "$agents"
 
 
@@ -25,7 +27,7 @@ class _Agent:
     event_at: Optional[float] = None
     suspected_at: float = 0.0
     load: int = 0
-    holder: object = None
+    holders: Set[object] = field(default_factory=set)
     lost_at: Optional[float] = None
 
 
@@ -38,7 +40,7 @@ class MemoryPresence:
     def online(self, who: Announcement, holder: object) -> None:
         known = self._agents.get(who.id)
         if known is not None and known.status != "offline" and known.who == who:
-            known.holder = holder
+            known.holders.add(holder)
             self._sign(known)
             return
         said = {"capabilities": list(who.capabilities), "capacity": who.capacity,
@@ -47,14 +49,16 @@ class MemoryPresence:
             **{name: value for name, value in said.items() if value is not None},
             **(who.data or {})})
         known = self._agents[who.id]
-        known.who, known.holder = who, holder
+        known.who = who
+        known.holders.add(holder)
 
     def heartbeat(self, agent: str, load: int, holder: object) -> str:
         known = self._agents.get(agent)
         if known is None or known.status == "offline":
             raise NotFound(f"NOAGENT {agent} has not announced itself")
         known.load = load
-        known.holder = known.holder and holder
+        if known.holders:
+            known.holders.add(holder)
         self._sign(known)
         return self._status(known)
 
@@ -65,10 +69,14 @@ class MemoryPresence:
             self._append(agent, "agent.offline", {"reason": reason} if reason else {})
 
     def left(self, holder: object) -> None:
-        """The connection that announced agents is gone: they have the time of grace."""
+        """A connection that spoke for agents is gone: those that nobody else speaks for have the
+        time of grace."""
         for known in self._agents.values():
-            if known.holder is holder and known.status == "online":
-                known.holder, known.lost_at = None, self._clock.now()
+            if holder not in known.holders:
+                continue
+            known.holders.discard(holder)
+            if not known.holders and known.status == "online":
+                known.lost_at = self._clock.now()
                 self._arm(known, GRACE_S)
 
     def get(self, agent: str) -> Optional[AgentInfo]:
@@ -93,6 +101,8 @@ class MemoryPresence:
     def _sign_of_event(self, event: Event) -> None:
         known = self._agents.get(event.source)
         now = self._clock.now()
+        if event.time and as_kind("recordedtime", event.time) < self._clock.wall() - PAST_S:
+            return  # it tells of the past
         if event.type in ("agent.online", "agent.started"):
             if known is None or known.status == "offline":
                 known = _Agent(_said(event), now, now)
@@ -100,6 +110,7 @@ class MemoryPresence:
                 self._arm(known, SUSPECT_S)
         elif known is not None and event.type in ("agent.offline", "agent.stopped"):
             known.status = "offline"
+            known.holders.clear()
         if known is not None:
             known.event_at = now
             self._sign(known)
