@@ -6,12 +6,13 @@
                line of `…` alone for any lines. A command that fails must show `$?`. Without any `$ `,
                every line is a command that must succeed.
     ```c       a program, or statements for a function that has `store`, `error` and check(); both run
-    ```python  a program
+    ```python  a program; one that ends in `agent.run()` runs until the document ends, then stops well
     ```ts      a module without type annotations, run by node; so is ```js
     ```text    after one of the last three: what it printed
 
-Other fences (```console, ```json) are for reading only. A document whose snippets speak of port 7379 or 7380
-has a server running on its folder's ./data, on other ports, which its snippets are given instead.
+Other fences (```console, ```json) are for reading only. A document whose snippets speak of port 7379 or 7380,
+or import the Python SDK, has a server running on its folder's ./data, on other ports, which its snippets are
+given instead.
 """
 import os
 import pathlib
@@ -35,6 +36,9 @@ CLIENTS = BUILD / "clients"
 TIMEOUT = 60
 PORT = "7379"
 HTTP_PORT = "7380"
+AGENT = "agent.run()"
+SDK = r"^(?:from|import) spoor\b"
+NEEDS_SERVER = re.compile(f"{PORT}|{HTTP_PORT}|{SDK}", re.MULTILINE)
 RUN = ("sh", "c", "python", "ts", "js")
 # Its examples are about a store of the reader's own: only that they are understood is checked.
 USAGE_ONLY = ("docs/cli.md",)
@@ -118,6 +122,7 @@ class Place:
     def __init__(self, folder):
         self.folder = folder
         self.server, self.port, self.http_port = None, PORT, HTTP_PORT
+        self.agents = []
         (folder / "build").mkdir()
         (folder / "bin").mkdir()
         (folder / "build/spoor").symlink_to(SPOOR)
@@ -140,7 +145,24 @@ class Place:
         assert found, f"no server: {ready!r}"
         self.port, self.http_port = found.groups()
 
+    def run_agent(self, snippet, python):
+        """Starts a program that runs until it is told to stop, and waits until it is ready."""
+        agent = subprocess.Popen([python, "-c", self.here(snippet.text)], cwd=self.folder, text=True,
+                                 env=self.python_env(), stderr=subprocess.PIPE)
+        self.agents.append((snippet, agent))
+        said = agent.stderr.readline()
+        assert " is there, with " in said, f"{snippet.place}: {said}{agent.stderr.read()}"
+
+    def python_env(self):
+        """With the SDK, whose default is this place's server."""
+        return {**self.env, "PYTHONPATH": str(SOURCE / "sdk" / "python"),
+                "PYTHONDONTWRITEBYTECODE": "1", "SPOOR_URL": f"redis://127.0.0.1:{self.port}"}
+
     def stop(self):
+        for snippet, agent in self.agents:
+            agent.terminate()
+            said = agent.communicate(timeout=TIMEOUT)[1]
+            assert agent.returncode == 0, f"{snippet.place}: exit {agent.returncode}:\n{said}"
         if self.server is not None:
             self.server.terminate()
             assert self.server.wait(TIMEOUT) == 0, "the server did not end well"
@@ -173,8 +195,8 @@ class Place:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         return code, printed.decode("utf-8").replace("\r\n", "\n").splitlines()
 
-    def run(self, command, **more):
-        return subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True,
+    def run(self, command, env=None, **more):
+        return subprocess.run(command, cwd=self.folder, env=env or self.env, capture_output=True, text=True,
                               timeout=TIMEOUT, check=False, stdin=subprocess.DEVNULL, **more)
 
 
@@ -237,10 +259,13 @@ def run_program(snippet, place):
         done = run_c(snippet, place)
     elif snippet.kind == "python":
         python = CLIENTS / "bin/python"
-        if not python.exists() and "import redis" in snippet.text:
+        if not python.exists() and re.search(f"import redis|{SDK}", snippet.text, re.MULTILINE):
             return False
+        if snippet.text.rstrip().endswith(AGENT):
+            place.run_agent(snippet, python)
+            return True
         done = place.run([python if python.exists() else sys.executable, "-c",
-                          place.here(snippet.text)])
+                          place.here(snippet.text)], place.python_env())
     else:
         installed = (place.folder / "node_modules").exists()
         if shutil.which("node") is None or \
@@ -259,7 +284,7 @@ def run_document(path):
     def test(folder):
         place = Place(folder)
         left_out = 0
-        if any(re.search(f"{PORT}|{HTTP_PORT}", snippet.text) for snippet in snippets(path)) and path not in USAGE_ONLY:
+        if any(NEEDS_SERVER.search(snippet.text) for snippet in snippets(path)) and path not in USAGE_ONLY:
             place.serve()
         try:
             for snippet in snippets(path):
@@ -268,8 +293,9 @@ def run_document(path):
                 elif not run_program(snippet, place):
                     left_out += 1
         except BaseException:
-            if place.server is not None:
-                place.server.kill()
+            for process in (place.server, *(agent for _, agent in place.agents)):
+                if process is not None:
+                    process.kill()
             raise
         place.stop()
         if left_out:

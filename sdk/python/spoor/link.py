@@ -120,7 +120,8 @@ class Link:
                 if loop.time() - begun > self._patience_s:
                     raise Unavailable(f"no server at {self.address()}: "
                                       f"{problem or type(problem).__name__}") from problem
-                log.warning("the connection to %s was lost (%s); trying again", self.address(),
+                what = "the connection was lost" if self._connected_before else "no connection yet"
+                log.warning("%s: %s (%s); trying again", self.address(), what,
                             problem or type(problem).__name__)
                 await asyncio.sleep(backoff.next_s())
 
