@@ -148,6 +148,16 @@ def recorded_runs_hold_against_their_schemas(_folder):
         assert not wrong, f"{event['type']}: {wrong[0].message}"
 
 
+def make_an_agent_come_and_go(server, connection):
+    """It is lost, comes back, and then leaves."""
+    with server.connect() as agent:
+        assert agent.call("SPOOR.AGENT", "ONLINE", "ann", "CAPABILITY", "search") == "OK"
+    while json.loads(connection.call("SPOOR.AGENT", "GET", "ann"))["status"] != "suspected":
+        pass
+    assert connection.call("SPOOR.AGENT", "HEARTBEAT", "ann") == b"online"
+    assert connection.call("SPOOR.AGENT", "OFFLINE", "ann", "REASON", "done") == "OK"
+
+
 def make_the_server_speak(connection):
     """Has the server write each kind of event that it writes by itself."""
     def say(*words):
@@ -182,16 +192,18 @@ def make_the_server_speak(connection):
 def what_the_server_writes_holds_against_its_schema(_folder):
     """Every event that the server writes by itself is described, and is as described."""
     validator, program = validators(), vocabulary()
-    with Spoor(program=SPOOR) as server:
+    with Spoor(program=SPOOR, options=("--agent-grace", "10ms")) as server:
         with server.connect() as connection:
             make_the_server_speak(connection)
+            make_an_agent_come_and_go(server, connection)
         server.stop()  # who reads beside it may see the last block a second late
         exported = lines(spoor("export", "--json", data=server.folder).stdout)
-    own = [event for event in exported if event["stream"].startswith("$")]
+    own = [event for event in exported if event["stream"].startswith("$") or event["source"] == "ann"]
     for event in own:
         assert event["type"] in program, f"{event['type']} is not described"
         assert not complaints(validator, program[event["type"]], event["data"]), event
     described = {name for name, whole in program.items() if whole["domain"] in ("delivery", "store")}
+    described |= {"agent.online", "agent.offline", "agent.suspected_failure", "agent.recovered"}
     missing = described - {event["type"] for event in exported} - {"redis.entry"}
     assert not missing, f"described, and not seen: {missing}"
 

@@ -1,0 +1,211 @@
+"""Plays the story: on spoor, as HTTP calls one after another, and by polling."""
+import asyncio
+import http.client
+import json
+import secrets
+import time
+from datetime import datetime
+
+import story
+from stage import PATIENCE_S, Trouble
+
+
+def commit_of(number):
+    """A new bad commit."""
+    service = story.SERVICES[number % len(story.SERVICES)]
+    return {"repository": f"shop/{service}", "service": service, "commit": secrets.token_hex(4),
+            "branch": "main", "author": "dana", "files_changed": 14,
+            "message": "cache sessions in memory"}
+
+
+class Player:
+    """Publishes commits and watches what becomes of them."""
+
+    def __init__(self, client):
+        self.client = client
+        self.runs = {}  # correlation: its events
+        self.task = None
+        self.news = asyncio.Event()
+
+    async def __aenter__(self):
+        self.task = asyncio.ensure_future(self._watch())
+        marker = await self.client.publish("demo.begun", source="demo")
+        await self.until(lambda: marker.id in self.runs)
+        return self
+
+    async def __aexit__(self, *_):
+        self.task.cancel()
+
+    async def _watch(self):
+        """Each event as it becomes durable."""
+        async for event in self.client.subscribe(from_=1):
+            if event.source != "spoor":  # what the server itself says of deliveries and agents
+                self.runs.setdefault(event.correlationid, []).append(event)
+            self.news.set()
+
+    async def until(self, holds):
+        """Waits until it holds, looking at each event that comes."""
+        end = time.monotonic() + PATIENCE_S
+        while not holds():
+            if self.task.done():
+                self.task.result()
+            self.news.clear()
+            try:
+                await asyncio.wait_for(self.news.wait(), max(0.0, end - time.monotonic()))
+            except asyncio.TimeoutError:
+                raise Trouble("what should have happened did not, within "
+                                 f"{PATIENCE_S} s") from None
+
+    async def commit(self, number):
+        """Publishes a commit; gives the run that it begins."""
+        data = commit_of(number)
+        appended = await self.client.publish("code.commit.pushed", data, source="forge",
+                                             stream=data["repository"])
+        return appended.id
+
+    async def play(self, number):
+        """A round: from the commit until everybody has reacted. Gives its events, in their order."""
+        run = await self.commit(number)
+        await self.until(lambda: len(self.runs.get(run, ())) >= len(story.EXPECTED))
+        return self.runs[run]
+
+    async def play_polled(self, number):
+        """As play(), where agents that poll keep no steps."""
+        run = await self.commit(number)
+        await self.until(lambda: len(self.runs.get(run, ())) >= len(story.EXPECTED) - 1)
+        return self.runs[run]
+
+
+def find(events, reaction):
+    """The event of this run that the story calls so."""
+    return next(event for event in events if (event.type, event.source) == reaction[:2])
+
+
+def took_ms(events):
+    """From the failed deployment to the last reaction, by the server's clock."""
+    times = [datetime.fromisoformat(event.recordedtime.replace("Z", "+00:00")) for event in
+             (find(events, story.FAILED), max(events, key=lambda event: event.position))]
+    return (times[1] - times[0]).total_seconds() * 1000
+
+
+class Caller:
+    """The same story as plain HTTP: a program that knows whom to call upon what, and calls them one after
+    another over connections that it keeps."""
+
+    def __init__(self, hosts):
+        self.routes = []  # (type, filter, connection, path)
+        self.connections = []
+        for _, said in hosts.values():
+            connection = http.client.HTTPConnection("127.0.0.1", said["port"], timeout=PATIENCE_S)
+            self.connections.append(connection)
+            self.routes += [(handler["type"], handler.get("filter") or {}, connection,
+                             f"/{handler['agent']}/{handler['type']}", handler["agent"])
+                            for handler in said["handlers"]]
+
+    def close(self):
+        for connection in self.connections:
+            connection.close()
+
+    @staticmethod
+    def call(connection, path, event):
+        connection.request("POST", path, json.dumps(event), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            raise Trouble(f"{path}: {response.status} {body!r}")
+        return json.loads(body)
+
+    def play(self, number):
+        """Gives the milliseconds from the failed deployment to the last answer, and all events."""
+        todo = [{"type": "code.commit.pushed", "source": "forge", "id": "0", "correlationid": "0",
+                 "data": commit_of(number)}]
+        done, begun = [], None
+        while todo:
+            event = todo.pop(0)
+            done.append(event)
+            for type_, filter_, connection, path, agent in self.routes:
+                if type_ != event["type"] or any(
+                        event["data"].get(key.split(".")[1]) != value for key, value in filter_.items()):
+                    continue
+                for emitted in self.call(connection, path, event):
+                    if emitted["type"] == "deployment.failed":
+                        begun = time.perf_counter()
+                    todo.append({**emitted, "source": agent, "id": str(len(done) + len(todo)),
+                                 "correlationid": "0", "causationid": event["id"]})
+        return (time.perf_counter() - begun) * 1000, done
+
+
+async def until(holds):
+    """Asks until it holds."""
+    end = time.monotonic() + PATIENCE_S
+    while not await holds():
+        if time.monotonic() > end:
+            raise Trouble(f"what should have happened did not, within {PATIENCE_S} s")
+        await asyncio.sleep(0.005)
+
+
+class Kill:
+    """Kills a department's process while its agents work on their reactions, and starts another one."""
+
+    def __init__(self, stage, player, hosts, department):
+        self.stage, self.player, self.client = stage, player, player.client
+        self.hosts, self.department = hosts, department
+        self.groups = sorted(story.first_of(department))
+        self.agents = sorted(agent for agent in story.AGENTS
+                             if story.department_of(agent) == department)
+        self.killed_at = 0.0
+
+    async def _count(self, name):
+        """So many entries of the department's groups are in this state."""
+        groups = [await self.client.group(agent, f"$type:{type_}") for agent, type_ in self.groups]
+        return sum(getattr(group, name) for group in groups)
+
+    async def _all_in_the_middle(self, run):
+        rung = any(event.type == story.RUNG.type for event in self.player.runs.get(run, ()))
+        return (await self._count("in_flight") == len(self.groups)
+                and (rung or self.department != "notification"))
+
+    async def _statuses(self):
+        return [(await self.client.agent(agent)).status for agent in self.agents]
+
+    async def _given_back(self):
+        return await self._count("in_flight") == 0
+
+    async def _all_suspected(self):
+        return set(await self._statuses()) == {"suspected"}
+
+    async def _all_online(self):
+        return set(await self._statuses()) == {"online"}
+
+    def _since(self):
+        return time.time() - self.killed_at
+
+    async def play(self, number, arguments, env):
+        """Gives the run, and what happened when, in seconds after the kill."""
+        process, _ = self.hosts[self.department]
+        await self.stage.work({self.department: self.hosts[self.department]}, 3600_000.0)
+        run = await self.player.commit(number)
+        await until(lambda: self._all_in_the_middle(run))
+        seen = {"in_flight": await self._count("in_flight"),
+                "emitted": len(self.player.runs[run])}
+        self.killed_at = time.time()
+        process.kill()
+        await process.wait()
+        self.stage.processes.remove(process)
+        await until(self._given_back)
+        seen["given_back_s"] = self._since()
+        seen["given_back"] = await self._count("pending") + await self._count("lag")
+        await until(self._all_suspected)
+        seen["suspected_s"] = self._since()
+        self.hosts[self.department] = await self.stage.host("events", self.department, *arguments,
+                                                            env=env)
+        await until(self._all_online)
+        seen["online_s"] = self._since()
+        events = self.player.runs[run]
+        await self.player.until(lambda: len(events) >= len(story.EXPECTED))
+        seen["whole_s"] = self._since()
+        await until(self._nothing_pending)
+        return run, seen
+
+    async def _nothing_pending(self):
+        return await self._count("pending") == 0
