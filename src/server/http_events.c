@@ -53,9 +53,9 @@ static const char *type_of(enum sp_http_form form) {
     sp_never();
 }
 
-sp_status sp_http_add_event(enum sp_http_form form, struct sp_cursor *cursor,
-                            const struct sp_event *event, struct sp_buf *to,
-                            struct sp_error *error) {
+sp_status sp_http_write_event(enum sp_http_form form, struct sp_cursor *cursor,
+                              const struct sp_event *event, struct sp_buf *to,
+                              struct sp_error *error) {
     uint8_t hash[SP_HASH_BYTES];
     sp_status status = sp_cursor_hash(cursor, hash, error);
     if (status != SP_OK) {
@@ -203,7 +203,7 @@ static enum sp_http_verdict fill_page(struct sp_http_request *request) {
             break;
         }
         sp_buf_add_byte(&page->body, page->count == 0 ? '[' : ',');
-        status = sp_http_add_event(page->form, page->cursor, event, &page->body, &error);
+        status = sp_http_write_event(page->form, page->cursor, event, &page->body, &error);
         if (status != SP_OK) {
             break;
         }
@@ -325,8 +325,8 @@ static enum sp_http_verdict reply_event(struct sp_http_request *request, struct 
     sp_error_clear(&error);
     sp_status status = sp_cursor_next(cursor, &event, &error);
     if (status == SP_OK) {
-        status = sp_http_add_event(cloud ? SP_HTTP_FORM_CLOUD : SP_HTTP_FORM_JSON, cursor, event,
-                                   body, &error);
+        status = sp_http_write_event(cloud ? SP_HTTP_FORM_CLOUD : SP_HTTP_FORM_JSON, cursor, event,
+                                     body, &error);
     }
     sp_buf_add_byte(body, '\n');
     if (status == SP_OK && sp_cursor_next(cursor, &event, &error) == SP_OK) {
@@ -398,7 +398,7 @@ static sp_status write_tree(struct sp_cursor *cursor, enum sp_http_form form, ui
         if (count++ > 0) {
             sp_buf_add_byte(to, lines ? '\n' : ',');
         }
-        status = sp_http_add_event(form, cursor, event, to, error);
+        status = sp_http_write_event(form, cursor, event, to, error);
         if (status != SP_OK) {
             return status;
         }

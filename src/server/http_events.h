@@ -23,9 +23,9 @@ enum sp_http_form {
 enum sp_http_form sp_http_form_of(const struct sp_http_request *request);
 
 /* Appends the event that the cursor has just yielded, as one line without its end. */
-SP_WARN_UNUSED sp_status sp_http_add_event(enum sp_http_form form, struct sp_cursor *cursor,
-                                           const struct sp_event *event, struct sp_buf *to,
-                                           struct sp_error *error);
+SP_WARN_UNUSED sp_status sp_http_write_event(enum sp_http_form form, struct sp_cursor *cursor,
+                                             const struct sp_event *event, struct sp_buf *to,
+                                             struct sp_error *error);
 
 /*
  * Reads a parameter that is a whole number from 1 to `most`; *ret_value stays where it is absent.

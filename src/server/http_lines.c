@@ -88,7 +88,7 @@ static sp_status gather(struct read *read, struct sp_buf *piece) {
         if (status != SP_OK) {
             return status;
         }
-        status = sp_http_add_event(SP_HTTP_FORM_LINES, read->cursor, event, piece, &error);
+        status = sp_http_write_event(SP_HTTP_FORM_LINES, read->cursor, event, piece, &error);
         if (status != SP_OK) {
             return status;
         }
