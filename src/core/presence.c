@@ -154,8 +154,8 @@ struct sp_agent *sp_presence_find(const struct sp_presence *presence, uint64_t h
 
 /* Stale by the clock, whether its timer has fired or not. */
 static enum sp_agent_status status_at(const struct sp_presence *presence,
-                                      const struct sp_agent *agent, uint64_t now_ms) {
-    bool silent = now_ms > agent->seen_ms && now_ms - agent->seen_ms >= presence->limits.stale_ms;
+                                      const struct sp_agent *agent) {
+    bool silent = presence->live_ms >= agent->seen_ms + presence->limits.stale_ms;
     return agent->status == SP_AGENT_ONLINE && silent ? SP_AGENT_STALE
                                                       : (enum sp_agent_status)agent->status;
 }
@@ -164,9 +164,16 @@ static bool is_free(const struct sp_agent *agent, enum sp_agent_status status) {
     return status == SP_AGENT_ONLINE && (!agent->has_capacity || agent->load < agent->capacity);
 }
 
+/* A time of the live clock by the other one. */
+static uint64_t wall_time(const struct sp_presence *presence, uint64_t at_ms, uint64_t wall_ms) {
+    uint64_t ago_ms = presence->live_ms > at_ms ? presence->live_ms - at_ms : 0;
+    return wall_ms > ago_ms ? wall_ms - ago_ms : 1;
+}
+
 struct sp_agent_info sp_agent_info(const struct sp_presence *presence, const struct sp_agent *agent,
-                                   uint64_t now_ms) {
-    enum sp_agent_status status = status_at(presence, agent, now_ms);
+                                   uint64_t wall_ms) {
+    enum sp_agent_status status = status_at(presence, agent);
+    bool online = agent->status == SP_AGENT_ONLINE;
     return (struct sp_agent_info){
         .id = sp_agent_id(agent),
         .status = status,
@@ -180,8 +187,8 @@ struct sp_agent_info sp_agent_info(const struct sp_presence *presence, const str
         .data = sp_agent_data(agent),
         .announced_ms = agent->announced_ms,
         .since_ms = agent->since_ms,
-        .seen_ms = agent->seen_ms,
-        .event_ms = agent->event_ms,
+        .seen_ms = online ? wall_time(presence, agent->seen_ms, wall_ms) : agent->last_ms,
+        .event_ms = agent->event_ms == 0 ? 0 : wall_time(presence, agent->event_ms, wall_ms),
     };
 }
 
@@ -235,7 +242,7 @@ static bool has_capability(const struct sp_agent *agent, const struct sp_capabil
 /* Shows the agent where it matches; false: the walk is over. */
 static bool show(const struct walking *walk, struct sp_agent *agent) {
     const struct sp_agent_query *query = walk->query;
-    enum sp_agent_status status = status_at(walk->presence, agent, query->now_ms);
+    enum sp_agent_status status = status_at(walk->presence, agent);
     if ((query->has_status && status != query->status) ||
         (query->free && !is_free(agent, status))) {
         return true;

@@ -28,7 +28,9 @@
  * suspicion and recovery alternate until the agent is offline.
  *
  * Deadlines are lazy: a sign of life is one store, and a timer that fires too soon moves on. No
- * clock is read here. Deciding writes ops and changes nothing; fold them before you decide again.
+ * clock is read here, and there are two: silence is measured by the *live* one, which nobody sets
+ * and which the owner tells (sp_presence_tell); what is stored and shown are wall times. Deciding
+ * writes ops and changes nothing; fold them before you decide again.
  *
  * Limits: below. With SP_AGENTS_MAX agents a new one takes the place of the one that has been
  * offline for longest, else of the one suspected for longest, else it is refused (SP_LIMIT), as it
@@ -106,7 +108,7 @@ struct sp_presence {
     uint32_t count;
     uint32_t stale_count; /* of those online, as far as timers have found them */
     uint64_t bytes;       /* of ids and facts */
-    uint64_t told_ms; /* the time of the last look at those that are due; not part of the state */
+    uint64_t live_ms;     /* sp_presence_tell; not part of the state */
     struct sp_htab by_id;
     struct sp_agent_list by_status[3];
     struct sp_agent_list revived;
@@ -151,7 +153,7 @@ struct sp_agent_info {
     sp_str data;
     uint64_t announced_ms; /* when its facts, or that it is online, came to be known */
     uint64_t since_ms;     /* when it became online, suspected or offline */
-    uint64_t seen_ms;      /* last sign of life */
+    uint64_t seen_ms;      /* last sign of life; of one suspected: before that */
     uint64_t event_ms;     /* its last event since the store was opened; 0: none */
 };
 
@@ -166,8 +168,9 @@ uint64_t sp_agent_hash(sp_str id);
 /* The agent, or NULL. O(1). */
 struct sp_agent *sp_presence_find(const struct sp_presence *presence, uint64_t hash, sp_str id);
 
+/* Times as they are by a wall clock that shows wall_ms now. */
 struct sp_agent_info sp_agent_info(const struct sp_presence *presence, const struct sp_agent *agent,
-                                   uint64_t now_ms);
+                                   uint64_t wall_ms);
 sp_str sp_agent_id(const struct sp_agent *agent);
 /* Its capability by number, in the order in which it named them. */
 sp_str sp_agent_capability(const struct sp_agent *agent, uint32_t number);
@@ -178,7 +181,6 @@ struct sp_agent_query {
     bool has_status;
     enum sp_agent_status status;
     bool free; /* online, and below its capacity */
-    uint64_t now_ms;
 };
 
 /* False ends the walk. Must not change the presence. */
@@ -205,25 +207,25 @@ const char *sp_agent_facts_fault(sp_str id, const struct sp_agent_facts *facts);
  */
 SP_WARN_UNUSED sp_status sp_presence_announce(const struct sp_presence *presence, sp_str id,
                                               unsigned named, const struct sp_agent_facts *facts,
-                                              uint64_t now_ms, struct sp_buf *to,
+                                              uint64_t wall_ms, struct sp_buf *to,
                                               struct sp_error *error);
 /* Online: suspected from now on. */
-void sp_presence_suspect(const struct sp_agent *agent, enum sp_agent_reason reason, uint64_t now_ms,
-                         struct sp_buf *to);
+void sp_presence_suspect(const struct sp_presence *presence, const struct sp_agent *agent,
+                         enum sp_agent_reason reason, uint64_t wall_ms, struct sp_buf *to);
 /* Suspected: online again. */
-void sp_presence_recover(const struct sp_agent *agent, uint64_t now_ms, struct sp_buf *to);
+void sp_presence_recover(const struct sp_agent *agent, uint64_t wall_ms, struct sp_buf *to);
 /* Online or suspected: offline. */
-void sp_presence_end(const struct sp_agent *agent, uint64_t now_ms, struct sp_buf *to);
+void sp_presence_end(const struct sp_agent *agent, uint64_t wall_ms, struct sp_buf *to);
 
 /* ---- signs of life: in memory only ---- */
 
-/*
- * O(1), but for the first one after silence: O(its capabilities + log agents). Offline: nothing. A
- * time before the last look at those that are due counts as that one.
- */
-void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent, uint64_t now_ms);
+/* The live clock: before signs of life and folds, and whenever somebody may be due. It never falls. */
+void sp_presence_tell(struct sp_presence *presence, uint64_t live_ms);
+
+/* O(1), but for the first one after silence: O(its capabilities + log agents). Offline: nothing. */
+void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent);
 /* The same, by an event. */
-void sp_presence_sign_event(struct sp_presence *presence, struct sp_agent *agent, uint64_t now_ms);
+void sp_presence_sign_event(struct sp_presence *presence, struct sp_agent *agent);
 /* What it has to do. O(1), or O(its capabilities) where it has free capacity now or no more. */
 void sp_presence_load(struct sp_presence *presence, struct sp_agent *agent, uint32_t load);
 
@@ -237,27 +239,23 @@ bool sp_agent_is_held(const struct sp_agent *agent);
  * The holder is gone; `lost`: agents that nobody holds any more have the time of grace from now on.
  * O(agents it held · SP_AGENT_HOLDS_MAX).
  */
-void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *holder, bool lost,
-                        uint64_t now_ms);
+void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *holder, bool lost);
 
 /* ---- time ---- */
 
 /* The store was opened: who is online has given a sign of life just now. O(agents). */
-void sp_presence_open(struct sp_presence *presence, uint64_t now_ms);
+void sp_presence_open(struct sp_presence *presence);
 /* Other limits. O(agents). */
 void sp_presence_set_limits(struct sp_presence *presence, const struct sp_presence_limits *limits);
-/* The clock was set: what silence lasted so far stays the same. O(agents). */
-void sp_presence_shift(struct sp_presence *presence, int64_t by_ms);
 
 /*
  * An agent that is to be suspected, and why, or NULL. Decide and fold it, then ask again. O(timers
  * that fired · log agents).
  */
-struct sp_agent *sp_presence_due(struct sp_presence *presence, uint64_t now_ms,
-                                 enum sp_agent_reason *ret_reason);
+struct sp_agent *sp_presence_due(struct sp_presence *presence, enum sp_agent_reason *ret_reason);
 /* A suspected agent that has given a sign of life, or NULL. Decide and fold it, then ask again. */
 struct sp_agent *sp_presence_revived(const struct sp_presence *presence);
-/* The time at which to ask for those that are due, in ms; 0: never. */
+/* When to ask for those that are due, by the live clock; 0: never. */
 uint64_t sp_presence_next(const struct sp_presence *presence);
 
 /* ---- for the core's own files ---- */

@@ -94,7 +94,7 @@ static sp_status make_room(const struct sp_presence *presence, struct sp_buf *to
 }
 
 sp_status sp_presence_announce(const struct sp_presence *presence, sp_str id, unsigned named,
-                               const struct sp_agent_facts *facts, uint64_t now_ms,
+                               const struct sp_agent_facts *facts, uint64_t wall_ms,
                                struct sp_buf *to, struct sp_error *error) {
     const char *fault = sp_agent_facts_fault(id, facts);
     if (fault != NULL) {
@@ -113,40 +113,40 @@ sp_status sp_presence_announce(const struct sp_presence *presence, sp_str id, un
     if (status == SP_OK) {
         sp_buf_add_byte(to, SP_OP_AGENT_ANNOUNCE);
         sp_add_text(to, id);
-        sp_add_number(to, now_ms);
+        sp_add_number(to, wall_ms);
         sp_add_number(to, named);
         sp_agent_put_facts(to, named, facts);
     }
     return status;
 }
 
-void sp_presence_suspect(const struct sp_agent *agent, enum sp_agent_reason reason, uint64_t now_ms,
-                         struct sp_buf *to) {
+void sp_presence_suspect(const struct sp_presence *presence, const struct sp_agent *agent,
+                         enum sp_agent_reason reason, uint64_t wall_ms, struct sp_buf *to) {
     sp_require(agent->status == SP_AGENT_ONLINE);
     put_op(to, SP_OP_AGENT_SUSPECT, agent);
-    sp_add_number(to, now_ms);
-    sp_add_number(to, agent->seen_ms);
+    sp_add_number(to, wall_ms);
+    sp_add_number(to, sp_agent_info(presence, agent, wall_ms).seen_ms);
     sp_add_number(to, reason);
 }
 
-void sp_presence_recover(const struct sp_agent *agent, uint64_t now_ms, struct sp_buf *to) {
+void sp_presence_recover(const struct sp_agent *agent, uint64_t wall_ms, struct sp_buf *to) {
     sp_require(agent->status == SP_AGENT_SUSPECTED);
     put_op(to, SP_OP_AGENT_RECOVER, agent);
-    sp_add_number(to, now_ms);
+    sp_add_number(to, wall_ms);
 }
 
-void sp_presence_end(const struct sp_agent *agent, uint64_t now_ms, struct sp_buf *to) {
+void sp_presence_end(const struct sp_agent *agent, uint64_t wall_ms, struct sp_buf *to) {
     sp_require(agent->status != SP_AGENT_OFFLINE);
     put_op(to, SP_OP_AGENT_END, agent);
-    sp_add_number(to, now_ms);
+    sp_add_number(to, wall_ms);
 }
 
 /* ---- folding ---- */
 
 /* It is online from a time on. */
-static sp_status begin(struct sp_presence *presence, struct sp_agent *agent, uint64_t now_ms) {
-    agent->since_ms = now_ms;
-    agent->seen_ms = now_ms;
+static sp_status begin(struct sp_presence *presence, struct sp_agent *agent, uint64_t wall_ms) {
+    agent->since_ms = wall_ms;
+    agent->seen_ms = presence->live_ms;
     agent->load = 0;
     sp_status status = sp_agent_set_timer(presence, agent);
     sp_agent_settle_free(agent);
@@ -156,7 +156,7 @@ static sp_status begin(struct sp_presence *presence, struct sp_agent *agent, uin
 static sp_status fold_announce(struct sp_presence *presence, sp_str id, struct sp_wire *wire) {
     sp_str room[SP_AGENT_CAPABILITIES_MAX];
     struct sp_agent_facts facts;
-    uint64_t now_ms = sp_wire_varint(wire);
+    uint64_t wall_ms = sp_wire_varint(wire);
     uint64_t named = sp_wire_varint(wire);
     if (named > SP_AGENT_NAMES_ALL || id.len == 0 || id.len > SP_AGENT_ID_BYTES_MAX ||
         !sp_agent_take_facts(wire, (unsigned)named, room, &facts)) {
@@ -173,24 +173,24 @@ static sp_status fold_announce(struct sp_presence *presence, sp_str id, struct s
         sp_agent_move(presence, agent, SP_AGENT_ONLINE);
     }
     if (status == SP_OK) {
-        agent->announced_ms = now_ms;
+        agent->announced_ms = wall_ms;
         status = sp_agent_set_facts(presence, agent, (unsigned)named, &facts);
     }
-    return status == SP_OK && begins ? begin(presence, agent, now_ms) : status;
+    return status == SP_OK && begins ? begin(presence, agent, wall_ms) : status;
 }
 
 static sp_status fold_suspect(struct sp_presence *presence, struct sp_agent *agent,
                               struct sp_wire *wire) {
-    uint64_t now_ms = sp_wire_varint(wire);
-    uint64_t seen_ms = sp_wire_varint(wire);
+    uint64_t wall_ms = sp_wire_varint(wire);
+    uint64_t last_ms = sp_wire_varint(wire);
     uint64_t reason = sp_wire_varint(wire);
     if (wire->bad || agent->status != SP_AGENT_ONLINE || reason > SP_AGENT_CONNECTION_LOST) {
         return SP_CORRUPT;
     }
     sp_agent_stop(presence, agent, false);
     sp_agent_move(presence, agent, SP_AGENT_SUSPECTED);
-    agent->since_ms = now_ms;
-    agent->seen_ms = seen_ms;
+    agent->since_ms = wall_ms;
+    agent->last_ms = last_ms;
     agent->reason = (uint8_t)reason;
     sp_agent_settle_free(agent);
     return SP_OK;
@@ -198,29 +198,29 @@ static sp_status fold_suspect(struct sp_presence *presence, struct sp_agent *age
 
 static sp_status fold_recover(struct sp_presence *presence, struct sp_agent *agent,
                               struct sp_wire *wire) {
-    uint64_t now_ms = sp_wire_varint(wire);
+    uint64_t wall_ms = sp_wire_varint(wire);
     if (wire->bad || agent->status != SP_AGENT_SUSPECTED) {
         return SP_CORRUPT;
     }
     uint32_t load = agent->load;
     sp_agent_revived_remove(presence, agent);
     sp_agent_move(presence, agent, SP_AGENT_ONLINE);
-    sp_status status = begin(presence, agent, now_ms);
+    sp_status status = begin(presence, agent, wall_ms);
     sp_presence_load(presence, agent, load);
     return status;
 }
 
 static sp_status fold_end(struct sp_presence *presence, struct sp_agent *agent,
                           struct sp_wire *wire) {
-    uint64_t now_ms = sp_wire_varint(wire);
+    uint64_t wall_ms = sp_wire_varint(wire);
     if (wire->bad || agent->status == SP_AGENT_OFFLINE) {
         return SP_CORRUPT;
     }
     sp_agent_stop(presence, agent, true);
     sp_agent_revived_remove(presence, agent);
     sp_agent_move(presence, agent, SP_AGENT_OFFLINE);
-    agent->since_ms = now_ms;
-    agent->seen_ms = now_ms > agent->seen_ms ? now_ms : agent->seen_ms;
+    agent->since_ms = wall_ms;
+    agent->last_ms = wall_ms;
     agent->load = 0;
     sp_agent_settle_free(agent);
     return SP_OK;

@@ -43,8 +43,11 @@ struct sp_agent {
     uint64_t hash;
     uint64_t announced_ms;
     uint64_t since_ms;
-    uint64_t seen_ms;      /* part of the state while suspected */
-    uint64_t event_ms;     /* from here on in memory only, but for the facts */
+    uint64_t
+        last_ms; /* of one that is not online: when it was last seen; of one suspected stored */
+    /* By the live clock, in memory only: */
+    uint64_t seen_ms;      /* of one online: last sign of life */
+    uint64_t event_ms;     /* its last event; 0: none */
     uint64_t lost_ms;      /* since when nobody holds it any more; 0: somebody does, or never did */
     struct sp_agent *next; /* of its status */
     struct sp_agent *before;

@@ -19,7 +19,7 @@ static uint64_t hash_agent(const struct sp_agent *agent, uint64_t hash) {
         agent->status,
         agent->announced_ms,
         agent->since_ms,
-        suspected ? agent->seen_ms : 0,
+        suspected ? agent->last_ms : 0,
         suspected ? agent->reason : 0,
         agent->has_capacity,
         agent->capacity,
@@ -61,7 +61,7 @@ static void put_agent(struct sp_buf *to, const struct sp_agent *agent) {
     sp_add_number(to, agent->announced_ms);
     sp_add_number(to, agent->since_ms);
     if (agent->status == SP_AGENT_SUSPECTED) {
-        sp_add_number(to, agent->seen_ms);
+        sp_add_number(to, agent->last_ms);
         sp_add_number(to, agent->reason);
     }
     sp_agent_put_facts(to, SP_AGENT_NAMES_ALL, &facts);
@@ -86,7 +86,7 @@ static sp_status restore_agent(struct sp_presence *presence, enum sp_agent_statu
     uint64_t announced_ms = sp_wire_varint(wire);
     uint64_t since_ms = sp_wire_varint(wire);
     bool suspected = status == SP_AGENT_SUSPECTED;
-    uint64_t seen_ms = suspected ? sp_wire_varint(wire) : since_ms;
+    uint64_t last_ms = suspected ? sp_wire_varint(wire) : since_ms;
     uint64_t reason = suspected ? sp_wire_varint(wire) : 0;
     if (!sp_agent_take_facts(wire, SP_AGENT_NAMES_ALL, room, &facts) ||
         sp_agent_facts_fault(id, &facts) != NULL || reason > SP_AGENT_CONNECTION_LOST ||
@@ -99,7 +99,7 @@ static sp_status restore_agent(struct sp_presence *presence, enum sp_agent_statu
     }
     agent->announced_ms = announced_ms;
     agent->since_ms = since_ms;
-    agent->seen_ms = seen_ms;
+    agent->last_ms = last_ms;
     agent->reason = (uint8_t)reason;
     added = sp_agent_set_facts(presence, agent, SP_AGENT_NAMES_ALL, &facts);
     return added == SP_OK ? sp_agent_set_timer(presence, agent) : added;

@@ -89,8 +89,7 @@ bool sp_agent_is_held(const struct sp_agent *agent) {
     return agent->holds != NULL;
 }
 
-void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *holder, bool lost,
-                        uint64_t now_ms) {
+void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *holder, bool lost) {
     while (holder->first != NULL) {
         struct sp_agent_hold *hold = holder->first;
         struct sp_agent *agent = hold->agent;
@@ -102,7 +101,7 @@ void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *ho
         hold_unlink(hold);
         free(hold);
         if (lost && agent->holds == NULL && agent->status == SP_AGENT_ONLINE) {
-            agent->lost_ms = now_ms == 0 ? 1 : now_ms;
+            agent->lost_ms = presence->live_ms;
             move_timer(presence, agent);
         }
     }
@@ -110,7 +109,12 @@ void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *ho
 
 /* ---- signs of life ---- */
 
-void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent, uint64_t now_ms) {
+void sp_presence_tell(struct sp_presence *presence, uint64_t live_ms) {
+    uint64_t now_ms = live_ms == 0 ? 1 : live_ms; /* 0 is never */
+    presence->live_ms = now_ms > presence->live_ms ? now_ms : presence->live_ms;
+}
+
+void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent) {
     if (agent->status == SP_AGENT_OFFLINE) {
         return;
     }
@@ -126,8 +130,7 @@ void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent, uint
         }
         return;
     }
-    now_ms = now_ms > presence->told_ms ? now_ms : presence->told_ms;
-    agent->seen_ms = now_ms > agent->seen_ms ? now_ms : agent->seen_ms;
+    agent->seen_ms = presence->live_ms;
     agent->lost_ms = 0;
     if (agent->stale) {
         set_stale(presence, agent, false);
@@ -135,9 +138,9 @@ void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent, uint
     }
 }
 
-void sp_presence_sign_event(struct sp_presence *presence, struct sp_agent *agent, uint64_t now_ms) {
-    agent->event_ms = now_ms > agent->event_ms ? now_ms : agent->event_ms;
-    sp_presence_sign(presence, agent, now_ms);
+void sp_presence_sign_event(struct sp_presence *presence, struct sp_agent *agent) {
+    agent->event_ms = presence->live_ms;
+    sp_presence_sign(presence, agent);
 }
 
 void sp_presence_load(struct sp_presence *presence, struct sp_agent *agent, uint32_t load) {
@@ -158,10 +161,10 @@ void sp_agent_stop(struct sp_presence *presence, struct sp_agent *agent, bool ho
 
 /* ---- time ---- */
 
-void sp_presence_open(struct sp_presence *presence, uint64_t now_ms) {
+void sp_presence_open(struct sp_presence *presence) {
     struct sp_agent *agent = presence->by_status[SP_AGENT_ONLINE].first;
     for (; agent != NULL; agent = agent->next) {
-        agent->seen_ms = now_ms;
+        agent->seen_ms = presence->live_ms;
         agent->lost_ms = 0;
         set_stale(presence, agent, false);
         move_timer(presence, agent);
@@ -177,25 +180,10 @@ void sp_presence_set_limits(struct sp_presence *presence, const struct sp_presen
     }
 }
 
-static uint64_t shifted(uint64_t at_ms, int64_t by_ms) {
-    uint64_t at = at_ms + (uint64_t)by_ms;
-    bool wrapped = by_ms < 0 ? at > at_ms : at < at_ms;
-    return wrapped || at == 0 ? 1 : at;
-}
-
-void sp_presence_shift(struct sp_presence *presence, int64_t by_ms) {
-    presence->told_ms = presence->told_ms == 0 ? 0 : shifted(presence->told_ms, by_ms);
-    struct sp_agent *agent = presence->by_status[SP_AGENT_ONLINE].first;
-    for (; agent != NULL; agent = agent->next) {
-        agent->seen_ms = shifted(agent->seen_ms, by_ms);
-        agent->lost_ms = agent->lost_ms == 0 ? 0 : shifted(agent->lost_ms, by_ms);
-        move_timer(presence, agent);
-    }
-}
-
 /* Looks at an agent whose timer fired. True where it is to be suspected. */
-static bool has_failed(struct sp_presence *presence, struct sp_agent *agent, uint64_t now_ms,
+static bool has_failed(struct sp_presence *presence, struct sp_agent *agent,
                        enum sp_agent_reason *ret_reason) {
+    uint64_t now_ms = presence->live_ms;
     const struct sp_presence_limits *limits = &presence->limits;
     if (agent->lost_ms != 0 && now_ms >= agent->lost_ms + limits->grace_ms) {
         *ret_reason = SP_AGENT_CONNECTION_LOST;
@@ -211,13 +199,11 @@ static bool has_failed(struct sp_presence *presence, struct sp_agent *agent, uin
     return false;
 }
 
-struct sp_agent *sp_presence_due(struct sp_presence *presence, uint64_t now_ms,
-                                 enum sp_agent_reason *ret_reason) {
+struct sp_agent *sp_presence_due(struct sp_presence *presence, enum sp_agent_reason *ret_reason) {
     struct sp_heap_item *top = sp_heap_top(&presence->timers);
-    presence->told_ms = now_ms;
-    while (top != NULL && top->at <= now_ms) {
+    while (top != NULL && top->at <= presence->live_ms) {
         struct sp_agent *agent = (struct sp_agent *)top;
-        if (has_failed(presence, agent, now_ms, ret_reason)) {
+        if (has_failed(presence, agent, ret_reason)) {
             return agent;
         }
         move_timer(presence, agent);

@@ -9,8 +9,7 @@
 #include "engine/bus_int.h"
 
 enum {
-    TURN_MAX = 256,      /* suspicions and recoveries of one turn */
-    CLOCK_STEP_MS = 500, /* the wall clock was set where it moved so much against the other */
+    TURN_MAX = 256, /* suspicions and recoveries of one turn */
     WAIT_MS_MAX = 60000,
     NS_PER_MS = 1000000,
 };
@@ -36,9 +35,12 @@ bool sp_agent_status_find(sp_str name, enum sp_agent_status *ret_status) {
     return false;
 }
 
-static uint64_t monotonic_ms(const struct sp_bus *bus) {
+/* Tells the presence the live clock, which nobody sets. Before everything that depends on it. */
+static struct sp_presence *at_now(const struct sp_bus *bus) {
     const struct sp_clock *clock = &bus->engine->options.clock;
-    return clock->monotonic_ns(clock->context) / NS_PER_MS;
+    struct sp_presence *presence = &bus->core->presence;
+    sp_presence_tell(presence, clock->monotonic_ns(clock->context) / NS_PER_MS);
+    return presence;
 }
 
 static struct sp_agent *find(const struct sp_bus *bus, sp_str id) {
@@ -46,16 +48,14 @@ static struct sp_agent *find(const struct sp_bus *bus, sp_str id) {
 }
 
 void bus_agents_init(struct sp_bus *bus) {
-    uint64_t now_ms = bus_now_ms(bus);
-    bus->agents_clock_ms = now_ms - monotonic_ms(bus);
-    sp_presence_open(&bus->core->presence, now_ms);
+    sp_presence_open(at_now(bus));
 }
 
 void sp_bus_agent_limits(struct sp_bus *bus, const struct sp_presence_limits *limits) {
     const struct sp_presence_limits *old = &bus->core->presence.limits;
     if (limits->stale_ms != old->stale_ms || limits->suspect_ms != old->suspect_ms ||
         limits->grace_ms != old->grace_ms) {
-        sp_presence_set_limits(&bus->core->presence, limits);
+        sp_presence_set_limits(at_now(bus), limits);
     }
 }
 
@@ -90,7 +90,7 @@ static sp_status suspect(struct sp_bus *bus, const struct sp_agent *agent,
     bus_json_number(bus, "silent_ms", now_ms > info.seen_ms ? now_ms - info.seen_ms : 0);
     bus_json_text(bus, "reason", sp_str_from(reasons[reason]));
     sp_buf_reset(&bus->ops);
-    sp_presence_suspect(agent, reason, now_ms, &bus->ops);
+    sp_presence_suspect(&bus->core->presence, agent, reason, now_ms, &bus->ops);
     return tell(bus, "agent.suspected_failure", error);
 }
 
@@ -118,25 +118,12 @@ static sp_status recover_now(struct sp_bus *bus, const struct sp_agent *agent,
     return status == SP_BUSY ? SP_OK : status;
 }
 
-/* The wall clock is what signs of life are noted by: where it was set, they are moved along. */
-static uint64_t settle_clock(struct sp_bus *bus) {
-    uint64_t now_ms = bus_now_ms(bus);
-    uint64_t clock_ms = now_ms - monotonic_ms(bus);
-    int64_t step_ms = (int64_t)(clock_ms - bus->agents_clock_ms);
-    if (step_ms > CLOCK_STEP_MS || step_ms < -CLOCK_STEP_MS) {
-        bus->agents_clock_ms = clock_ms;
-        sp_presence_shift(&bus->core->presence, step_ms);
-    }
-    return now_ms;
-}
-
 int bus_agents_upkeep(struct sp_bus *bus) {
-    struct sp_presence *presence = &bus->core->presence;
+    struct sp_presence *presence = at_now(bus);
     if (presence->count == 0) {
-        bus->agents_clock_ms = bus_now_ms(bus) - monotonic_ms(bus);
         return -1;
     }
-    uint64_t now_ms = settle_clock(bus);
+    uint64_t now_ms = bus_now_ms(bus);
     enum sp_agent_reason reason = SP_AGENT_SILENT;
     struct sp_error error;
     sp_error_clear(&error);
@@ -146,7 +133,7 @@ int bus_agents_upkeep(struct sp_bus *bus) {
         if (agent != NULL) {
             status = recover(bus, agent, now_ms, &error);
         } else {
-            agent = sp_presence_due(presence, now_ms, &reason);
+            agent = sp_presence_due(presence, &reason);
             if (agent == NULL) {
                 break;
             }
@@ -160,7 +147,7 @@ int bus_agents_upkeep(struct sp_bus *bus) {
     if (next_ms == 0) {
         return -1;
     }
-    uint64_t wait_ms = next_ms > now_ms ? next_ms - now_ms : 0;
+    uint64_t wait_ms = next_ms > presence->live_ms ? next_ms - presence->live_ms : 0;
     return wait_ms > WAIT_MS_MAX ? WAIT_MS_MAX : (int)wait_ms;
 }
 
@@ -297,7 +284,7 @@ sp_status sp_bus_agent_online(struct sp_bus *bus, sp_str id, const struct sp_age
             return sp_error_set(error, status, "agent");
         }
     }
-    sp_presence_sign(&bus->core->presence, agent, bus_now_ms(bus));
+    sp_presence_sign(at_now(bus), agent);
     return recover_now(bus, agent, error);
 }
 
@@ -314,13 +301,12 @@ static sp_status say_unknown(sp_str id, bool offline, struct sp_error *error) {
 sp_status sp_bus_agent_heartbeat(struct sp_bus *bus, sp_str id, const uint32_t *load,
                                  struct sp_agent_holder *holder, enum sp_agent_status *ret_status,
                                  struct sp_error *error) {
-    struct sp_presence *presence = &bus->core->presence;
+    struct sp_presence *presence = at_now(bus);
     struct sp_agent *agent = find(bus, id);
     if (agent == NULL || !sp_agent_is_there(agent)) {
         return say_unknown(id, agent != NULL, error);
     }
-    uint64_t now_ms = bus_now_ms(bus);
-    sp_presence_sign(presence, agent, now_ms);
+    sp_presence_sign(presence, agent);
     if (load != NULL) {
         sp_presence_load(presence, agent, *load);
     }
@@ -331,7 +317,7 @@ sp_status sp_bus_agent_heartbeat(struct sp_bus *bus, sp_str id, const uint32_t *
     status =
         status == SP_OK ? recover_now(bus, agent, error) : sp_error_set(error, status, "agent");
     if (status == SP_OK) {
-        *ret_status = sp_agent_info(presence, agent, now_ms).status;
+        *ret_status = sp_agent_info(presence, agent, 0).status;
     }
     return status;
 }
@@ -356,7 +342,7 @@ sp_status sp_bus_agent_offline(struct sp_bus *bus, sp_str id, sp_str reason,
 
 void sp_bus_agents_left(struct sp_bus *bus, struct sp_agent_holder *holder, bool ending) {
     if (holder->first != NULL) {
-        sp_presence_let_go(&bus->core->presence, holder, !ending, bus_now_ms(bus));
+        sp_presence_let_go(at_now(bus), holder, !ending);
     }
 }
 
@@ -403,7 +389,7 @@ static void add_capabilities(const struct sp_agent *agent, uint32_t count, struc
 }
 
 void sp_bus_agent_json(const struct sp_bus *bus, const struct sp_agent *agent, struct sp_buf *to) {
-    const struct sp_agent_info info = sp_agent_info(&bus->core->presence, agent, bus_now_ms(bus));
+    const struct sp_agent_info info = sp_agent_info(at_now(bus), agent, bus_now_ms(bus));
     add_text(to, "{\"id\":");
     sp_json_add_string(to, info.id);
     add_text(to, ",\"status\":\"");
@@ -458,10 +444,8 @@ sp_status sp_bus_agents_list(const struct sp_bus *bus, const struct sp_agent_que
                              sp_str after, uint32_t limit, sp_bus_agent_fn *each, void *context,
                              bool *ret_more, struct sp_error *error) {
     struct listing listing = {.after = after};
-    struct sp_agent_query now = *query;
-    now.now_ms = bus_now_ms(bus);
     sp_buf_init(&listing.found, (size_t)SP_AGENTS_MAX * sizeof(struct sp_agent *) * 2);
-    sp_presence_each(&bus->core->presence, &now, gather, &listing);
+    sp_presence_each(at_now(bus), query, gather, &listing);
     sp_status status = listing.found.status;
     size_t count = listing.found.len / sizeof(struct sp_agent *);
     if (status == SP_OK && count > 0) {

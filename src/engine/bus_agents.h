@@ -61,7 +61,7 @@ typedef bool sp_bus_agent_fn(void *context, const struct sp_agent *agent);
 
 /*
  * Those that match, by id, behind `after` (empty: from the first), at most `limit` (0: all).
- * *ret_more: there are more. query.now_ms is filled in. SP_NO_MEMORY. O(matches · log matches).
+ * *ret_more: there are more. SP_NO_MEMORY. O(matches · log matches).
  */
 SP_WARN_UNUSED sp_status sp_bus_agents_list(const struct sp_bus *bus,
                                             const struct sp_agent_query *query, sp_str after,

@@ -110,7 +110,6 @@ struct sp_bus {
     struct sp_buf name;                       /* of one call */
     struct sp_buf json;                       /* of one event of the store's own */
     struct sp_buf agent;                      /* what one agent says of itself */
-    uint64_t agents_clock_ms;                 /* the wall clock less the other one, last seen */
     struct sp_cursor *fetchers[BUS_FETCHERS]; /* NULL until needed */
     struct bus_hint *hints;
     struct bus_version_hint *versions;

@@ -9,6 +9,8 @@
 #include "core/presence_read.h"
 #include "engine/engine_int.h"
 
+enum { NS_PER_MS = 1000000 };
+
 static const uint64_t HISTORY_US = 600u * 1000000u; /* older ones tell of the past */
 
 static bool is_history(const struct sp_engine *engine, const struct sp_event *event) {
@@ -67,6 +69,8 @@ void engine_presence_event(struct sp_engine *engine, const struct sp_event *even
     if ((agent == NULL && kind == SP_AGENT_EVENT_NONE) || is_history(engine, event)) {
         return;
     }
+    const struct sp_clock *clock = &engine->options.clock;
+    sp_presence_tell(presence, clock->monotonic_ns(clock->context) / NS_PER_MS);
     if (kind == SP_AGENT_EVENT_ONLINE || kind == SP_AGENT_EVENT_STARTED) {
         announce(engine, event, kind);
         agent = sp_presence_find(presence, source_hash, source);
@@ -76,6 +80,6 @@ void engine_presence_event(struct sp_engine *engine, const struct sp_event *even
         take(engine, sp_buf_str(&engine->agent_ops));
     }
     if (agent != NULL) {
-        sp_presence_sign_event(presence, agent, engine->now_us / 1000);
+        sp_presence_sign_event(presence, agent);
     }
 }
