@@ -181,17 +181,23 @@ typedef struct spoor_options {
     uint64_t retain_bytes_max; /* drop the oldest whole segments beyond; default 0: keep all */
     uint64_t retain_age_us;    /* drop whole segments older; default 0: keep all */
     uint64_t cache_bytes_max;  /* of recent blocks kept in memory; default 32 MiB */
+    uint32_t timeout_ms; /* over a server: of each call, connecting again included; default 30 s */
 } spoor_options;
 
 SPOOR_API void spoor_options_init(spoor_options *options);
 
 /*
- * Opens the store in a folder, recovering it where the last writer died. `options` NULL: the
- * defaults. SPOOR_BUSY where another process writes there; SPOOR_CORRUPT where acknowledged data is
- * damaged or missing (open with the command line's `verify` for the details). Blocks for the time
- * of recovery: under a second for 10 GiB. Close with spoor_close.
+ * Opens the store in a folder, or that of a server: `http://[:password@]host[:7380]`, or
+ * `redis://[:password@]host[:7379]` (`spoor://` is the same). What differs over a server stands in
+ * docs/c-api.md; the functions are the same. SPOOR_IO where nobody answers there, SPOOR_DENIED for
+ * a wrong password, SPOOR_UNSUPPORTED for another program, and for TLS.
+ *
+ * A folder is recovered where the last writer died. `options` NULL: the defaults. SPOOR_BUSY where
+ * another process writes there; SPOOR_CORRUPT where acknowledged data is damaged or missing (open
+ * with the command line's `verify` for the details). Blocks for the time of recovery: under a
+ * second for 10 GiB. Close with spoor_close.
  */
-SPOOR_API spoor_status spoor_open(const char *folder, const spoor_options *options,
+SPOOR_API spoor_status spoor_open(const char *folder_or_url, const spoor_options *options,
                                   spoor **ret_store, spoor_error *error);
 
 /*

@@ -5,6 +5,7 @@
 
 #include "api/api_int.h"
 #include "base/wire.h"
+#include "client/lists.h"
 #include "log/local.h"
 #include "os/wakeup.h"
 
@@ -20,6 +21,7 @@ enum {
     CACHE_BYTES_DEFAULT = 32 << 20,
     UPKEEP_MS = 5,
     IDLE_MS = 250,
+    TIMEOUT_MS_DEFAULT = 30000,
     BUSY_TRIES = 5,
 };
 
@@ -64,6 +66,7 @@ void spoor_options_init(spoor_options *options) {
         .outstanding_max = OUTSTANDING_DEFAULT,
         .segment_bytes_max = SEGMENT_BYTES_DEFAULT,
         .cache_bytes_max = CACHE_BYTES_DEFAULT,
+        .timeout_ms = TIMEOUT_MS_DEFAULT,
     };
 }
 
@@ -271,11 +274,13 @@ static spoor_options complete(const spoor_options *options) {
             full.segment_bytes_max != 0 ? full.segment_bytes_max : defaults.segment_bytes_max;
         full.cache_bytes_max =
             full.cache_bytes_max != 0 ? full.cache_bytes_max : defaults.cache_bytes_max;
+        full.timeout_ms = full.timeout_ms != 0 ? full.timeout_ms : defaults.timeout_ms;
     }
     return full;
 }
 
 static void free_store(spoor *store) {
+    sp_client_close(store->client);
     if (store->fs != NULL) {
         store->fs->ops->destroy(store->fs);
     }
@@ -308,6 +313,9 @@ static sp_status open_engine(spoor *store, const struct sp_engine_options *optio
 
 static sp_status open_store(spoor *store, const char *folder, const spoor_options *options,
                             struct sp_error *error) {
+    if (sp_url_is(sp_str_from(folder))) {
+        return api_remote_open(store, folder, options, error);
+    }
     bool read_only = (options->flags & SPOOR_READ_ONLY) != 0;
     bool create = (options->flags & SPOOR_CREATE) != 0 && !read_only;
     sp_status status = sp_fs_posix_open(folder, create, read_only, &store->fs, error);
@@ -359,10 +367,7 @@ spoor_status spoor_open(const char *folder, const spoor_options *options, spoor 
     return SPOOR_OK;
 }
 
-void spoor_close(spoor *store) {
-    if (store == NULL) {
-        return;
-    }
+static void close_engine(spoor *store) {
     if (store->own_thread) {
         pthread_mutex_lock(&store->lock);
         store->closing = true;
@@ -371,6 +376,15 @@ void spoor_close(spoor *store) {
         pthread_join(store->thread, NULL);
     }
     sp_engine_close(store->engine);
+}
+
+void spoor_close(spoor *store) {
+    if (store == NULL) {
+        return;
+    }
+    if (store->client == NULL) {
+        close_engine(store);
+    }
     free_store(store);
 }
 
@@ -386,6 +400,9 @@ spoor_status spoor_turn(spoor *store, int timeout_ms, spoor_error *ret_error) {
         return api_error(sp_error_set(&error, SP_INVALID, "the store drives itself"), &error,
                          ret_error);
     }
+    if (store->client != NULL) {
+        return api_remote_turn(store, timeout_ms);
+    }
     int fd = atomic_load(&store->fd);
     if (fd >= 0) {
         sp_wakeup_drain(fd);
@@ -399,6 +416,9 @@ spoor_status spoor_turn(spoor *store, int timeout_ms, spoor_error *ret_error) {
 }
 
 int spoor_fd(spoor *store) {
+    if (store->client != NULL) {
+        return sp_client_fd(store->client);
+    }
     int fd = atomic_load(&store->fd);
     if (fd < 0) {
         fd = sp_wakeup_open();
@@ -411,6 +431,9 @@ int spoor_fd(spoor *store) {
 }
 
 int spoor_deadline_ms(spoor *store) {
+    if (store->client != NULL) {
+        return sp_client_deadline_ms(store->client);
+    }
     if (store->own_thread) {
         return -1;
     }
@@ -461,6 +484,9 @@ spoor_status spoor_get_info(spoor *store, spoor_info *ret_info, spoor_error *ret
     struct sp_error error;
     sp_error_clear(&error);
     spoor_info info = {.size = sizeof(info)};
+    if (store->client != NULL) {
+        return api_error(sp_client_info(store->client, ret_info, &error), &error, ret_error);
+    }
     api_lock(store);
     sp_status status = fill_info(store, &info, &error);
     api_unlock(store);

@@ -112,7 +112,10 @@ spoor_status spoor_submit(spoor *store, const spoor_event *events, size_t count,
     struct sp_error error;
     sp_error_clear(&error);
     sp_status status = check_counts(events, count, expects, expect_count, &error);
-    if (status == SP_OK) {
+    if (status == SP_OK && store->client != NULL) {
+        status =
+            api_remote_submit(store, events, count, expects, expect_count, done, context, &error);
+    } else if (status == SP_OK) {
         api_lock(store);
         status = submit_locked(store, events, count, expects, expect_count,
                                done != NULL ? answer_caller : NULL, (sp_engine_extra_fn *)done,
@@ -193,6 +196,10 @@ spoor_status spoor_append_batch(spoor *store, const spoor_event *events, size_t 
     sp_status status = check_counts(events, count, expects, expect_count, &error);
     if (status != SP_OK) {
         return api_error(status, &error, ret_error);
+    }
+    if (store->client != NULL) {
+        return api_remote_append(store, events, count, expects, expect_count, ret_appended,
+                                 ret_error);
     }
     struct waiter waiter = {.appended = ret_appended, .has_cond = store->own_thread};
     sp_error_clear(&waiter.error);

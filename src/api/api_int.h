@@ -4,6 +4,8 @@
  * A store that its host drives has no lock. One with its own thread has one recursive lock, held
  * by whoever uses the engine: the store's thread, a caller, or a callback that submits more.
  * Durable writes happen on the log's worker, so the lock is never held across one.
+ *
+ * A store that is a server has a client in place of all that, which has a lock of its own.
  */
 #ifndef SP_API_API_INT_H
 #define SP_API_API_INT_H
@@ -11,10 +13,12 @@
 #include <pthread.h>
 #include <spoor.h>
 
+#include "client/client.h"
 #include "engine/engine.h"
 #include "engine/query.h"
 
 struct spoor {
+    struct sp_client *client; /* of a server; NULL: a folder, which the rest is about */
     struct sp_engine *engine;
     struct sp_fs *fs;
     bool own_thread;
@@ -48,6 +52,17 @@ void api_ring(spoor *store);
 
 /* The two error records have one layout. Returns the status. */
 spoor_status api_error(sp_status status, const struct sp_error *from, spoor_error *to);
+
+/* Over a server: api_remote.c. */
+sp_status api_remote_open(spoor *store, const char *url, const spoor_options *options,
+                          struct sp_error *error);
+spoor_status api_remote_turn(spoor *store, int timeout_ms);
+sp_status api_remote_submit(spoor *store, const spoor_event *events, size_t count,
+                            const spoor_expect *expects, size_t expect_count, spoor_append_fn *done,
+                            void *context, struct sp_error *error);
+spoor_status api_remote_append(spoor *store, const spoor_event *events, size_t count,
+                               const spoor_expect *expects, size_t expect_count,
+                               spoor_appended *ret_appended, spoor_error *ret_error);
 
 /* Views of one kind of event as the other; nothing is copied. */
 sp_status api_event_in(const spoor_event *from, struct sp_event *to, struct sp_error *error);

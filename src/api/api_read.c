@@ -3,10 +3,13 @@
 #include <time.h>
 
 #include "api/api_int.h"
+#include "client/cursor.h"
+#include "client/lists.h"
 
 struct spoor_cursor {
     spoor *store;
     struct sp_cursor *inside;
+    struct sp_remote *remote; /* of a server's; then there is nothing inside */
     bool follow;
     spoor_event event;
     spoor_extension extensions[SP_EVENT_EXTENSIONS_MAX];
@@ -63,6 +66,23 @@ static sp_status wrap(spoor *store, struct sp_cursor *inside, bool follow,
     return SP_OK;
 }
 
+/* Wraps a cursor over a server; closes it where that fails. */
+static spoor_status wrap_remote(spoor *store, sp_status status, struct sp_remote *remote,
+                                spoor_cursor **ret_cursor, struct sp_error *error,
+                                spoor_error *ret_error) {
+    spoor_cursor *cursor = status == SP_OK ? calloc(1, sizeof(*cursor)) : NULL;
+    if (status == SP_OK && cursor == NULL) {
+        sp_remote_close(remote);
+        status = sp_error_set(error, SP_NO_MEMORY, "cursor");
+    }
+    if (status == SP_OK) {
+        cursor->store = store;
+        cursor->remote = remote;
+        *ret_cursor = cursor;
+    }
+    return api_error(status, error, ret_error);
+}
+
 static spoor_status open_query(spoor *store, const spoor_query *query, bool follow,
                                spoor_cursor **ret_cursor, spoor_error *ret_error) {
     struct sp_error error;
@@ -70,6 +90,12 @@ static spoor_status open_query(spoor *store, const spoor_query *query, bool foll
     struct sp_query inside;
     sp_str *types = NULL;
     struct sp_cursor *cursor = NULL;
+    if (store->client != NULL) {
+        struct sp_remote *remote = NULL;
+        sp_status opened = follow ? sp_remote_subscribe(store->client, query, &remote, &error)
+                                  : sp_remote_read(store->client, query, &remote, &error);
+        return wrap_remote(store, opened, remote, ret_cursor, &error, ret_error);
+    }
     sp_status status = query_in(query, &inside, &types, &error);
     inside.follow = follow;
     status = status == SP_OK ? sp_cursor_open(store->engine, &inside, &cursor, &error) : status;
@@ -130,15 +156,13 @@ static bool let_pass(spoor *store, uint64_t seen, uint64_t deadline_ms) {
            sp_engine_outstanding(store->engine) > 0;
 }
 
-spoor_status spoor_next(spoor_cursor *cursor, int timeout_ms, const spoor_event **ret_event,
-                        spoor_error *ret_error) {
+/* As sp_cursor_next; a subscription that has caught up waits. */
+static sp_status next_inside(spoor_cursor *cursor, int timeout_ms,
+                             const struct sp_event **ret_event, struct sp_error *error) {
     enum { FOREVER_MS = 1000000000 };
-    struct sp_error error;
-    sp_error_clear(&error);
     spoor *store = cursor->store;
-    const struct sp_event *event = NULL;
     uint64_t deadline_ms = 0;
-    sp_status status = sp_cursor_next(cursor->inside, &event, &error);
+    sp_status status = sp_cursor_next(cursor->inside, ret_event, error);
     while (status == SP_TIMEOUT && timeout_ms != 0) {
         if (deadline_ms == 0) {
             deadline_ms = now_ms() + (uint64_t)(timeout_ms < 0 ? FOREVER_MS : timeout_ms);
@@ -146,17 +170,29 @@ spoor_status spoor_next(spoor_cursor *cursor, int timeout_ms, const spoor_event 
         api_lock(store);
         uint64_t seen = sp_engine_durable_position(store->engine);
         api_unlock(store);
-        status = sp_cursor_next(cursor->inside, &event, &error); /* what came just before `seen` */
+        status =
+            sp_cursor_next(cursor->inside, ret_event, error); /* what came just before `seen` */
         if (status == SP_TIMEOUT) {
             if (!let_pass(store, seen, deadline_ms)) {
                 break;
             }
-            status = sp_cursor_next(cursor->inside, &event, &error);
+            status = sp_cursor_next(cursor->inside, ret_event, error);
         }
-        if (status == SP_TIMEOUT && sp_engine_state(store->engine, &error) != SP_OK) {
+        if (status == SP_TIMEOUT && sp_engine_state(store->engine, error) != SP_OK) {
             status = SP_FAILED;
         }
     }
+    return status;
+}
+
+spoor_status spoor_next(spoor_cursor *cursor, int timeout_ms, const spoor_event **ret_event,
+                        spoor_error *ret_error) {
+    struct sp_error error;
+    sp_error_clear(&error);
+    const struct sp_event *event = NULL;
+    sp_status status = cursor->remote != NULL
+                           ? sp_remote_next(cursor->remote, timeout_ms, &event, &error)
+                           : next_inside(cursor, timeout_ms, &event, &error);
     if (status == SP_OK) {
         api_event_out(event, cursor->extensions, &cursor->event);
         *ret_event = &cursor->event;
@@ -167,15 +203,19 @@ spoor_status spoor_next(spoor_cursor *cursor, int timeout_ms, const spoor_event 
 spoor_status spoor_event_hash(spoor_cursor *cursor, uint8_t ret_hash[32], spoor_error *ret_error) {
     struct sp_error error;
     sp_error_clear(&error);
-    return api_error(sp_cursor_hash(cursor->inside, ret_hash, &error), &error, ret_error);
+    sp_status status = cursor->remote != NULL ? sp_remote_hash(cursor->remote, ret_hash, &error)
+                                              : sp_cursor_hash(cursor->inside, ret_hash, &error);
+    return api_error(status, &error, ret_error);
 }
 
 unsigned spoor_cursor_depth(const spoor_cursor *cursor) {
-    return sp_cursor_depth(cursor->inside);
+    return cursor->remote != NULL ? sp_remote_depth(cursor->remote)
+                                  : sp_cursor_depth(cursor->inside);
 }
 
 void spoor_cursor_close(spoor_cursor *cursor) {
     if (cursor != NULL) {
+        sp_remote_close(cursor->remote);
         sp_cursor_close(cursor->inside);
         free(cursor);
     }
@@ -198,27 +238,39 @@ spoor_status spoor_find(spoor *store, const char *id, const char *source, spoor_
     struct sp_error error;
     sp_error_clear(&error);
     struct sp_cursor *inside = NULL;
+    if (store->client != NULL) {
+        struct sp_remote *remote = NULL;
+        sp_status found = sp_remote_find(store->client, id, source, &remote, &error);
+        return wrap_remote(store, found, remote, ret_cursor, &error, ret_error);
+    }
     sp_status status =
         sp_cursor_find(store->engine, sp_str_from(id), sp_str_from(source), &inside, &error);
     return wrap_list(store, status, inside, ret_cursor, &error, ret_error);
 }
 
-spoor_status spoor_causes(spoor *store, const char *id, spoor_cursor **ret_cursor,
+static spoor_status trace(spoor *store, const char *id, bool effects, spoor_cursor **ret_cursor,
                           spoor_error *ret_error) {
     struct sp_error error;
     sp_error_clear(&error);
     struct sp_cursor *inside = NULL;
-    sp_status status = sp_cursor_causes(store->engine, sp_str_from(id), &inside, &error);
+    if (store->client != NULL) {
+        struct sp_remote *remote = NULL;
+        sp_status traced = sp_remote_trace(store->client, id, effects, &remote, &error);
+        return wrap_remote(store, traced, remote, ret_cursor, &error, ret_error);
+    }
+    sp_status status = effects ? sp_cursor_effects(store->engine, sp_str_from(id), &inside, &error)
+                               : sp_cursor_causes(store->engine, sp_str_from(id), &inside, &error);
     return wrap_list(store, status, inside, ret_cursor, &error, ret_error);
+}
+
+spoor_status spoor_causes(spoor *store, const char *id, spoor_cursor **ret_cursor,
+                          spoor_error *ret_error) {
+    return trace(store, id, false, ret_cursor, ret_error);
 }
 
 spoor_status spoor_effects(spoor *store, const char *id, spoor_cursor **ret_cursor,
                            spoor_error *ret_error) {
-    struct sp_error error;
-    sp_error_clear(&error);
-    struct sp_cursor *inside = NULL;
-    sp_status status = sp_cursor_effects(store->engine, sp_str_from(id), &inside, &error);
-    return wrap_list(store, status, inside, ret_cursor, &error, ret_error);
+    return trace(store, id, true, ret_cursor, ret_error);
 }
 
 /*
@@ -249,7 +301,12 @@ static void settle(spoor *store) {
 
 spoor_status spoor_streams(spoor *store, uint64_t skip, spoor_stream_fn *each, void *context,
                            spoor_error *ret_error) {
-    (void)ret_error;
+    if (store->client != NULL) {
+        struct sp_error error;
+        sp_error_clear(&error);
+        sp_status walked = sp_client_streams(store->client, skip, each, context, &error);
+        return api_error(walked, &error, ret_error);
+    }
     api_lock(store);
     settle(store);
     const struct sp_streams *streams = &sp_engine_core(store->engine)->streams;
@@ -270,6 +327,10 @@ spoor_status spoor_stream_get(spoor *store, const char *name, spoor_stream *ret_
     sp_error_clear(&error);
     sp_str text = sp_str_from(name);
     sp_status status = SP_NOT_FOUND;
+    if (store->client != NULL) {
+        status = sp_client_stream_get(store->client, name, ret_stream, &error);
+        return api_error(status, &error, ret_error);
+    }
     api_lock(store);
     settle(store);
     const struct sp_streams *streams = &sp_engine_core(store->engine)->streams;
@@ -317,6 +378,10 @@ spoor_status spoor_runs(spoor *store, const spoor_query *query, spoor_run_fn *ea
     struct sp_query inside;
     sp_str *types = NULL;
     struct run_walk walk = {.each = each, .context = context};
+    if (store->client != NULL) {
+        sp_status walked = sp_client_runs(store->client, query, each, context, &error);
+        return api_error(walked, &error, ret_error);
+    }
     sp_status status = query_in(query, &inside, &types, &error);
     status =
         status == SP_OK ? sp_runs_walk(store->engine, &inside, run_out, &walk, &error) : status;

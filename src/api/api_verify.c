@@ -160,6 +160,12 @@ spoor_status spoor_verify(const char *folder, spoor_verify_fn *report, void *con
         return api_error(sp_error_set(&error, SP_INVALID, "spoor_verify: no folder"), &error,
                          ret_error);
     }
+    if (sp_url_is(sp_str_from(folder))) {
+        return api_error(sp_error_set(&error, SP_UNSUPPORTED,
+                                      "verification reads the files of a folder: run it where "
+                                      "they are, or on a copy of them"),
+                         &error, ret_error);
+    }
     struct sp_fs *fs = NULL;
     struct verification v = {.report = report, .report_context = context};
     sp_status status = sp_fs_posix_open(folder, false, true, &fs, &error);

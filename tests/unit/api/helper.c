@@ -5,6 +5,11 @@
 #include <time.h>
 #include <unistd.h>
 
+int help_end_all(void **state) {
+    help_stop_server(false);
+    return help_end(state);
+}
+
 void help_ok(spoor_status status, const spoor_error *error) {
     if (status != SPOOR_OK) {
         fail_msg("%s: %s", spoor_status_name(status), error->text);
@@ -25,7 +30,7 @@ void help_refused(spoor_status status, const spoor_error *error, spoor_status ex
 static spoor *open_with(const spoor_options *options) {
     spoor *store = NULL;
     spoor_error error;
-    help_ok(spoor_open(help_folder, options, &store, &error), &error);
+    help_ok(spoor_open(help_place(), options, &store, &error), &error);
     return store;
 }
 
@@ -87,6 +92,10 @@ spoor_info help_info(spoor *store) {
 
 uint64_t help_last_position(spoor *store) {
     return help_info(store).last_position;
+}
+
+void help_sealed(spoor *store, uint32_t least) {
+    assert_true(help_is_remote() || help_info(store).segments_sealed >= least);
 }
 
 void help_seal(spoor *store) {

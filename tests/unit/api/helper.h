@@ -6,8 +6,12 @@
 #define SP_TESTS_API_HELPER_H
 
 #include "../engine/folder.h"
+#include "server.h"
 
 #include <spoor.h>
+
+/* As help_end, and ends the server of the test, if it had one. */
+int help_end_all(void **state);
 
 /* Fails the test with the error's text where the status is not SPOOR_OK. */
 void help_ok(spoor_status status, const spoor_error *error);
@@ -33,6 +37,8 @@ void help_append_refused(spoor *store, const spoor_event *event, uint64_t expect
                          spoor_status expected, const char *piece);
 
 uint64_t help_last_position(spoor *store);
+/* Expects that so many segments are sealed, where the store is a folder and they are small. */
+void help_sealed(spoor *store, uint32_t least);
 spoor_info help_info(spoor *store);
 
 /* Turns until every full segment is sealed. */

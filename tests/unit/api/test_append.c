@@ -392,7 +392,7 @@ static void test_doubles_of_what_is_sealed(void **state) {
         help_fill(store, (uint64_t)i, PER_ROUND);
     }
     help_seal(store);
-    assert_true(help_info(store).segments_sealed >= 2);
+    help_sealed(store, 2);
     for (int pass = 0; pass < 2; pass++) {
         for (int i = 0; i < ROUNDS; i++) {
             (void)snprintf(id, sizeof(id), "round %d", i);
@@ -452,7 +452,7 @@ static void test_the_run_is_that_of_the_cause(void **state) {
     expect_run(store, help_append(store, &event).position, "its own");
     help_fill(store, 1, 5000);
     help_seal(store);
-    assert_true(help_info(store).segments_sealed > 0);
+    help_sealed(store, 1);
     expect_run(store, put_caused(store, "late", "grandchild"), "the run");
     spoor_close(store);
     store = help_open_small(0, SMALL);
@@ -623,7 +623,7 @@ static void test_limits(void **state) {
     spoor *store = NULL;
     spoor_options_init(&options);
     options.event_bytes_max = 1000;
-    help_ok(spoor_open(help_folder, &options, &store, &error), &error);
+    help_ok(spoor_open(help_place(), &options, &store, &error), &error);
     char *text = calloc(1, 8192);
     assert_non_null(text);
     memset(text, 'x', 8191);
@@ -652,7 +652,7 @@ static void test_limits(void **state) {
     (void)help_append(store, &event);
     spoor_close(store);
     options.event_bytes_max = 1 << 20;
-    help_ok(spoor_open(help_folder, &options, &store, &error), &error);
+    help_ok(spoor_open(help_place(), &options, &store, &error), &error);
     event = good;
     event.id = (spoor_str){text, 4097};
     assert_int_not_equal(spoor_append(store, &event, SPOOR_ANY_VERSION, NULL, NULL), SPOOR_OK);
@@ -675,7 +675,7 @@ static void test_a_batch_of_millions(void **state) {
     spoor_options options;
     spoor_options_init(&options);
     options.outstanding_max = 1 << 22;
-    help_ok(spoor_open(help_folder, &options, &store, &error), &error);
+    help_ok(spoor_open(help_place(), &options, &store, &error), &error);
     static const spoor_event event = {.size = 0}; /* which would be refused for its size */
     spoor_status status = spoor_append_batch(store, &event, 1 << 22, NULL, 0, NULL, &error);
     help_refused(status, &error, SPOOR_LIMIT, "4194304 events in one append");
@@ -692,7 +692,7 @@ static void test_too_much_is_outstanding(void **state) {
     spoor *store = NULL;
     spoor_options_init(&options);
     options.outstanding_max = 4;
-    help_ok(spoor_open(help_folder, &options, &store, &error), &error);
+    help_ok(spoor_open(help_place(), &options, &store, &error), &error);
     struct outcome outcome[5];
     spoor_event events[5];
     for (int i = 0; i < 5; i++) {
@@ -726,30 +726,36 @@ static void test_read_only_refuses(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_places, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_everything_comes_back, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_defaults, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_data_of_all_kinds, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_expected_version, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_expectations_of_a_batch, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_a_batch_is_all_or_nothing, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_a_batch_beyond_a_block, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_places, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_everything_comes_back, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_defaults, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_data_of_all_kinds, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_expected_version, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_expectations_of_a_batch, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_a_batch_is_all_or_nothing, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_a_batch_beyond_a_block, help_begin, help_end_all),
         cmocka_unit_test_setup_teardown(test_same_source_and_id_is_stored_once, help_begin,
-                                        help_end),
-        cmocka_unit_test_setup_teardown(test_a_made_id_is_a_name_like_any, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_doubles_within_a_batch, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_doubles_of_what_is_under_way, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_doubles_of_what_is_sealed, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_the_run_is_that_of_the_cause, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_the_cause_is_in_the_same_batch, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_the_cause_is_under_way, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_the_newest_of_several_causes, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_made_ids_are_uuids_and_unique, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_refuses_what_is_no_event, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_limits, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_a_batch_of_millions, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_too_much_is_outstanding, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_read_only_refuses, help_begin, help_end),
+                                        help_end_all),
+        cmocka_unit_test_setup_teardown(test_a_made_id_is_a_name_like_any, help_begin,
+                                        help_end_all),
+        cmocka_unit_test_setup_teardown(test_doubles_within_a_batch, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_doubles_of_what_is_under_way, help_begin,
+                                        help_end_all),
+        cmocka_unit_test_setup_teardown(test_doubles_of_what_is_sealed, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_the_run_is_that_of_the_cause, help_begin,
+                                        help_end_all),
+        cmocka_unit_test_setup_teardown(test_the_cause_is_in_the_same_batch, help_begin,
+                                        help_end_all),
+        cmocka_unit_test_setup_teardown(test_the_cause_is_under_way, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_the_newest_of_several_causes, help_begin,
+                                        help_end_all),
+        cmocka_unit_test_setup_teardown(test_made_ids_are_uuids_and_unique, help_begin,
+                                        help_end_all),
+        cmocka_unit_test_setup_teardown(test_refuses_what_is_no_event, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_limits, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_a_batch_of_millions, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_too_much_is_outstanding, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_read_only_refuses, help_begin, help_end_all),
     };
     return cmocka_run_group_tests_name("append", tests, NULL, NULL);
 }

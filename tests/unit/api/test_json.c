@@ -135,7 +135,7 @@ int main(void) {
         cmocka_unit_test(test_every_alias),
         cmocka_unit_test(test_parse_errors_name_the_place),
         cmocka_unit_test(test_format),
-        cmocka_unit_test_setup_teardown(test_round_trip, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_round_trip, help_begin, help_end_all),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);

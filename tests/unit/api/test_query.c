@@ -21,7 +21,7 @@ static int begin(void **state) {
     store = help_open_small(SPOOR_CREATE, SMALL);
     help_fill(store, 42, EVENTS);
     help_seal(store);
-    if (help_info(store).segments_sealed < 3) {
+    if (!help_is_remote() && help_info(store).segments_sealed < 3) {
         return -1;
     }
     all = help_read(store, NULL);
@@ -31,7 +31,7 @@ static int begin(void **state) {
 static int end(void **state) {
     help_copies_free(&all);
     spoor_close(store);
-    return help_end(state);
+    return help_end_all(state);
 }
 
 /*

@@ -100,6 +100,7 @@ static struct walk walk_over(spoor *store, const spoor_query *query, uint64_t la
 
 static void test_damage_costs_the_frame_it_is_in(void **state) {
     (void)state;
+    help_needs_folder();
     enum { EVENTS = 4000 };
     spoor *store = help_open_small(SPOOR_CREATE, SMALL);
     help_fill(store, 1, EVENTS);
@@ -154,6 +155,7 @@ static void damage_index(uint64_t segment) {
 /* An index that cannot be read costs time and no answers. */
 static void test_a_damaged_index_is_made_anew(void **state) {
     (void)state;
+    help_needs_folder();
     enum { EVENTS = 9000 };
     spoor_query query = SPOOR_QUERY_INIT;
     spoor *store = help_open_small(SPOOR_CREATE, SMALL);
@@ -182,12 +184,13 @@ static spoor *open_retaining(uint64_t bytes) {
     spoor_options_init(&options);
     options.segment_bytes_max = SMALL;
     options.retain_bytes_max = bytes;
-    help_ok(spoor_open(help_folder, &options, &store, &error), &error);
+    help_ok(spoor_open(help_place(), &options, &store, &error), &error);
     return store;
 }
 
 static void test_retention_drops_the_oldest(void **state) {
     (void)state;
+    help_needs_folder();
     enum { EVENTS = 40000, RETAIN = 1 << 20 };
     spoor *store = open_retaining(RETAIN);
     spoor_appended appended = help_put(store, "first", "the first", "id-1");
@@ -368,6 +371,7 @@ static spoor *open_reader(spoor *writer, uint64_t last) {
 
 static void test_read_only_beside_a_writer(void **state) {
     (void)state;
+    help_needs_folder();
     spoor *writer = help_open_small(SPOOR_CREATE, SMALL);
     help_fill(writer, 5, 3000);
     spoor *reader = open_reader(writer, 3000);
@@ -418,13 +422,15 @@ static void test_info(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_damage_costs_the_frame_it_is_in, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_a_damaged_index_is_made_anew, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_retention_drops_the_oldest, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_finding_by_id, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_streams, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_read_only_beside_a_writer, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_info, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_damage_costs_the_frame_it_is_in, help_begin,
+                                        help_end_all),
+        cmocka_unit_test_setup_teardown(test_a_damaged_index_is_made_anew, help_begin,
+                                        help_end_all),
+        cmocka_unit_test_setup_teardown(test_retention_drops_the_oldest, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_finding_by_id, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_streams, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_read_only_beside_a_writer, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_info, help_begin, help_end_all),
     };
     return cmocka_run_group_tests_name("read", tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@ static int begin(void **state) {
 
 static int end(void **state) {
     spoor_close(store);
-    return help_end(state);
+    return help_end_all(state);
 }
 
 static void put(const char *run, const char *type, const char *time) {

@@ -106,6 +106,11 @@ static void test_timeouts(void **state) {
     (void)state;
     spoor *store = help_open(SPOOR_CREATE);
     expect_wait(store, 0);
+    if (help_is_remote()) { /* others may append at any time */
+        expect_wait(store, 60);
+        spoor_close(store);
+        return;
+    }
     spoor_cursor *cursor = subscribe(store, NULL);
     const spoor_event *event = NULL;
     /* Only this thread appends, and nothing is under way: waiting is vain. */
@@ -252,13 +257,13 @@ static void test_waiting_ends_when_something_comes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_history_then_live, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_submitted_is_not_shown_yet, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_timeouts, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_history_then_live, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_submitted_is_not_shown_yet, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_timeouts, help_begin, help_end_all),
         cmocka_unit_test_setup_teardown(test_no_gap_and_no_double_beside_a_writer, help_begin,
-                                        help_end),
+                                        help_end_all),
         cmocka_unit_test_setup_teardown(test_waiting_ends_when_something_comes, help_begin,
-                                        help_end),
+                                        help_end_all),
     };
     return cmocka_run_group_tests_name("subscribe", tests, NULL, NULL);
 }

@@ -230,11 +230,13 @@ static void test_waiting_holds_up_nobody(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_appends_from_several_threads, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_one_event_from_several_threads, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_callbacks_that_submit_more, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_driven_by_a_host, help_begin, help_end),
-        cmocka_unit_test_setup_teardown(test_waiting_holds_up_nobody, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_appends_from_several_threads, help_begin,
+                                        help_end_all),
+        cmocka_unit_test_setup_teardown(test_one_event_from_several_threads, help_begin,
+                                        help_end_all),
+        cmocka_unit_test_setup_teardown(test_callbacks_that_submit_more, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_driven_by_a_host, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(test_waiting_holds_up_nobody, help_begin, help_end_all),
     };
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }

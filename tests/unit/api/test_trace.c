@@ -16,7 +16,7 @@ static int begin(void **state) {
 
 static int end(void **state) {
     spoor_close(store);
-    return help_end(state);
+    return help_end_all(state);
 }
 
 static void put_from(const char *source, const char *id, const char *cause) {
