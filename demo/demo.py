@@ -202,7 +202,7 @@ class Demo:
                 ("HTTP, one call after another, nothing stored", calls_free, [calls_slow]),
                 ("looking every 30 s", [value * scale for value in polled], None))
         for name, free, slow in rows:
-            self.screen.say(f"  {name:<44}{self.median(free):>24}{self.median(slow):>24}")
+            self.screen.say(f"  {name:<44}{self.median(free):>24}{self.median(slow):>24}".rstrip())
         self.screen.say(f"  Medians, in brackets the worst, of {options.rounds}, {options.compare} and "
                         f"{options.compare} rounds; with work {options.compare} and 1.\n"
                         f"  The agents that look did so every {options.poll:g} s: times {scale:.0f}.")

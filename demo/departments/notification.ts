@@ -1,8 +1,8 @@
 /** Notification. Whoever must know of an incident is told, each by its own way. */
 import { appendFile } from "node:fs/promises";
-import type { Department } from "../department.ts";
+import type { Department, Member } from "../department.ts";
 
-const CHANNELS = { sms: "sam", support: "support desk", management: "the board", ticket: "queue 7", "status-page": "everybody" };
+const CHANNELS = { sms: "sam", support: "support desk", management: "the board", ticket: "queue 7" };
 
 /** Rings the pager of whoever is on call. For the demo it writes a line instead, so that rings can be counted. */
 async function ring(incident: string): Promise<{ rang: string }> {
@@ -14,7 +14,7 @@ async function ring(incident: string): Promise<{ rang: string }> {
 }
 
 export const department: Department = (work) => [
-  ...Object.entries(CHANNELS).map(([channel, to]) => ({
+  ...Object.entries(CHANNELS).map(([channel, to]): Member => ({
     name: `notify-${channel}`,
     capabilities: ["notification", channel],
     on: {
@@ -22,14 +22,22 @@ export const department: Department = (work) => [
         await work();
         await context.emit("notification.sent", { channel, to, incident_id: event.data.incident_id });
       },
-      ...(channel === "status-page" && {
-        "incident.resolved": async (event, context) => {
-          await work();
-          await context.emit("notification.sent", { channel, to, message: `${event.data.service} works again` });
-        },
-      }),
     },
   })),
+  {
+    name: "notify-status-page",
+    capabilities: ["notification", "status-page"],
+    on: {
+      "incident.created": async (event, context) => {
+        await work();
+        await context.emit("notification.sent", { channel: "status-page", to: "everybody", incident_id: event.data.incident_id });
+      },
+      "incident.resolved": async (event, context) => {
+        await work();
+        await context.emit("notification.sent", { channel: "status-page", to: "everybody", message: `${event.data.service} works again` });
+      },
+    },
+  },
   // Rings and then tells: a step is not done again, whatever happens between the two.
   {
     name: "notify-pager",
@@ -44,7 +52,7 @@ export const department: Department = (work) => [
     },
   },
   // Tells and then works on: what was told is not told again.
-  ...["chat", "mail"].map((channel) => ({
+  ...["chat", "mail"].map((channel): Member => ({
     name: `notify-${channel}`,
     capabilities: ["notification", channel],
     on: {

@@ -1,10 +1,10 @@
 /** Security. After a failed deployment every scanner looks whether somebody has a hand in it. */
-import type { Department } from "../department.ts";
+import type { Department, Member } from "../department.ts";
 
 const SUBJECTS = ["logins", "secrets", "dependencies", "permissions", "exfiltration", "images", "audit"];
 
 export const department: Department = (work) => [
-  ...SUBJECTS.map((subject) => ({
+  ...SUBJECTS.map((subject): Member => ({
     name: `scan-${subject}`,
     capabilities: ["security_scan", subject],
     on: {

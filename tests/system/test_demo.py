@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,23 @@ def whole():
 
 def told(event):
     return event["type"], event["source"]
+
+
+def types_are_right(folder):
+    """The agents in TypeScript, as the compiler sees them; Node.js only strips their types."""
+    modules = folder / "node_modules"
+    modules.mkdir()
+    for package in sdk.MODULES.iterdir():
+        (modules / package.name).symlink_to(package)
+    (modules / "spoor").symlink_to(sdk.package())
+    (folder / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    shutil.copytree(SOURCE / "demo", folder / "demo")
+    done = subprocess.run(
+        [sdk.NODE, modules / "typescript/bin/tsc", "--noEmit", "--strict", "--target", "ES2022",
+         "--module", "NodeNext", "--types", "node", "--exactOptionalPropertyTypes",
+         "--allowImportingTsExtensions", "--erasableSyntaxOnly", *sorted((folder / "demo").rglob("*.ts"))],
+        cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def all_agents_are_there(_folder):
@@ -227,6 +245,6 @@ def nothing_stays_behind(_folder):
 
 
 run(*map(needed, (
-    all_agents_are_there, the_story_leads_back_to_the_commit, everybody_reacts_once,
+    types_are_right, all_agents_are_there, the_story_leads_back_to_the_commit, everybody_reacts_once,
     events_are_those_of_the_vocabulary, all_ways_are_measured, a_killed_process_costs_nothing,
     so_in_every_department, documents_show_what_is_printed, nothing_stays_behind)))
