@@ -28,7 +28,7 @@ async function goesAround(mode, prefix) {
   const events = [
     made(`${prefix}-json`, { data: { text: 'é ü €', list: [1, null, 2.5] }, time, subject: 'orders/7' }),
     made(`${prefix}-text`, { data: 'plain text, two\nlines', datacontenttype: 'text/plain' }),
-    made(`${prefix}-schema`, { dataschema: 'https://example.com/schema', data: 'x' }),
+    made(`${prefix}-schema`, { dataschema: 'https://example.com/schema', data: [] }),
     made(`${prefix}-more`, { data: {}, correlationid: 'run-1', causationid: 'cause', stream: 's 1',
       count: 7, flag: true }),
     made(`${prefix}-latin`, { data: {}, subject: 'é ü' }),
