@@ -15,7 +15,7 @@ from .clock import Clock, RealClock
 from .draft import NewEvent, dump, expectations
 from .errors import SpoorError, Unsupported
 from .event import Appended, Event
-from .link import Command, Link, Word
+from .link import Link, Word
 from .policy import same_policy
 from .query import Query
 from .server_consumer import ServerConsumer
@@ -182,7 +182,7 @@ class ServerSession:
         self._link.abort()
 
 
-def append_command(event: NewEvent) -> Command:
+def append_command(event: NewEvent) -> Sequence[Word]:
     version = "*" if event.expected_version in (None, "any") else str(event.expected_version)
     pairs = [*event.attributes(), *event.extensions.items()]
     attributes: List[Word] = [word for pair in pairs for word in pair if pair[1] is not None]

@@ -31,7 +31,7 @@ async def subscribe(pool: ConnectionPool, query: Query,
         connection: Any = None
         try:
             connection = await link.open_connection(pool)
-            await connection.send_command("SPOOR.SUBSCRIBE", *query.words())
+            await link.send(connection, "SPOOR.SUBSCRIBE", *query.words())
             while True:
                 message = await link.read_reply(connection)
                 if isinstance(message, Exception):

@@ -5,7 +5,7 @@ import asyncio
 import unittest
 from typing import Any, AsyncIterator, List, Tuple
 
-from spoor import (Agent, AsyncClient, Client, Conflict, Event, NewEvent, NotFound, SpoorError,
+from spoor import (Agent, Appended, AsyncClient, Client, Conflict, Event, NewEvent, NotFound, SpoorError,
                    Unavailable, Unsupported)
 from spoor.testing import event
 
@@ -100,13 +100,18 @@ class Publishing(OnBus, Case):
                     ("only the store", {"type": "a", "stream": "$all"}),
                     ("data: not JSON", {"type": "a", "data": {1, 2}}),
                     ("data: not JSON", {"type": "a", "data": float("nan")}),
-                    ("more than", {"type": "a", "data": "x" * (1 << 20)}),
+                    ("surrogates", {"type": "a", "data": "\ud800"}),
                     ("expected_version", {"type": "a", "expected_version": -1})):
                 with self.assertRaisesRegex(ValueError, problem):
                     await bus.publish(**given)
+            sent = await asyncio.gather(bus.publish("x", "\ud800"), bus.publish("y"),
+                                        return_exceptions=True)
+            self.assertEqual([type(each) for each in sent], [UnicodeEncodeError, Appended])
+            with self.assertRaisesRegex(SpoorError, "LIMIT"):
+                await bus.publish("a", "x" * (1 << 20))
             with self.assertRaisesRegex(ValueError, "source"):
                 await AsyncClient(session=bus.client.session).publish("a")
-            self.assertEqual(await bus.position(), 0)
+            self.assertEqual(await bus.position(), 1)
 
 
 class Reading(OnBus, Case):
