@@ -13,9 +13,9 @@ from collections import deque
 from typing import Any, Callable, Deque, List, Optional, Sequence, Set, Union
 
 import redis.exceptions
-from redis.asyncio.connection import ConnectionPool
 
 from .backoff import Backoff
+from .endpoint import Endpoint
 from .errors import SpoorError, Unavailable
 
 Word = Union[str, bytes, int]
@@ -35,13 +35,13 @@ class _Call:
 
 
 class Link:
-    def __init__(self, pool: ConnectionPool, *, patience_s: float = 30.0,
+    def __init__(self, endpoint: Endpoint, *, patience_s: float = 30.0,
                  reply_timeout_s: float = 60.0) -> None:
-        self._pool = pool
+        self._endpoint = endpoint
         self._connection: Any = None
         self._waiting: Deque[_Call] = deque()
         self._pump: Optional["asyncio.Task[None]"] = None
-        self._patience_s, self._reply_timeout_s = patience_s, reply_timeout_s
+        self.patience_s, self._reply_timeout_s = patience_s, reply_timeout_s
         self._closed = False
         self._connected_before = False
         self.reconnected: List[Callable[[], None]] = []
@@ -110,11 +110,11 @@ class Link:
             except _LOST as problem:
                 await self._disconnect()
                 batch = [call for call in batch if not call.reply.done()]
-                if loop.time() - begun > self._patience_s:
-                    raise Unavailable(f"no server at {self.address()}: "
+                if loop.time() - begun > self.patience_s:
+                    raise Unavailable(f"no server at {self._endpoint}: "
                                       f"{problem or type(problem).__name__}") from problem
                 what = "the connection was lost" if self._connected_before else "no connection yet"
-                log.warning("%s: %s (%s); trying again", self.address(), what,
+                log.warning("%s: %s (%s); trying again", self._endpoint, what,
                             problem or type(problem).__name__)
                 await asyncio.sleep(backoff.next_s())
 
@@ -129,7 +129,7 @@ class Link:
     async def _connect(self) -> None:
         if self._connection is not None:
             return
-        self._connection = await open_connection(self._pool)
+        self._connection = await self._endpoint.open()
         if self._connected_before:
             for tell in self.reconnected:
                 tell()
@@ -138,9 +138,6 @@ class Link:
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         await close_connection(connection)
-
-    def address(self) -> str:
-        return address_of(self._pool)
 
     @staticmethod
     def _drop(problem: Exception, calls: Sequence[_Call]) -> None:
@@ -160,14 +157,6 @@ def pack(command: Sequence[Word]) -> bytes:
 
 async def send(connection: Any, *command: Word) -> None:
     await connection.send_packed_command([pack(command)], check_health=False)
-
-
-async def open_connection(pool: ConnectionPool) -> Any:
-    """A new connection, greeted."""
-    make: Any = pool.make_connection  # it has no types
-    connection = make()
-    await connection.connect()
-    return connection
 
 
 async def read_reply(connection: Any) -> Any:
@@ -193,11 +182,6 @@ def cut(connection: Any) -> None:
         task = asyncio.ensure_future(connection.disconnect(nowait=True))
         _cutting.add(task)
         task.add_done_callback(_cutting.discard)
-
-
-def address_of(pool: ConnectionPool) -> str:
-    options = pool.connection_kwargs
-    return str(options.get("path") or f"{options.get('host')}:{options.get('port')}")
 
 
 LOST = _LOST

@@ -83,7 +83,7 @@ class ServerConsumer:
             raise asyncio.CancelledError
         if self._connection is not None:
             return
-        connection = await link.open_connection(self._session.pool)
+        connection = await self._session.endpoint.open()
         await link.send(connection, "CLIENT", "ID")
         self._number = int(await connection.read_response())
         self._connection = connection
