@@ -76,7 +76,7 @@ def measure(server, options):
         readers = Readers(server, options.subscribers)
         readers.until(b"event: start")
         idle_kib = server.rss_kib()
-        firsts, lasts = [], []
+        firsts, lasts, cpu_s = [], [], server.cpu_s()
         for number in range(options.events):
             data = json.dumps({"number": number, "text": "x" * 200})
             begun = time.monotonic()
@@ -85,6 +85,7 @@ def measure(server, options):
             firsts.append(first - begun)
             lasts.append(last - begun)
             time.sleep(PAUSE_S)
+        cpu_s = server.cpu_s() - cpu_s
         after_kib = server.rss_kib()
         readers.close()
     return {
@@ -93,6 +94,7 @@ def measure(server, options):
         "last_p50_ms": round(1000 * percentile(lasts, 0.5), 2),
         "last_p99_ms": round(1000 * percentile(lasts, 0.99), 2),
         "last_max_ms": round(1000 * max(lasts), 2),
+        "server_us_each": round(1e6 * cpu_s / options.subscribers / options.events, 2),
         "idle_kib_each": round((idle_kib - before_kib) / options.subscribers, 2),
         "kib_each": round((after_kib - before_kib) / options.subscribers, 2),
     }
