@@ -15,6 +15,11 @@
 #include "server/consumers.h"
 #include "server/wait.h"
 
+enum {
+    STEP = 64,                     /* entries asked for at a time */
+    REPLY_BYTES_ENOUGH = 16 << 20, /* a reply of so much ends before the count is reached */
+};
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 struct receive_options {
@@ -132,6 +137,7 @@ static struct receive_key *find_keys(struct sp_request *request,
 
 struct receiving {
     struct sp_resp *reply;
+    size_t from; /* where it begins in the buffer */
     sp_str key;
     uint64_t count;
 };
@@ -164,29 +170,34 @@ static uint32_t limit_of(const struct sp_request *request, const struct receive_
     return (uint32_t)limit;
 }
 
+/* In steps: what a reply has no room for must not be handed out. */
 static sp_status receive_one(struct sp_request *request, const struct receive_options *options,
                              const struct receive_key *key, struct receiving *receiving,
                              struct sp_error *error) {
-    struct sp_bus_receive receive = {.key = &key->key,
-                                     .group = options->group,
-                                     .consumer = options->consumer,
-                                     .count = limit_of(request, options, receiving->count)};
-    uint32_t count = 0;
-    if (receive.count == 0) {
-        return SP_OK;
-    }
-    if (key->has_policy) {
+    uint32_t left = limit_of(request, options, receiving->count);
+    sp_status status = SP_OK;
+    if (key->has_policy && left > 0) {
         sp_consumers_read(request->connection, key->group, options->consumer);
     }
     receiving->key = key->text;
-    return sp_bus_receive(request->server->bus, &receive, write_entry, receiving, &count, error);
+    while (status == SP_OK && left > 0 &&
+           request->reply->to->len - receiving->from < REPLY_BYTES_ENOUGH) {
+        struct sp_bus_receive step = {.key = &key->key,
+                                      .group = options->group,
+                                      .consumer = options->consumer,
+                                      .count = left < STEP ? left : STEP};
+        uint32_t count = 0;
+        status = sp_bus_receive(request->server->bus, &step, write_entry, receiving, &count, error);
+        left = status == SP_OK && count == step.count ? left - count : 0;
+    }
+    return status;
 }
 
 /* With *ret_count 0 nothing is written. What was handed out is said, whatever came behind it. */
 static sp_status receive_all(struct sp_request *request, const struct receive_options *options,
                              const struct receive_key *keys, uint64_t *ret_count,
                              struct sp_error *error) {
-    struct receiving receiving = {.reply = request->reply};
+    struct receiving receiving = {.reply = request->reply, .from = request->reply->to->len};
     uint32_t first = (uint32_t)(request->server->receives++ % options->key_count);
     struct sp_resp_open open = sp_resp_open_array(request->reply, options->count);
     sp_status status = SP_OK;

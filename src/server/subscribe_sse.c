@@ -65,16 +65,26 @@ static void send_frame(struct sp_connection *connection, struct sp_buf *frame) {
     sp_buf_fini(frame);
 }
 
+/*
+ * A client that asked for a position which is still to come has got to none of this log: it has no
+ * id, and asks with its URL again.
+ */
+static bool is_reached(const struct sp_pubsub *pubsub, uint64_t position) {
+    return position <= pubsub_head(pubsub);
+}
+
 static void send_start(struct watch *watch, uint64_t from) {
-    const char *log = watch->outlet.subscriber->pubsub->log;
+    const struct sp_pubsub *pubsub = watch->outlet.subscriber->pubsub;
     struct sp_buf frame;
     sp_buf_init(&frame, FRAME_BYTES_MAX);
     sp_buf_add_str(&frame, SP_STR("retry: "));
     sp_buf_add_u64(&frame, RETRY_MS);
     sp_buf_add_byte(&frame, '\n');
-    add_id(&frame, from - 1, log, "");
+    if (is_reached(pubsub, from - 1)) {
+        add_id(&frame, from - 1, pubsub->log, "");
+    }
     begin_frame(&frame, "start", from);
-    add_member(&frame, "log", sp_str_from(log));
+    add_member(&frame, "log", sp_str_from(pubsub->log));
     sp_buf_add_str(&frame, SP_STR("}\n\n"));
     send_frame(watch->outlet.subscriber->connection, &frame);
 }
@@ -164,7 +174,7 @@ static void send_beat(struct sp_pubsub *pubsub, struct watch *watch) {
     uint64_t position = position_of(pubsub, feed);
     sp_buf_init(&frame, FRAME_BYTES_MAX);
     sp_buf_add_str(&frame, SP_STR(":\n"));
-    if (position > watch->beat.told && position > feed->at) {
+    if (position > watch->beat.told && position > feed->at && is_reached(pubsub, position)) {
         add_id(&frame, position, pubsub->log, "");
         watch->beat.told = position;
     }

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Clients as their users install them: redis-py, ioredis, node-redis, redis-cli; over HTTP eventsource
-and cloudevents.
+"""Clients as their users install them: redis-py, ioredis, node-redis, redis-cli; eventsource over HTTP.
 
 `./dev test` installs them under build/; where they could not be had, their cases are skipped. With
 SPOOR_ORACLE set the cases run against Redis: what fails there is wrong itself.
@@ -37,7 +36,7 @@ def programs():
     """(name, command, what must be there) of each script."""
     for script in ("redis_py.py", "articles.py"):
         yield script, [PYTHON, SCRIPTS / script], PYTHON
-    for script in ("ioredis.mjs", "node_redis.mjs", "eventsource.mjs", "cloudevents.mjs"):
+    for script in ("ioredis.mjs", "node_redis.mjs", "eventsource.mjs"):
         yield script, [NODE, SCRIPTS / script], MODULES
 
 

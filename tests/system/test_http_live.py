@@ -70,6 +70,12 @@ def a_client_goes_on_where_it_was(folder):
         with Stream(server, {"from": "now", "last_event_id": last}) as stream:
             stream.start()
             assert stream.event()["position"] == 5
+        with Stream(server, {"from": 15}) as stream:
+            start = stream.frame()
+            assert start["data"]["position"] == 15 and "id" not in start, start
+            for n in range(10, 15):
+                append(writer, "s", "t.x", str(n))
+            assert stream.event()["position"] == 15
         with Stream(server, {"last_event_id": "9"}, last="7") as stream:
             stream.start()
             assert stream.event()["position"] == 8, "the header counts before the parameter"
@@ -164,7 +170,8 @@ def a_limit_ends_the_stream(folder):
 
 
 def beats_tell_that_the_stream_lives(folder):
-    with Server(folder, "--sse-heartbeat", "20ms") as server, server.connect() as writer:
+    options = ("--sse-heartbeat", "20ms", "--idle-timeout", "1s", "--http-request-timeout", "1s")
+    with Server(folder, *options) as server, server.connect() as writer:
         with Stream(server, {"type": "rare", "from": 1}) as stream:
             start = stream.start()
             assert stream.frame() == {"comment": ""}
@@ -175,6 +182,8 @@ def beats_tell_that_the_stream_lives(folder):
                 assert "data" not in frame, frame
             append(writer, "s", "rare")
             assert stream.event()["position"] == 11
+            for _ in range(100):
+                assert stream.frame()["comment"] == "", "it stays, though the client says nothing"
             last = stream.last
         with Stream(server, {"type": "rare"}, last=last) as stream:
             assert stream.start()["position"] == 12

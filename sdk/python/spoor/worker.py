@@ -60,13 +60,12 @@ class Worker:
         self.sleeping = 0
 
     async def start(self) -> None:
-        """Begins to fetch from the group, which is there."""
+        await self._ensure_group()
         self._consumer = await self._session.consumer(self.group, self.handler.key,
                                                       self._runtime.consumer_name)
         self._tasks = [asyncio.ensure_future(self._fetch()), asyncio.ensure_future(self._extend())]
 
-    async def ensure_group(self) -> None:
-        """Makes the group, or gives the one that is there this handler's policy."""
+    async def _ensure_group(self) -> None:
         await self._session.ensure_group(self.group, self.handler.key,
                                          self.handler.policy.options(), self.handler.start)
 
@@ -113,7 +112,7 @@ class Worker:
 
     async def _try_group(self) -> None:
         try:
-            await self.ensure_group()
+            await self._ensure_group()
         except SpoorError:
             log.exception("the group %s could not be made", self.group)
 
