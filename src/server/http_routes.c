@@ -3,12 +3,20 @@
 #include "server/http_parts.h"
 
 const struct sp_http_route *const *sp_http_route_tables(void) {
+    /* One line for each part. */
+    /* clang-format off */
     static const struct sp_http_route *const TABLES[] = {
-        sp_http_own_routes,    sp_http_agent_routes,
-        sp_http_append_routes, sp_http_event_routes,
-        sp_http_stream_routes, sp_http_metrics_routes,
-        sp_http_schema_routes, sp_http_subscribe_routes,
-        sp_http_group_routes,  NULL,
+        sp_http_own_routes,
+        sp_http_agent_routes,
+        sp_http_append_routes,
+        sp_http_event_routes,
+        sp_http_stream_routes,
+        sp_http_metrics_routes,
+        sp_http_schema_routes,
+        sp_http_subscribe_routes,
+        sp_http_group_routes,
+        NULL,
     };
+    /* clang-format on */
     return TABLES;
 }

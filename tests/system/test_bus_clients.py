@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Clients as their users install them: redis-py, ioredis, node-redis, redis-cli; eventsource over HTTP.
+"""Clients as their users install them: redis-py, ioredis, node-redis, redis-cli; over HTTP eventsource
+and cloudevents.
 
 `./dev test` installs them under build/; where they could not be had, their cases are skipped. With
 SPOOR_ORACLE set the cases run against Redis: what fails there is wrong itself.
@@ -36,7 +37,7 @@ def programs():
     """(name, command, what must be there) of each script."""
     for script in ("redis_py.py", "articles.py"):
         yield script, [PYTHON, SCRIPTS / script], PYTHON
-    for script in ("ioredis.mjs", "node_redis.mjs", "eventsource.mjs"):
+    for script in ("ioredis.mjs", "node_redis.mjs", "eventsource.mjs", "cloudevents.mjs"):
         yield script, [NODE, SCRIPTS / script], MODULES
 
 

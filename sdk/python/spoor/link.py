@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Any, Callable, Deque, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Deque, List, Optional, Sequence, Set, Union
 
 import redis.exceptions
-from redis.asyncio.connection import ConnectionPool
 
 from .backoff import Backoff
+from .endpoint import Endpoint
 from .errors import SpoorError, Unavailable
 
-Word = Union[str, bytes, int, float]
-Command = Tuple[Word, ...]
+Word = Union[str, bytes, int]
 _LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError,
          asyncio.TimeoutError, asyncio.IncompleteReadError, EOFError)
 _REFUSED = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
@@ -29,40 +28,36 @@ _cutting: Set["asyncio.Task[None]"] = set()  # an event loop keeps no tasks aliv
 
 
 class _Call:
-    __slots__ = ("commands", "reply")
+    __slots__ = ("packed", "reply")
 
-    def __init__(self, commands: Sequence[Command], reply: "asyncio.Future[List[Any]]") -> None:
-        self.commands, self.reply = commands, reply
+    def __init__(self, packed: bytes, reply: "asyncio.Future[Any]") -> None:
+        self.packed, self.reply = packed, reply
 
 
 class Link:
-    def __init__(self, pool: ConnectionPool, *, patience_s: float = 30.0,
+    def __init__(self, endpoint: Endpoint, *, patience_s: float = 30.0,
                  reply_timeout_s: float = 60.0) -> None:
-        self._pool = pool
+        self._endpoint = endpoint
         self._connection: Any = None
         self._waiting: Deque[_Call] = deque()
         self._pump: Optional["asyncio.Task[None]"] = None
-        self._patience_s, self._reply_timeout_s = patience_s, reply_timeout_s
+        self.patience_s, self._reply_timeout_s = patience_s, reply_timeout_s
         self._closed = False
         self._connected_before = False
         self.reconnected: List[Callable[[], None]] = []
 
     async def call(self, *command: Word) -> Any:
         """The reply; a ResponseError of redis-py where it is an error."""
-        reply = (await self.call_all([command]))[0]
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
-
-    async def call_all(self, commands: Sequence[Command]) -> List[Any]:
-        """The replies in order, errors among them. The commands go out one behind the other."""
         if self._closed:
             raise Unavailable("the client is closed")
-        call = _Call(commands, asyncio.get_running_loop().create_future())
+        call = _Call(pack(command), asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._pump is None or self._pump.done():
             self._pump = asyncio.ensure_future(self._run())
-        return await call.reply
+        reply = await call.reply
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     async def close(self) -> None:
         """Waits for what is under way, then disconnects."""
@@ -94,12 +89,10 @@ class Link:
 
     def _take(self) -> List[_Call]:
         batch: List[_Call] = []
-        size = 0
-        while self._waiting and size < BATCH_MAX:
+        while self._waiting and len(batch) < BATCH_MAX:
             call = self._waiting.popleft()
             if not call.reply.done():
                 batch.append(call)
-                size += len(call.commands)
         return batch
 
     async def _deliver(self, batch: List[_Call]) -> None:
@@ -117,28 +110,26 @@ class Link:
             except _LOST as problem:
                 await self._disconnect()
                 batch = [call for call in batch if not call.reply.done()]
-                if loop.time() - begun > self._patience_s:
-                    raise Unavailable(f"no server at {self.address()}: "
+                if loop.time() - begun > self.patience_s:
+                    raise Unavailable(f"no server at {self._endpoint}: "
                                       f"{problem or type(problem).__name__}") from problem
                 what = "the connection was lost" if self._connected_before else "no connection yet"
-                log.warning("%s: %s (%s); trying again", self.address(), what,
+                log.warning("%s: %s (%s); trying again", self._endpoint, what,
                             problem or type(problem).__name__)
                 await asyncio.sleep(backoff.next_s())
 
     async def _exchange(self, batch: List[_Call]) -> None:
         connection = self._connection
-        commands = [command for call in batch for command in call.commands]
-        await connection.send_packed_command(connection.pack_commands(commands),
-                                             check_health=False)
+        await connection.send_packed_command([call.packed for call in batch], check_health=False)
         for call in batch:
-            replies = [await read_reply(connection) for _ in call.commands]
+            reply = await read_reply(connection)
             if not call.reply.done():
-                call.reply.set_result(replies)
+                call.reply.set_result(reply)
 
     async def _connect(self) -> None:
         if self._connection is not None:
             return
-        self._connection = await open_connection(self._pool)
+        self._connection = await self._endpoint.open()
         if self._connected_before:
             for tell in self.reconnected:
                 tell()
@@ -148,9 +139,6 @@ class Link:
         connection, self._connection = self._connection, None
         await close_connection(connection)
 
-    def address(self) -> str:
-        return address_of(self._pool)
-
     @staticmethod
     def _drop(problem: Exception, calls: Sequence[_Call]) -> None:
         for call in calls:
@@ -158,12 +146,17 @@ class Link:
                 call.reply.set_exception(problem)
 
 
-async def open_connection(pool: ConnectionPool) -> Any:
-    """A new connection, greeted."""
-    make: Any = pool.make_connection  # it has no types
-    connection = make()
-    await connection.connect()
-    return connection
+def pack(command: Sequence[Word]) -> bytes:
+    """A command as the protocol has it. What cannot be encoded is a ValueError."""
+    parts = [b"*%d\r\n" % len(command)]
+    for word in command:
+        data = word if isinstance(word, bytes) else str(word).encode("utf-8")
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+async def send(connection: Any, *command: Word) -> None:
+    await connection.send_packed_command([pack(command)], check_health=False)
 
 
 async def read_reply(connection: Any) -> Any:
@@ -189,11 +182,6 @@ def cut(connection: Any) -> None:
         task = asyncio.ensure_future(connection.disconnect(nowait=True))
         _cutting.add(task)
         task.add_done_callback(_cutting.discard)
-
-
-def address_of(pool: ConnectionPool) -> str:
-    options = pool.connection_kwargs
-    return str(options.get("path") or f"{options.get('host')}:{options.get('port')}")
 
 
 LOST = _LOST

@@ -46,6 +46,8 @@ class Runtime:
 
     async def start(self) -> None:
         """When this returns its groups are there: what is published from now on, it sees."""
+        for worker in self.workers:
+            await worker.ensure_group()
         await self._presence.start()
         for worker in self.workers:
             await worker.start()
@@ -54,6 +56,7 @@ class Runtime:
 
     async def stop(self, timeout_s: float, reason: str) -> None:
         """Finishes what runs, says that it goes, and goes."""
+        self.session.hurry()
         await asyncio.gather(*(worker.stop(timeout_s) for worker in self.workers))
         await self._presence.stop(reason)
         await self.session.close()

@@ -3,35 +3,33 @@ from __future__ import annotations
 
 import os
 from typing import Any, AsyncIterator, Callable, List, Mapping, Optional, Sequence
-from urllib.parse import urlsplit
 
-import redis.asyncio.retry
-import redis.backoff
 import redis.exceptions
-from redis.asyncio.connection import ConnectionPool
 
 from . import replies
 from .clock import Clock, RealClock
 from .draft import NewEvent, dump, expectations
-from .errors import SpoorError, Unsupported
+from .endpoint import DEFAULT_URL, Endpoint
+from .errors import SpoorError
 from .event import Appended, Event
-from .link import Command, Link, Word
+from .link import Link, Word
 from .policy import same_policy
 from .query import Query
 from .server_consumer import ServerConsumer
 from .server_subscribe import subscribe
 from .session import AgentInfo, Announcement, Consumer, DeadLetter, Group, Trace
 
-DEFAULT_URL = "redis://127.0.0.1:7379"
+
+HURRY_S = 3.0
 
 
 class ServerSession:
-    """Talks to `spoor serve` at a redis:// or rediss:// URL."""
+    """Talks to `spoor serve`."""
 
     def __init__(self, url: Optional[str] = None, *, patience_s: float = 30.0) -> None:
         self.clock: Clock = RealClock()
-        self.pool = make_pool(url or os.environ.get("SPOOR_URL") or DEFAULT_URL)
-        self._link = Link(self.pool, patience_s=patience_s)
+        self.endpoint = Endpoint(url or os.environ.get("SPOOR_URL") or DEFAULT_URL)
+        self._link = Link(self.endpoint, patience_s=patience_s)
         self._reconnected: List[Callable[[], None]] = []
         self._consumers: List[ServerConsumer] = []
 
@@ -69,7 +67,7 @@ class ServerSession:
         return replies.trace(await self.call("SPOOR.TRACE", event_id))
 
     def subscribe(self, query: Query) -> AsyncIterator[Event]:
-        return subscribe(self.pool, query)
+        return subscribe(self.endpoint, query)
 
     # -- groups
 
@@ -173,6 +171,9 @@ class ServerSession:
         for call in self._reconnected:
             call()
 
+    def hurry(self) -> None:
+        self._link.patience_s = min(self._link.patience_s, HURRY_S)
+
     async def close(self) -> None:
         await self._link.close()
 
@@ -182,7 +183,7 @@ class ServerSession:
         self._link.abort()
 
 
-def append_command(event: NewEvent) -> Command:
+def append_command(event: NewEvent) -> Sequence[Word]:
     version = "*" if event.expected_version in (None, "any") else str(event.expected_version)
     pairs = [*event.attributes(), *event.extensions.items()]
     attributes: List[Word] = [word for pair in pairs for word in pair if pair[1] is not None]
@@ -201,23 +202,3 @@ def batch_words(events: Sequence[NewEvent]) -> List[Word]:
         words += ("EVENT", len(pairs) + 1, "data", event.payload())
         words += [word for pair in pairs for word in pair]
     return words
-
-
-def make_pool(url: str) -> ConnectionPool:
-    """Where connections come from. Only Redis' protocol is spoken."""
-    scheme = urlsplit(url).scheme
-    if scheme in ("http", "https"):
-        raise Unsupported(f"{url}: this package speaks the Redis protocol; give the URL of that "
-                          "port, such as redis://127.0.0.1:7379 (the server's ready line has it)")
-    if scheme not in ("redis", "rediss", "unix"):
-        raise ValueError(f"{url!r}: expected a URL such as redis://127.0.0.1:7379")
-    never = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
-    pool: ConnectionPool = ConnectionPool.from_url(
-        url, protocol=2, decode_responses=False, retry=never, socket_timeout=None,
-        socket_connect_timeout=5, health_check_interval=0)
-    pool.connection_kwargs.setdefault("host", "localhost")
-    if ":" not in urlsplit(url).netloc.rpartition("@")[2] and scheme != "unix":
-        pool.connection_kwargs["port"] = 7379
-    return pool
-
-

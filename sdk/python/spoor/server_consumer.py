@@ -55,9 +55,8 @@ class ServerConsumer:
     async def _ask(self, count: int) -> Any:
         self._blocked = True
         try:
-            await self._connection.send_packed_command(self._connection.pack_command(
-                "SPOOR.RECEIVE", "GROUP", self._group, self.name, "COUNT", count, "BLOCK", BLOCK_MS,
-                "KEYS", self._key), check_health=False)
+            await link.send(self._connection, "SPOOR.RECEIVE", "GROUP", self._group, self.name,
+                            "COUNT", count, "BLOCK", BLOCK_MS, "KEYS", self._key)
             return await link.read_reply(self._connection)
         finally:
             self._blocked = False
@@ -84,8 +83,8 @@ class ServerConsumer:
             raise asyncio.CancelledError
         if self._connection is not None:
             return
-        connection = await link.open_connection(self._session.pool)
-        await connection.send_command("CLIENT", "ID")
+        connection = await self._session.endpoint.open()
+        await link.send(connection, "CLIENT", "ID")
         self._number = int(await connection.read_response())
         self._connection = connection
         if self._lost_before:

@@ -9,10 +9,9 @@ import logging
 from dataclasses import replace
 from typing import Any, AsyncIterator, Optional
 
-from redis.asyncio.connection import ConnectionPool
-
 from . import link, replies
 from .backoff import Backoff
+from .endpoint import Endpoint
 from .errors import SpoorError, Unavailable
 from .event import Event
 from .query import Query
@@ -20,7 +19,7 @@ from .query import Query
 log = logging.getLogger("spoor.subscribe")
 
 
-async def subscribe(pool: ConnectionPool, query: Query,
+async def subscribe(endpoint: Endpoint, query: Query,
                     patience_s: Optional[float] = None) -> AsyncIterator[Event]:
     """Events until the query's limit is reached. Lost connections are made again, for ever unless
     `patience_s` says otherwise."""
@@ -30,8 +29,8 @@ async def subscribe(pool: ConnectionPool, query: Query,
     while left != 0:
         connection: Any = None
         try:
-            connection = await link.open_connection(pool)
-            await connection.send_command("SPOOR.SUBSCRIBE", *query.words())
+            connection = await endpoint.open()
+            await link.send(connection, "SPOOR.SUBSCRIBE", *query.words())
             while True:
                 message = await link.read_reply(connection)
                 if isinstance(message, Exception):
@@ -57,7 +56,7 @@ async def subscribe(pool: ConnectionPool, query: Query,
         except link.LOST as problem:
             lost_at = lost_at or loop.time()
             if patience_s is not None and loop.time() - lost_at > patience_s:
-                raise Unavailable(f"no server at {link.address_of(pool)}: {problem}") from problem
+                raise Unavailable(f"no server at {endpoint}: {problem}") from problem
             log.warning("a subscription lost its connection (%s); it goes on at %s",
                         problem or type(problem).__name__, query.from_)
             await asyncio.sleep(backoff.next_s())

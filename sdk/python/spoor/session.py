@@ -158,6 +158,9 @@ class Session(Protocol):
     def on_reconnect(self, call: Callable[[], None]) -> None:
         """Called whenever a connection was lost and is there again."""
 
+    def hurry(self) -> None:
+        """From now on waits only seconds for a server that is away: its owner wants to go."""
+
     async def close(self) -> None: ...
 
     def abort(self) -> None:

@@ -60,12 +60,13 @@ class Worker:
         self.sleeping = 0
 
     async def start(self) -> None:
-        await self._ensure_group()
+        """Begins to fetch from the group, which is there."""
         self._consumer = await self._session.consumer(self.group, self.handler.key,
                                                       self._runtime.consumer_name)
         self._tasks = [asyncio.ensure_future(self._fetch()), asyncio.ensure_future(self._extend())]
 
-    async def _ensure_group(self) -> None:
+    async def ensure_group(self) -> None:
+        """Makes the group, or gives the one that is there this handler's policy."""
         await self._session.ensure_group(self.group, self.handler.key,
                                          self.handler.policy.options(), self.handler.start)
 
@@ -112,7 +113,7 @@ class Worker:
 
     async def _try_group(self) -> None:
         try:
-            await self._ensure_group()
+            await self.ensure_group()
         except SpoorError:
             log.exception("the group %s could not be made", self.group)
 

@@ -27,7 +27,7 @@ class Server:
 
     def __init__(self, *options: str) -> None:
         self.folder = tempfile.mkdtemp(prefix="spoor-sdk-")
-        self.port = 0
+        self.port, self.http_url = 0, ""
         self._options = options
         self._process: Optional["subprocess.Popen[str]"] = None
         self.start()
@@ -44,9 +44,9 @@ class Server:
                 stdout=subprocess.PIPE, stderr=errors, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        found = re.match(r"ready resp=127\.0\.0\.1:(\d+) ", line)
+        found = re.match(r"ready resp=127\.0\.0\.1:(\d+) http=(\S+) ", line)
         assert found, f"no server: {line!r}"
-        self.port = int(found.group(1))
+        self.port, self.http_url = int(found.group(1)), f"http://{found.group(2)}"
 
     def stop(self) -> None:
         self._end(signal.SIGTERM)

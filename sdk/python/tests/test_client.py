@@ -5,7 +5,7 @@ import asyncio
 import unittest
 from typing import Any, AsyncIterator, List, Tuple
 
-from spoor import (Agent, AsyncClient, Client, Conflict, Event, NewEvent, NotFound, SpoorError,
+from spoor import (Agent, Appended, AsyncClient, Client, Conflict, Event, NewEvent, NotFound, SpoorError,
                    Unavailable, Unsupported)
 from spoor.testing import event
 
@@ -100,13 +100,18 @@ class Publishing(OnBus, Case):
                     ("only the store", {"type": "a", "stream": "$all"}),
                     ("data: not JSON", {"type": "a", "data": {1, 2}}),
                     ("data: not JSON", {"type": "a", "data": float("nan")}),
-                    ("more than", {"type": "a", "data": "x" * (1 << 20)}),
+                    ("surrogates", {"type": "a", "data": "\ud800"}),
                     ("expected_version", {"type": "a", "expected_version": -1})):
                 with self.assertRaisesRegex(ValueError, problem):
                     await bus.publish(**given)
+            sent = await asyncio.gather(bus.publish("x", "\ud800"), bus.publish("y"),
+                                        return_exceptions=True)
+            self.assertEqual([type(each) for each in sent], [UnicodeEncodeError, Appended])
+            with self.assertRaisesRegex(SpoorError, "LIMIT"):
+                await bus.publish("a", "x" * (1 << 20))
             with self.assertRaisesRegex(ValueError, "source"):
                 await AsyncClient(session=bus.client.session).publish("a")
-            self.assertEqual(await bus.position(), 0)
+            self.assertEqual(await bus.position(), 1)
 
 
 class Reading(OnBus, Case):
@@ -247,10 +252,18 @@ class Plain(unittest.TestCase):
 
 class Addresses(Case):
     async def test_urls_that_will_not_do(self) -> None:
-        with self.assertRaisesRegex(Unsupported, "Redis protocol"):
-            AsyncClient("http://127.0.0.1:7380")
-        with self.assertRaisesRegex(ValueError, "expected a URL"):
-            AsyncClient("localhost")
+        for wrong in ("localhost", "ftp://localhost", "127.0.0.1:7379"):
+            with self.assertRaisesRegex(ValueError, "expected a URL"):
+                AsyncClient(wrong)
+
+    async def test_an_http_url_is_asked_for_the_other_port(self) -> None:
+        server = Server()
+        self.addCleanup(server.remove)
+        async with AsyncClient(server.http_url, source="me") as client:
+            self.assertEqual((await client.publish("x")).position, 1)
+        async with AsyncClient(server.url.replace("redis", "http"), patience_s=0.2) as client:
+            with self.assertRaises(SpoorError):  # the port is that of the other protocol
+                await client.query()
 
     async def test_nobody_there(self) -> None:
         server = Server()
@@ -296,5 +309,9 @@ class Addresses(Case):
         agent.on("x", name="h")(lambda event, ctx: None)
         with self.assertRaisesRegex(Unsupported, "SPOOR.GROUP"):
             await agent.start()
+        # One without handlers has no groups, and is only not seen.
+        agent = Agent("b", url=f"redis://127.0.0.1:{port}")
+        await agent.start()
         self.assertIn("the fleet does not see it", self.logs.text())
+        await agent.stop()
         other.close()

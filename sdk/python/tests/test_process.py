@@ -190,6 +190,15 @@ class Processes(Case):
         await agent.stop()
         self.assertIn("lost its connection", self.logs.text())
 
+    async def test_an_agent_stops_although_its_server_is_gone(self) -> None:
+        agent = Agent("a", url=self.server.url)
+        agent.on("job", name="work")(lambda event, ctx: None)
+        await agent.start()
+        self.server.kill()
+        await asyncio.wait_for(agent.stop(), TIMEOUT_S)
+        self.assertIn("could not leave its group in order", self.logs.text())
+        self.assertIn("could not say that it goes", self.logs.text())
+
     async def test_what_is_published_while_the_server_is_away_arrives_once(self) -> None:
         async with AsyncClient(self.server.url, source="test") as client:
             await client.publish("x", 0)

@@ -183,6 +183,9 @@ class MemorySession:
     def on_reconnect(self, call: Callable[[], None]) -> None:
         """Connections to memory are not lost."""
 
+    def hurry(self) -> None:
+        """Memory is never away."""
+
     async def close(self) -> None:
         self._gone = True
         self._bus.presence.left(self)

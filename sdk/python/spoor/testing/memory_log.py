@@ -18,6 +18,8 @@ from ..session import Trace
 from .filters import compile_filter
 
 READ_DEFAULT = 1000
+EVENT_BYTES_MAX = 1 << 20
+ATTRIBUTES_MAX = 64
 
 
 class MemoryLog:
@@ -36,6 +38,8 @@ class MemoryLog:
 
     def append_all(self, events: Sequence[NewEvent]) -> List[Appended]:
         """All or none."""
+        for event in events:
+            _check_limits(event)
         if any((event.source or "", event.id) not in self._known for event in events):
             for stream, wanted in expectations(events).items():
                 version = self._versions.get(stream, 0)
@@ -172,6 +176,18 @@ class MemoryLog:
             caused = [(depth + 1, each) for each in self.events if each.causationid == event.id]
             waiting += reversed(caused)
         return found
+
+
+def _check_limits(event: NewEvent) -> None:
+    pairs = [("type", event.type), ("stream", event.place), *event.attributes(),
+             *((name, str(value)) for name, value in event.extensions.items())]
+    if len(pairs) > ATTRIBUTES_MAX:
+        raise SpoorError(f"LIMIT an event has at most {ATTRIBUTES_MAX} attributes")
+    payload = event.payload()
+    size = len(payload.encode("utf-8") if isinstance(payload, str) else payload)
+    size += sum(len(name.encode("utf-8")) + len(value.encode("utf-8")) for name, value in pairs)
+    if size > EVENT_BYTES_MAX:
+        raise SpoorError(f"LIMIT the event has {size} bytes, more than {EVENT_BYTES_MAX}")
 
 
 def _where(event: Event, duplicate: bool) -> Appended:
