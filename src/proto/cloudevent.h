@@ -8,7 +8,8 @@
  *     application/cloudevents-batch+json   an array of events, possibly empty: strict
  *     application/cloudevents+json         one event: strict
  *     any other, with `ce-` headers        binary: attributes in headers, the body is data: strict
- *     application/json                     one event or an array, in any spelling: lenient
+ *     application/json, or nothing         one event or an array, in any spelling: lenient; so is
+ *                                          what `curl -d` says, application/x-www-form-urlencoded
  *     application/x-ndjson                 one event a line: lenient
  *
  * Strict and lenient are those of event/event_json.h; event/strict.h has the rules for values.

@@ -70,6 +70,8 @@ static bool mode_of_type(sp_str type, bool has_ce, enum sp_ce_mode *ret_mode) {
         enum sp_ce_mode mode;
     } OTHERS[] = {
         {"application/json", SP_CE_LENIENT},
+        {"", SP_CE_LENIENT},
+        {"application/x-www-form-urlencoded", SP_CE_LENIENT}, /* `curl -d` without a word more */
         {"application/x-ndjson", SP_CE_LINES},
         {"application/ndjson", SP_CE_LINES},
         {"application/jsonl", SP_CE_LINES},

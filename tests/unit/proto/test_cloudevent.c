@@ -102,6 +102,8 @@ static void the_mode_follows_from_the_headers(void **state) {
         {"APPLICATION/CLOUDEVENTS-BATCH+JSON;charset=us-ascii", "Accept", SP_CE_BATCH},
         {"application/json", "Accept", SP_CE_LENIENT},
         {"application/json; charset=utf-8", "accept", SP_CE_LENIENT},
+        {"", "accept", SP_CE_LENIENT},
+        {"application/x-www-form-urlencoded", "accept", SP_CE_LENIENT},
         {"application/json", "CE-ID", SP_CE_BINARY},
         {"text/plain; charset=iso-8859-1", "ce-type", SP_CE_BINARY},
         {"application/x-ndjson", "Accept", SP_CE_LINES},
@@ -133,17 +135,14 @@ static void other_media_types_are_not_supported(void **state) {
         {"application/cloudevents+xml", "application/cloudevents+json"},
         {"application/cloudevents", "application/cloudevents+json"},
         {"application/cloudevents-batch+protobuf", "application/cloudevents-batch+json"},
-        {"application/x-www-form-urlencoded", "application/json"},
+        {"application/xml", "application/json"},
         {"text/plain", "found text/plain"},
         {"application/json; charset=utf-16", "charset=utf-8"},
-        {NULL, "found nothing"},
     };
     for (size_t i = 0; i < COUNT(CASES); i++) {
         enum sp_ce_mode mode = SP_CE_BATCH;
         clear(rig);
-        if (CASES[i].type != NULL) {
-            add_header(rig, "content-type", CASES[i].type);
-        }
+        add_header(rig, "content-type", CASES[i].type);
         assert_int_equal(sp_ce_mode_of(rig->headers, rig->header_count, &mode, &rig->error),
                          SP_UNSUPPORTED);
         error_is(rig, CASES[i].text, "");
