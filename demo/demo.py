@@ -7,9 +7,11 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import pathlib
 import pty
+import random
 import shutil
 import signal
 import statistics
@@ -38,6 +40,8 @@ def parse():
                         help="seconds between polls, told as if they were 30 (0.3)")
     parser.add_argument("--kill", choices=[*story.DEPARTMENTS, "none"], default="notification",
                         help="whose process is killed (notification)")
+    parser.add_argument("--kills", type=int, default=3, metavar="N",
+                        help="how many more are killed, at any moment (3)")
     parser.add_argument("--json", action="store_true", help="one object, for programs")
     return parser.parse_args()
 
@@ -119,7 +123,7 @@ class Demo:
             else:
                 self.found["events_ms"] = free_ms
             if options.kill != "none":
-                await self.kill(player, hosts, url)
+                server = await self.kill(Kill(self.stage, player, hosts, url, self.env), server)
             await self.look_for_doubles(client, player)
         for process, _ in hosts.values():
             await self.stage.stop(process)
@@ -225,34 +229,38 @@ class Demo:
         await self.stage.stop(server)
         return [took_ms(events) for events in runs]
 
-    async def kill(self, player, hosts, url):
-        """One process dies in the middle of its reactions."""
-        department = self.options.kill
+    async def kill(self, kill, server):
+        """One process dies in the middle of its reactions; then others, at any moment. Gives the server."""
+        department, all_ = self.options.kill, len(story.REACTIONS)
         rung_before = self.rings()
-        kill = Kill(self.stage, player, hosts, department)
-        run, seen = await kill.play(0, [url], self.env)
-        events = player.runs[run]
+        events, seen = await kill.in_the_middle(department, 0)
         check(events)
         rings = self.rings() - rung_before
         if rings != 1:
             raise Trouble(f"the pager rang {rings} times")
-        notices = await player.client.query(
+        notices = await kill.client.query(
             ["agent.suspected_failure", "agent.recovered", "delivery.failed"])
-        self.found["kill"] = {
-            "department": department, "agents": kill.agents, **seen, "rings": rings,
-            "events": [event.to_dict() for event in events],
-            "notices": [event.to_dict() for event in notices]}
-        of = f"{seen['in_flight']} event" + ("s" if seen["in_flight"] > 1 else "")
-        self.screen.title(f"kill -9: the process of the {len(kill.agents)} {department} agents, "
-                          f"in the middle of {of}")
+        self.found["kill"] = {"department": department, **seen, "rings": rings,
+                              "events": [event.to_dict() for event in events],
+                              "notices": [event.to_dict() for event in notices]}
+        of, agents = seen["in_flight"], len(seen["agents"])
+        self.screen.title(f"kill -9: the process of the {agents} {department} agents, in the middle of "
+                          f"{of} event{'s' if of > 1 else ''}")
         for when, what in (
                 ("given_back_s", "delivery.failed: the consumer left; its work is back in the queues"),
-                ("suspected_s", f"agent.suspected_failure: {len(kill.agents)} of {len(kill.agents)}"),
-                ("online_s", f"agent.recovered: {len(kill.agents)} of {len(kill.agents)}, in another "
-                             "process"),
-                ("whole_s", f"delivered again and done: {len(story.REACTIONS)} of "
-                            f"{len(story.REACTIONS)} reactions, none twice; the pager rang once")):
+                ("suspected_s", f"agent.suspected_failure: {agents} of {agents}"),
+                ("online_s", f"agent.recovered: {agents} of {agents}, in another process"),
+                ("whole_s", f"delivered again and done: {all_} of {all_} reactions, none twice; the pager "
+                            "rang once")):
             self.screen.say(f"  +{seen[when]:.1f} s  {what}")
+        dice = random.Random()
+        for number in range(self.options.kills):
+            server, events = await kill.at_random(server, number, dice)
+            check(events)
+        if self.options.kills:
+            self.screen.say(f"  {self.options.kills} times more, at any moment, any process or the server: "
+                            f"each time {all_} of {all_}, none twice")
+        return server
 
     def rings(self):
         return len(self.pager.read_text(encoding="utf-8").splitlines()) if self.pager.exists() else 0
@@ -285,6 +293,7 @@ async def main():
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with Stage(program, clients, sdk) as stage:
+        logging.basicConfig(filename=stage.folder / "demo.log")
         await Demo(options, stage).run()
 
 

@@ -145,67 +145,87 @@ async def until(holds):
 
 
 class Kill:
-    """Kills a department's process while its agents work on their reactions, and starts another one."""
+    """Kills processes while agents work on their reactions, and starts others in their place."""
 
-    def __init__(self, stage, player, hosts, department):
+    def __init__(self, stage, player, hosts, url, env):
         self.stage, self.player, self.client = stage, player, player.client
-        self.hosts, self.department = hosts, department
-        self.groups = sorted(story.first_of(department))
-        self.agents = sorted(agent for agent in story.AGENTS
-                             if story.department_of(agent) == department)
-        self.killed_at = 0.0
+        self.hosts, self.url, self.env = hosts, url, env
 
-    async def _count(self, name):
-        """So many entries of the department's groups are in this state."""
-        groups = [await self.client.group(agent, f"$type:{type_}") for agent, type_ in self.groups]
-        return sum(getattr(group, name) for group in groups)
-
-    async def _all_in_the_middle(self, run):
-        rung = any(event.type == story.RUNG.type for event in self.player.runs.get(run, ()))
-        return (await self._count("in_flight") == len(self.groups)
-                and (rung or self.department != "notification"))
-
-    async def _statuses(self):
-        return [(await self.client.agent(agent)).status for agent in self.agents]
-
-    async def _given_back(self):
-        return await self._count("in_flight") == 0
-
-    async def _all_suspected(self):
-        return set(await self._statuses()) == {"suspected"}
-
-    async def _all_online(self):
-        return set(await self._statuses()) == {"online"}
-
-    def _since(self):
-        return time.time() - self.killed_at
-
-    async def play(self, number, arguments, env):
-        """Gives the run, and what happened when, in seconds after the kill."""
-        process, _ = self.hosts[self.department]
-        await self.stage.work({self.department: self.hosts[self.department]}, 3600_000.0)
-        run = await self.player.commit(number)
-        await until(lambda: self._all_in_the_middle(run))
-        seen = {"in_flight": await self._count("in_flight"),
-                "emitted": len(self.player.runs[run])}
-        self.killed_at = time.time()
+    async def _end(self, process):
         process.kill()
         await process.wait()
         self.stage.processes.remove(process)
-        await until(self._given_back)
-        seen["given_back_s"] = self._since()
-        seen["given_back"] = await self._count("pending") + await self._count("lag")
-        await until(self._all_suspected)
-        seen["suspected_s"] = self._since()
-        self.hosts[self.department] = await self.stage.host("events", self.department, *arguments,
-                                                            env=env)
-        await until(self._all_online)
-        seen["online_s"] = self._since()
-        events = self.player.runs[run]
-        await self.player.until(lambda: len(events) >= len(story.EXPECTED))
-        seen["whole_s"] = self._since()
-        await until(self._nothing_pending)
-        return run, seen
 
-    async def _nothing_pending(self):
-        return await self._count("pending") == 0
+    async def _begin(self, department):
+        self.hosts[department] = await self.stage.host("events", department, self.url, env=self.env)
+
+    async def _finished(self, run):
+        await self.player.until(lambda: len(self.player.runs[run]) >= len(story.EXPECTED))
+        return self.player.runs[run]
+
+    async def at_random(self, server, number, dice):
+        """Kills some process, or the server, at some moment of a round. Gives the one that is the server
+        now, and the events of the round."""
+        run = await self.player.commit(number)
+        await asyncio.sleep(dice.random() * 0.03)
+        victim = dice.choice([*story.DEPARTMENTS, "server"])
+        if victim == "server":
+            await self._end(server)
+            server, _, _ = await self.stage.server("server", port=self.url.rsplit(":", 1)[1])
+        else:
+            await self._end(self.hosts[victim][0])
+            await self._begin(victim)
+        return server, await self._finished(run)
+
+    async def in_the_middle(self, department, number):
+        """Kills a department's process when each of its agents has begun with its work and none has
+        finished. Gives the events of the round, and what happened when, in seconds after the kill."""
+        watch = Watch(self.client, department)
+        await self.stage.work({department: self.hosts[department]}, 3600_000.0)
+        run = await self.player.commit(number)
+        events = self.player.runs.setdefault(run, [])
+        await until(lambda: watch.all_in_the_middle(events))
+        seen = {"agents": watch.agents, "in_flight": await watch.count("in_flight"),
+                "emitted": len(events)}
+        begun = time.monotonic()
+        await self._end(self.hosts[department][0])
+        await until(watch.given_back)
+        seen["given_back_s"] = time.monotonic() - begun
+        await until(lambda: watch.all_are("suspected"))
+        seen["suspected_s"] = time.monotonic() - begun
+        await self._begin(department)
+        await until(lambda: watch.all_are("online"))
+        seen["online_s"] = time.monotonic() - begun
+        await self._finished(run)
+        seen["whole_s"] = time.monotonic() - begun
+        await until(watch.nothing_pending)
+        return events, seen
+
+
+class Watch:
+    """What the server says of a department's agents and of their groups."""
+
+    def __init__(self, client, department):
+        self.client, self.department = client, department
+        self.groups = sorted(story.first_of(department))
+        self.agents = sorted(agent for agent in story.AGENTS
+                             if story.department_of(agent) == department)
+
+    async def count(self, name):
+        """So many events are in this state in the department's groups."""
+        groups = [await self.client.group(agent, f"$type:{type_}") for agent, type_ in self.groups]
+        return sum(getattr(group, name) for group in groups)
+
+    async def all_in_the_middle(self, events):
+        rung = any(event.type == story.RUNG.type for event in events)
+        return (await self.count("in_flight") == len(self.groups)
+                and (rung or self.department != "notification"))
+
+    async def given_back(self):
+        return await self.count("in_flight") == 0
+
+    async def nothing_pending(self):
+        return await self.count("pending") == 0
+
+    async def all_are(self, status):
+        return all([(await self.client.agent(agent)).status == status for agent in self.agents])

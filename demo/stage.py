@@ -89,10 +89,11 @@ class Stage:
         await asyncio.wait_for(process.wait(), PATIENCE_S)
         self.processes.remove(process)
 
-    async def server(self, name):
-        """A server on free ports with a fresh folder; gives it, its URL and its folder."""
+    async def server(self, name, port="0"):
+        """A server with a folder of this name, on a free port where none is given; gives it, its URL and
+        its folder."""
         data = self.folder / name
-        process = await self.start(name, self.program, "serve", "--data", data, "--resp-port", "0",
+        process = await self.start(name, self.program, "serve", "--data", data, "--resp-port", port,
                                    "--http-port", "0", "--agent-grace", "1s")
         ready = re.match(r"ready resp=(\S+) http=(\S+) ", await self.line(process))
         return process, "redis://" + ready.group(1), data

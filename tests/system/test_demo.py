@@ -48,7 +48,7 @@ def demo(*options):
 
 
 def whole():
-    return demo("--rounds", "2", "--compare", "1", "--work", "2", "--poll", "0.05")
+    return demo("--rounds", "2", "--compare", "1", "--work", "2", "--poll", "0.05", "--kills", "4")
 
 
 def told(event):
@@ -182,9 +182,14 @@ def a_killed_process_costs_nothing(_folder):
     assert killed["in_flight"] == 9 and killed["emitted"] == 54 - 7, killed["emitted"]
 
 
+def nor_does_one_killed_at_any_moment(_folder):
+    """The demo compares the log with the story after each, and all of it at the end."""
+    assert whole()["runs"] == 3 + 2 + 1 + 1 + 4, whole()["runs"]
+
+
 def so_in_every_department(_folder):
     for department in ("deployment", "incident", "monitoring"):
-        found = demo("--rounds", "1", "--compare", "0", "--kill", department)
+        found = demo("--rounds", "1", "--compare", "0", "--kills", "0", "--kill", department)
         check_kill(found["kill"], department)
 
 
@@ -247,4 +252,4 @@ def nothing_stays_behind(_folder):
 run(*map(needed, (
     types_are_right, all_agents_are_there, the_story_leads_back_to_the_commit, everybody_reacts_once,
     events_are_those_of_the_vocabulary, all_ways_are_measured, a_killed_process_costs_nothing,
-    so_in_every_department, documents_show_what_is_printed, nothing_stays_behind)))
+    nor_does_one_killed_at_any_moment, so_in_every_department, documents_show_what_is_printed, nothing_stays_behind)))
