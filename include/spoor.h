@@ -171,6 +171,13 @@ enum spoor_flags {
     SPOOR_NO_THREADS = 8  /* no helper threads either: all work happens inside calls */
 };
 
+/* What an event must have reached to count as durable; docs/durability.md. */
+enum spoor_durability {
+    SPOOR_DURABLE_ALWAYS = 0,   /* stable storage: survives a power cut */
+    SPOOR_DURABLE_INTERVAL = 1, /* the operating system, which syncs it within sync_period_us */
+    SPOOR_DURABLE_OS = 2        /* the operating system, which syncs it about once a second */
+};
+
 typedef struct spoor_options {
     size_t size;
     unsigned flags;           /* default SPOOR_CREATE */
@@ -182,6 +189,8 @@ typedef struct spoor_options {
     uint64_t retain_age_us;    /* drop whole segments older; default 0: keep all */
     uint64_t cache_bytes_max;  /* of recent blocks kept in memory; default 32 MiB */
     uint32_t timeout_ms; /* over a server: of each call, connecting again included; default 30 s */
+    enum spoor_durability durability; /* default SPOOR_DURABLE_ALWAYS */
+    uint64_t sync_period_us;          /* with SPOOR_DURABLE_INTERVAL; default 100 ms */
 } spoor_options;
 
 SPOOR_API void spoor_options_init(spoor_options *options);

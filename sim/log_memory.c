@@ -205,6 +205,7 @@ static void memory_poll(struct sp_log *base, struct sp_log_progress *ret_progres
         .head_segment = SEGMENT_ID,
         .durable_block = log->durable_block,
         .durable_position = position_at(log->store, log->durable_block),
+        .synced_block = log->durable_block,
         .state = log->state,
     };
 }

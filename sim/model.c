@@ -42,14 +42,15 @@ static void add_record(struct sim_model *model, uint64_t block, uint32_t offset,
         (struct sim_model_record){.block = block, .offset = offset, .size = record->size};
 }
 
-void sim_model_append(struct sim_model *model, sp_str body, uint64_t first_position) {
+void sim_model_append(struct sim_model *model, sp_str body, uint64_t first_position,
+                      uint64_t durable_upto) {
     model->blocks =
         grow(model->blocks, &model->block_capacity, model->block_count, sizeof(*model->blocks));
     struct sim_model_block *block = &model->blocks[model->block_count++];
     *block = (struct sim_model_block){.body = malloc(body.len + 1),
                                       .len = body.len,
                                       .first_position = first_position,
-                                      .durable_upto = model->durable_block};
+                                      .durable_upto = durable_upto};
     sp_ensure(block->body != NULL);
     memcpy(block->body, body.ptr, body.len);
     struct sp_block_walk walk = sp_block_walk_of(body, first_position);

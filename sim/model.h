@@ -58,8 +58,9 @@ struct sim_model {
 
 void sim_model_fini(struct sim_model *model);
 
-/* Takes a copy of a block that is about to be appended. */
-void sim_model_append(struct sim_model *model, sp_str body, uint64_t first_position);
+/* Takes a copy of a block that is about to be appended, and that will vouch for those up to one. */
+void sim_model_append(struct sim_model *model, sp_str body, uint64_t first_position,
+                      uint64_t durable_upto);
 
 /* Blocks above `block` are gone; the others are durable. */
 void sim_model_settle(struct sim_model *model, uint64_t block);

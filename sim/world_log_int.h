@@ -22,6 +22,7 @@ struct log_system {
     uint64_t reader_record;       /* what it should show next */
     uint64_t learned;             /* leaves of events up to this are in the model */
     uint64_t recovered_block;     /* last one that recovery showed; 0: none yet */
+    uint64_t synced;              /* block that was said to be synced: no crash takes it */
     uint64_t must_have;           /* blocks that must be found, damage or not */
     bool knows;                   /* recovery need not read all segments that wait */
     bool lie_noticed;             /* must_have was adapted to a lying device */

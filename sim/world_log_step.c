@@ -22,7 +22,16 @@ bool log_poll(struct log_system *sys) {
                   (unsigned long long)progress.durable_position);
         return false;
     }
+    bool strict = sys->options.durability == SP_LOG_DURABLE_ALWAYS;
+    if (progress.synced_block < sys->synced || progress.synced_block > progress.durable_block ||
+        (strict && progress.synced_block != progress.durable_block)) {
+        sim_wrong(sys->world, "poll: synced %llu after %llu, durable %llu",
+                  (unsigned long long)progress.synced_block, (unsigned long long)sys->synced,
+                  (unsigned long long)progress.durable_block);
+        return false;
+    }
     model->durable_block = progress.durable_block;
+    sys->synced = progress.synced_block;
     return progress.state == SP_OK;
 }
 
@@ -83,7 +92,7 @@ static void append_expecting(struct log_system *sys, uint64_t head, const struct
     sp_str body = sp_str_of(sp_log_block_body(blob), made->len);
     bool right = head == model->block_count;
     if (right) {
-        sim_model_append(model, body, block.first_position);
+        sim_model_append(model, body, block.first_position, sys->synced);
     }
     sp_status status = sys->log->ops->append(sys->log, head, &block, &error);
     sim_note(sys->world, "append block %llu: %u records, %u events from %llu, %zu bytes: %s",

@@ -208,6 +208,10 @@ static sp_status check_options(const spoor_options *options, struct sp_error *er
         return sp_error_set(error, SP_INVALID, "segment_bytes_max %llu, at most %d",
                             (unsigned long long)options->segment_bytes_max, SEGMENT_BYTES_MOST);
     }
+    if ((unsigned)options->durability > SPOOR_DURABLE_OS) {
+        return sp_error_set(error, SP_INVALID, "durability %d is none of enum spoor_durability",
+                            (int)options->durability);
+    }
     bool exclusive = (options->flags & SPOOR_OWN_THREAD) != 0 &&
                      (options->flags & (SPOOR_NO_THREADS | SPOOR_READ_ONLY)) != 0;
     if (exclusive) {
@@ -248,6 +252,8 @@ static struct sp_engine_options engine_options(spoor *store, const spoor_options
         .tail_bytes_max = options->cache_bytes_max,
         .retain_bytes_max = options->retain_bytes_max,
         .retain_age_us = options->retain_age_us,
+        .durability = (enum sp_log_local_durability)options->durability,
+        .sync_period_us = options->sync_period_us,
         .wake = wake,
         .wake_context = store,
     };

@@ -115,7 +115,7 @@ sp_status sp_bus_add(struct sp_bus *bus, const struct sp_bus_add *add,
 
 /* ---- any append ---- */
 
-/* The stream that an event goes to, renames resolved: it may be written and nothing of it is due. */
+/* The stream an event goes to, renames resolved: it may be written and nothing of it is due. */
 static sp_status settle_stream(struct sp_bus *bus, struct sp_event *event, struct sp_error *error) {
     sp_str text =
         event->attr[sp_event_has(event, SP_ATTR_STREAM) ? SP_ATTR_STREAM : SP_ATTR_SOURCE];

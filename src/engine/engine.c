@@ -235,6 +235,8 @@ static sp_status open_local(struct sp_engine *engine, struct sp_engine_opened *o
         .tail_bytes_max = options->tail_bytes_max,
         .retain_bytes_max = options->retain_bytes_max,
         .retain_age_us = options->retain_age_us,
+        .durability = options->durability,
+        .sync_period_us = options->sync_period_us,
     };
     engine->local = true;
     return sp_log_local_open(&log_options, &engine->log, &opened->log, error);

@@ -43,6 +43,8 @@ struct sp_engine_options {
     uint64_t tail_bytes_max;
     uint64_t retain_bytes_max;
     uint64_t retain_age_us;
+    enum sp_log_local_durability durability;
+    uint64_t sync_period_us;
     bool no_side_indexes;     /* index everything anew that is not sealed: set when one was wrong */
     bool keeps_raw;           /* seal nothing: for tests of segments that wait */
     uint64_t snapshot_events; /* take a snapshot after so many events; 0: a default */

@@ -59,7 +59,7 @@ void engine_ops_upkeep(struct sp_engine *engine) {
     ops->urgent = now_ns - ops->since_ns >= OPS_WAIT_NS;
 }
 
-/* The log's wake-up comes when the newest flight lands; where it has landed, none comes any more. */
+/* The wake-up comes when the newest flight lands; where it has landed, none comes any more. */
 static bool wakes_by_itself(const struct sp_engine *engine) {
     return engine->flight_count > 0 &&
            engine->flights[engine->flight_count - 1].block > engine->progress.durable_block;

@@ -6,6 +6,11 @@
  * to a spare that was prepared beside it; the full one is sealed in the background: compressed,
  * indexed, with the Merkle tree's tiles. The Merkle worker follows the durable head.
  *
+ * What durable means is the owner's choice (durability): on stable storage, or in the care of the
+ * operating system, which syncs it later. Nothing ever vouches for what was not synced: not the
+ * next block's header, not the checkpoint, not a snapshot, not the next segment. So what a power
+ * cut takes is an end of the log that nobody misses, and opening goes on before it.
+ *
  * What can go wrong: a write or a sync that fails ends the log (fail-stop, never retried). A torn
  * write at the tail is cut when the log is opened, and said. Damage anywhere else in what was
  * acknowledged makes open refuse, naming the file and offset; damage in a sealed file costs the
@@ -38,6 +43,15 @@ struct sp_log_seal_hooks {
     void (*trimmed)(void *context, uint64_t first_position);
 };
 
+/* What a block has to have reached to be durable. */
+enum sp_log_local_durability {
+    SP_LOG_DURABLE_ALWAYS = 0, /* stable storage: one synced write a block */
+    /* The operating system: a crash of the process takes nothing, one of the machine what was not
+     * synced yet. Synced every sync_period_us, or with each checkpoint, and when closed. */
+    SP_LOG_DURABLE_INTERVAL = 1,
+    SP_LOG_DURABLE_OS = 2,
+};
+
 struct sp_log_local_options {
     struct sp_fs *fs; /* of the folder; outlives the log; not owned */
     struct sp_clock clock;
@@ -60,6 +74,8 @@ struct sp_log_local_options {
     uint64_t retain_bytes_max;  /* 0: keep everything */
     uint64_t retain_age_us;     /* 0: keep everything */
     uint64_t checkpoint_period_us; /* 0: one second */
+    enum sp_log_local_durability durability;
+    uint64_t sync_period_us; /* with INTERVAL; 0: 100 ms */
 };
 
 /* What open found and did, for messages. */

@@ -90,11 +90,13 @@ struct segment {
     size_t tile_capacity;
 };
 
-/* One durable write on its way. */
+/* One write on its way. */
 struct write_op {
     struct sp_job job;
     struct local_log *log;
     bool busy;
+    bool buffered;          /* done when the operating system has it */
+    struct segment *before; /* a reference: to be synced before; NULL: nothing is */
     struct sp_file *file;
     struct sp_blob *blob;
     uint64_t offset;
@@ -163,6 +165,12 @@ struct local_log {
     uint64_t head_position;
     uint64_t durable_block;
     uint64_t durable_position;
+    uint64_t synced_block; /* what may be vouched for: guarded */
+    uint64_t synced_position;
+    uint64_t synced_us;         /* when a sync was last begun, with INTERVAL */
+    pthread_mutex_t sync_mutex; /* one sync at a time; taken before the other mutex */
+    struct sp_error sync_error; /* of the one that failed: guarded */
+    _Atomic bool sync_failed;
     struct write_op writes[WRITES_MAX];
     uint32_t writes_in_flight;
     _Atomic bool write_failed; /* whoever writes: set once, and then nothing is written any more */
@@ -186,11 +194,13 @@ struct local_log {
     struct sp_worker *seal_worker;     /* at the lowest priority */
     struct sp_worker *catch_up_worker; /* seals when too many segments wait */
     struct sp_worker *tree_worker;
+    struct sp_worker *flush_worker; /* with INTERVAL; else NULL */
     struct background_job spare_job;
     struct background_job manifest_job;
     struct background_job checkpoint_job;
     struct background_job seal_job;
     struct background_job tree_job;
+    struct background_job flush_job;
     bool manifest_dirty;
     struct sp_buf trimmed; /* ids of segments to unlink when the manifest has forgotten them */
     _Atomic uint64_t
@@ -272,6 +282,26 @@ SP_WARN_UNUSED sp_status local_write_header(struct local_log *log, struct segmen
                                             const struct sp_raw_header *header,
                                             struct sp_error *error);
 void local_write_done(struct sp_job *job);
+
+/* ---- local_sync.c: durability by the operating system, synced later ---- */
+
+/* Whether durable means less than synced. */
+static inline bool local_is_relaxed(const struct local_log *log) {
+    return log->options.durability != SP_LOG_DURABLE_ALWAYS;
+}
+/*
+ * Syncs all that is durable, where that is not done already: before anything vouches for it. A
+ * failure ends the log. any-thread; not under the mutex.
+ */
+SP_WARN_UNUSED sp_status local_sync_now(struct local_log *log, struct sp_error *error);
+/* The segment ends where this write begins the next: it is to be synced before, if it is raw. */
+void local_sync_hold(struct write_op *op, struct segment *before);
+void local_sync_release(struct write_op *op);
+/* Syncs the segment held, if there is one. By whoever writes. */
+SP_WARN_UNUSED sp_status local_sync_before(struct write_op *op);
+/* Ends the log where a sync has failed. */
+void local_sync_poll(struct local_log *log);
+void local_sync_upkeep(struct local_log *log);
 
 /* ---- local_open.c and local_recover.c ---- */
 

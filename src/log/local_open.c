@@ -14,6 +14,7 @@ enum {
     DEFAULT_SEGMENT_BYTES_MAX = 256 << 20,
     DEFAULT_TAIL_BYTES = 32 << 20,
     DEFAULT_CHECKPOINT_PERIOD_US = 1000000,
+    DEFAULT_SYNC_PERIOD_US = 100000,
     TAIL_BLOCKS = 8192,
     RECYCLE_BYTES_MAX = 1 << 20,
     TRIMMED_BYTES_MAX = 16 << 20,
@@ -31,6 +32,7 @@ static sp_status complete_options(struct sp_log_local_options *options, struct s
     options->tail_bytes_max = or_default(options->tail_bytes_max, DEFAULT_TAIL_BYTES);
     options->checkpoint_period_us =
         or_default(options->checkpoint_period_us, DEFAULT_CHECKPOINT_PERIOD_US);
+    options->sync_period_us = or_default(options->sync_period_us, DEFAULT_SYNC_PERIOD_US);
     uint64_t least = (uint64_t)options->block_bytes_max + SP_RAW_HEADER_BYTES;
     if (options->segment_bytes_min > options->segment_bytes_max) {
         options->segment_bytes_min = options->segment_bytes_max;
@@ -220,6 +222,8 @@ static sp_status adopt_manifest(struct local_log *log, struct sp_manifest *manif
     /* Sealed is durable: readers may have it before the rest is recovered. */
     log->durable_block = log->head_block;
     log->durable_position = log->head_position;
+    log->synced_block = log->durable_block;
+    log->synced_position = log->durable_position;
     return status;
 }
 
@@ -258,8 +262,11 @@ static sp_status start_workers(struct local_log *log, struct sp_error *error) {
         {"spoor-seal", true, true, &log->seal_worker},
         {"spoor-catch-up", false, false, &log->catch_up_worker},
         {"spoor-tree", false, false, &log->tree_worker},
+        {"spoor-flush", false, false, &log->flush_worker},
     };
-    for (size_t i = 0; i < sizeof(workers) / sizeof(workers[0]); i++) {
+    size_t count = sizeof(workers) / sizeof(workers[0]);
+    count -= log->options.durability == SP_LOG_DURABLE_INTERVAL ? 0 : 1;
+    for (size_t i = 0; i < count; i++) {
         struct sp_worker_options options = {.name = workers[i].name,
                                             .inline_jobs = log->options.inline_jobs,
                                             .background = workers[i].background,
@@ -276,9 +283,9 @@ static sp_status start_workers(struct local_log *log, struct sp_error *error) {
 
 static void run_inline(struct local_log *log) {
     struct sp_worker *const workers[] = {log->prepare_worker, log->tree_worker, log->seal_worker,
-                                         log->catch_up_worker};
-    for (size_t i = 0; log->options.inline_jobs && i < 4; i++) {
-        while (sp_worker_run(workers[i])) {
+                                         log->catch_up_worker, log->flush_worker};
+    for (size_t i = 0; log->options.inline_jobs && i < sizeof(workers) / sizeof(workers[0]); i++) {
+        while (workers[i] != NULL && sp_worker_run(workers[i])) {
             sp_worker_poll(workers[i]);
         }
     }
@@ -289,6 +296,7 @@ static void local_upkeep(struct sp_log *base) {
     if (log->options.read_only || !log->recovered || log->state != SP_OK) {
         return;
     }
+    local_sync_upkeep(log);
     local_tree_upkeep(log, false);
     local_spare_upkeep(log);
     local_seal_upkeep(log);
@@ -310,7 +318,7 @@ static void local_bounds(struct sp_log *base, uint64_t *ret_first, uint64_t *ret
 static void local_describe(struct sp_log *base, struct sp_log_description *ret_description) {
     *ret_description = (struct sp_log_description){
         .driver = "local",
-        .durability = SP_LOG_FSYNCED_LOCAL,
+        .durability = local_is_relaxed(local_of(base)) ? SP_LOG_OS_CACHED : SP_LOG_FSYNCED_LOCAL,
         .block_bytes_max = local_of(base)->options.block_bytes_max,
         .blocks_in_flight_max = BLOCKS_IN_FLIGHT_MAX,
     };
@@ -324,6 +332,9 @@ static void leave_in_order(struct local_log *log) {
     while (log->writes_in_flight > 0) {
         sp_worker_wait(log->sync_worker, -1);
         local_poll(&log->base, &progress);
+    }
+    if (local_sync_now(log, NULL) != SP_OK) {
+        local_sync_poll(log); /* the log has failed: nothing is vouched for */
     }
     struct sp_log_tree tree;
     if (log->recovered && local_tree(&log->base, true, &tree, NULL) == SP_OK) {
@@ -366,6 +377,7 @@ static void local_close(struct sp_log *base) {
     sp_worker_free(log->catch_up_worker);
     sp_worker_free(log->tree_worker);
     sp_worker_free(log->prepare_worker);
+    sp_worker_free(log->flush_worker);
     if (log->tree_reader != NULL) {
         log->tree_reader->ops->free(log->tree_reader);
     }
@@ -379,6 +391,7 @@ static void local_close(struct sp_log *base) {
     sp_buf_fini(&log->manifest_job.content);
     sp_buf_fini(&log->checkpoint_job.content);
     pthread_mutex_destroy(&log->mutex);
+    pthread_mutex_destroy(&log->sync_mutex);
     free(log);
 }
 
@@ -413,12 +426,14 @@ static struct local_log *local_new(const struct sp_log_local_options *options) {
     log->tail = tail;
     log->tail_capacity = TAIL_BLOCKS;
     pthread_mutex_init(&log->mutex, NULL);
+    pthread_mutex_init(&log->sync_mutex, NULL);
     sp_buf_init(&log->recycle, RECYCLE_BYTES_MAX);
     sp_buf_init(&log->trimmed, TRIMMED_BYTES_MAX);
     sp_buf_init(&log->manifest_job.content, SIZE_MAX / 2);
     sp_buf_init(&log->checkpoint_job.content, SP_CHECKPOINT_BYTES_MAX);
-    struct background_job *const jobs[] = {&log->spare_job, &log->manifest_job,
-                                           &log->checkpoint_job, &log->seal_job, &log->tree_job};
+    struct background_job *const jobs[] = {&log->spare_job,      &log->manifest_job,
+                                           &log->checkpoint_job, &log->seal_job,
+                                           &log->tree_job,       &log->flush_job};
     for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
         jobs[i]->log = log;
     }

@@ -269,6 +269,8 @@ static void choose_spare_bytes(struct local_log *log) {
 static void adopt_head(struct local_log *log) {
     log->durable_block = log->head_block;
     log->durable_position = log->head_position;
+    log->synced_block = log->durable_block;
+    log->synced_position = log->durable_position;
 }
 
 /* Shows the blocks that the scan only counted. */

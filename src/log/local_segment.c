@@ -129,7 +129,9 @@ sp_status segment_open_files(struct segment *segment, struct sp_error *error) {
     char path[RAW_PATH_BYTES];
     local_raw_path(segment->file_number, path);
     unsigned write = log->options.read_only ? 0 : SP_FS_WRITE;
-    sp_status status = log->fs->ops->open(log->fs, path, SP_FS_READ, &segment->file, error);
+    unsigned buffered = local_is_relaxed(log) ? write : 0;
+    sp_status status =
+        log->fs->ops->open(log->fs, path, SP_FS_READ | buffered, &segment->file, error);
     if (status == SP_OK) {
         status = log->fs->ops->open(log->fs, path, SP_FS_READ | write | SP_FS_DIRECT,
                                     &segment->direct, error);

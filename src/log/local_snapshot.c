@@ -33,6 +33,10 @@ sp_status local_snapshot_store(struct sp_log *base, uint64_t position, sp_str by
                                struct sp_error *error) {
     struct local_log *log = local_of(base);
     char path[SP_SNAPSHOT_PATH_BYTES];
+    sp_status synced = local_sync_now(log, error);
+    if (synced != SP_OK) {
+        return synced;
+    }
     sp_snapshot_path(position, path);
     struct sp_buf content;
     sp_buf_init(&content, bytes.len + SP_SNAPSHOT_HEADER_BYTES);

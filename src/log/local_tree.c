@@ -308,10 +308,14 @@ sp_status local_leaf(struct sp_log *base, const struct sp_record *record,
 
 static void checkpoint_work(struct sp_job *base) {
     struct background_job *job = (struct background_job *)base;
-    job->status = job->content.status != SP_OK
-                      ? job->content.status
-                      : sp_fs_replace(job->log->fs, SP_CHECKPOINT_PATH, sp_buf_str(&job->content),
-                                      &job->error);
+    job->status = job->content.status;
+    if (job->status == SP_OK) {
+        job->status = local_sync_now(job->log, &job->error);
+    }
+    if (job->status == SP_OK) {
+        job->status =
+            sp_fs_replace(job->log->fs, SP_CHECKPOINT_PATH, sp_buf_str(&job->content), &job->error);
+    }
 }
 
 static void checkpoint_done(struct sp_job *base) {

@@ -59,6 +59,7 @@ void local_write_done(struct sp_job *job) {
     struct local_log *log = op->log;
     op->busy = false;
     log->writes_in_flight--;
+    local_sync_release(op);
     if (op->status != SP_OK) {
         local_fail(log, op->status, &op->error);
     }
@@ -70,6 +71,10 @@ void local_write_done(struct sp_job *job) {
     sp_invariant(op->block == log->durable_block + 1);
     log->durable_block = op->block;
     log->durable_position = op->last_position;
+    if (!local_is_relaxed(log)) {
+        log->synced_block = log->durable_block;
+        log->synced_position = log->durable_position;
+    }
     tail_push_locked(log, op->blob, op->block);
     pthread_mutex_unlock(&log->mutex);
 }
@@ -98,9 +103,13 @@ static void write_work(struct sp_job *job) {
         op->status = sp_error_set(&op->error, SP_CANCELLED, "an earlier write has failed");
         return;
     }
+    op->status = local_sync_before(op);
     uint64_t before_us = local_now_us(log);
-    op->status =
-        log->fs->ops->write_durable(op->file, op->blob->data, op->len, op->offset, &op->error);
+    if (op->status == SP_OK) {
+        const struct sp_fs_ops *ops = log->fs->ops;
+        op->status = (op->buffered ? ops->write : ops->write_durable)(
+            op->file, op->blob->data, op->len, op->offset, &op->error);
+    }
     note_duration(log, local_now_us(log) - before_us, op->len);
     if (op->status != SP_OK) {
         atomic_store_explicit(&log->write_failed, true, memory_order_relaxed);
@@ -122,8 +131,8 @@ static struct write_op *take_op(struct local_log *log) {
 static void start(struct local_log *log, struct write_op *op) {
     bool slow =
         atomic_load_explicit(&log->small_write_us, memory_order_relaxed) > INLINE_WRITE_US_MAX;
-    bool here = log->writes_in_flight == 0 && op->len <= INLINE_BYTES_MAX && !slow &&
-                !log->options.threaded_writes;
+    bool quick = op->before == NULL && !slow && (op->buffered || op->len <= INLINE_BYTES_MAX);
+    bool here = log->writes_in_flight == 0 && quick && !log->options.threaded_writes;
     bool worker_waits = log->options.inline_jobs && !log->options.threaded_writes;
     log->writes_in_flight++;
     if (here || worker_waits) {
@@ -146,6 +155,9 @@ sp_status local_write_header(struct local_log *log, struct segment *segment,
     op->file = segment->direct;
     op->blob = blob;
     op->len = SP_RAW_HEADER_BYTES;
+    if (local_is_relaxed(log) && log->segment_count > 1) {
+        local_sync_hold(op, log->segments[log->segment_count - 2]);
+    }
     start(log, op);
     return log->state == SP_OK ? SP_OK : say_failed(log, error);
 }
@@ -200,11 +212,12 @@ static struct sp_block_header make_header(struct local_log *log, const struct se
         .event_count = block->event_count,
         .record_count = block->record_count,
         .body_bytes = block->body_bytes,
-        .durable_upto = log->durable_block,
         .prev_check = log->head_check,
         .recorded_us = block->recorded_us,
+        .features = local_is_relaxed(log) ? SP_BLOCK_UNORDERED : 0,
     };
     pthread_mutex_lock(&log->mutex);
+    header.durable_upto = log->synced_block;
     header.tree_size = log->published.size;
     memcpy(header.tree_root, log->published.root, SP_HASH_BYTES);
     pthread_mutex_unlock(&log->mutex);
@@ -260,7 +273,8 @@ sp_status local_append(struct sp_log *base, uint64_t expected_head,
     log->head_check = header.check;
     log->head_position += header.event_count;
     struct write_op *op = take_op(log);
-    op->file = segment->direct;
+    op->buffered = local_is_relaxed(log);
+    op->file = op->buffered ? segment->file : segment->direct;
     op->blob = sp_blob_ref(block->blob);
     op->offset = offset;
     op->len = stored;
@@ -281,14 +295,24 @@ void local_poll(struct sp_log *base, struct sp_log_progress *ret_progress) {
         sp_worker_poll(log->seal_worker);
         sp_worker_poll(log->catch_up_worker);
         sp_worker_poll(log->tree_worker);
+        if (log->flush_worker != NULL) {
+            sp_worker_poll(log->flush_worker);
+        }
+        local_sync_poll(log);
     }
     *ret_progress = (struct sp_log_progress){
         .head_block = log->head_block,
         .head_segment = log->segment_count > 0 ? log->segments[log->segment_count - 1]->id : 0,
         .durable_block = log->durable_block,
         .durable_position = log->durable_position,
+        .synced_block = log->durable_block,
         .state = log->state,
     };
+    if (local_is_relaxed(log)) {
+        pthread_mutex_lock(&log->mutex);
+        ret_progress->synced_block = log->synced_block;
+        pthread_mutex_unlock(&log->mutex);
+    }
 }
 
 void local_wait(struct sp_log *base, int timeout_ms) {

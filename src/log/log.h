@@ -41,7 +41,9 @@ struct sp_log_progress {
     uint64_t head_segment;     /* id of the segment it is in: sealing and indexing go by segments */
     uint64_t durable_block;    /* last block that is durable */
     uint64_t durable_position; /* last event in it or before it */
-    sp_status state;           /* SP_OK, SP_FENCED, or what it failed with */
+    /* Last block on stable storage: behind durable_block only where the log was asked for less. */
+    uint64_t synced_block;
+    sp_status state; /* SP_OK, SP_FENCED, or what it failed with */
 };
 
 /* A block to append, complete but for the fields that the driver knows. */

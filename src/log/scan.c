@@ -314,9 +314,9 @@ static bool zero_page(const char *page) {
 }
 
 /*
- * What a header behind the valid part says. Writes are done one after another, so a later block
- * vouches for all before it. One that follows and lies elsewhere was written to the wrong place,
- * or is read from it; an older one elsewhere may be a copy in somebody's event.
+ * What a header behind the valid part says, and which blocks before it it vouches for. One that
+ * follows and lies elsewhere was written to the wrong place, or is read from it; an older one
+ * elsewhere may be a copy in somebody's event.
  */
 static void weigh(const struct sp_scan *scan, const struct sp_block_header *header, uint64_t at,
                   struct sp_scan_result *result) {
@@ -325,8 +325,8 @@ static void weigh(const struct sp_scan *scan, const struct sp_block_header *head
     }
     if (header->file_offset != at) {
         result->problem = SP_SCAN_MISPLACED;
-    } else if (header->number - 1 > result->durable_upto) {
-        result->durable_upto = header->number - 1;
+    } else if (sp_block_vouches_upto(header) > result->durable_upto) {
+        result->durable_upto = sp_block_vouches_upto(header);
     }
 }
 

@@ -91,9 +91,7 @@ static int by_epoch(const void *a, const void *b) {
 /* Takes down what the header says of the tree and of what was durable. */
 static sp_status take_claim(struct verifier *v, const struct verify_raw *raw, uint64_t offset,
                             const struct sp_block_header *header) {
-    /* Writes are done one after another: a block vouches for all before it. */
-    uint64_t upto = header->number - 1;
-    upto = header->durable_upto > upto ? header->durable_upto : upto;
+    uint64_t upto = sp_block_vouches_upto(header);
     v->durable_upto = upto > v->durable_upto ? upto : v->durable_upto;
     struct verify_claim claim = {.size = header->tree_size,
                                  .block = header->number,

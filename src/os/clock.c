@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,4 +31,11 @@ struct sp_clock sp_clock_system(void) {
 
 uint32_t sp_process_id(void) {
     return (uint32_t)getpid();
+}
+
+void sp_sleep_us(uint64_t duration_us) {
+    struct timespec left = {.tv_sec = (time_t)(duration_us / 1000000),
+                            .tv_nsec = (long)(duration_us % 1000000) * 1000};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    }
 }

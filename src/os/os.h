@@ -20,6 +20,9 @@ struct sp_clock {
 /* The machine's clock. */
 struct sp_clock sp_clock_system(void);
 
+/* Lets the calling thread sleep for about so long: helpers only. */
+void sp_sleep_us(uint64_t duration_us);
+
 /*
  * Fills `bytes` with randomness fit for secrets (getrandom). Stops the process where there is none.
  */

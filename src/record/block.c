@@ -26,7 +26,7 @@ enum {
     AT_TREE_SIZE = 96,
     AT_TREE_ROOT = 104,
     AT_RECORDED_US = 136,
-    AT_FEATURES = 144, /* bits of what a reader must know; 0 so far */
+    AT_FEATURES = 144, /* bits of what a reader must know */
     AT_UNUSED = 148,
     FORMAT_VERSION = 1,
 };
@@ -88,7 +88,8 @@ void sp_block_finish(uint8_t *block, struct sp_block_header *header) {
     sp_put_u64(block + AT_TREE_SIZE, header->tree_size);
     memcpy(block + AT_TREE_ROOT, header->tree_root, SP_HASH_BYTES);
     sp_put_u64(block + AT_RECORDED_US, header->recorded_us);
-    memset(block + AT_FEATURES, 0, SP_BLOCK_HEADER_BYTES - AT_FEATURES);
+    sp_put_u32(block + AT_FEATURES, (uint32_t)header->features);
+    memset(block + AT_UNUSED, 0, SP_BLOCK_HEADER_BYTES - AT_UNUSED);
     header->zero_sectors = count_zero_sectors(block, used);
     sp_put_u32(block + AT_ZERO_SECTORS, header->zero_sectors);
     header->check = header_check(block);
@@ -115,13 +116,15 @@ sp_status sp_block_read_header(sp_str bytes, struct sp_block_header *ret_header)
         .prev_check = sp_get_u64(at + AT_PREV_CHECK),
         .tree_size = sp_get_u64(at + AT_TREE_SIZE),
         .recorded_us = sp_get_u64(at + AT_RECORDED_US),
+        .features = sp_get_u32(at + AT_FEATURES),
         .check = sp_get_u64(at + AT_CHECK),
     };
     memcpy(header.tree_root, at + AT_TREE_ROOT, SP_HASH_BYTES);
     if (header.check != header_check(at)) {
         return SP_CORRUPT;
     }
-    if (sp_get_u16(at + AT_FORMAT) != FORMAT_VERSION || sp_get_u32(at + AT_FEATURES) != 0) {
+    if (sp_get_u16(at + AT_FORMAT) != FORMAT_VERSION ||
+        (header.features & ~(uint64_t)SP_BLOCK_UNORDERED) != 0) {
         return SP_UNSUPPORTED;
     }
     if (sp_get_u16(at + AT_HEADER_BYTES) != SP_BLOCK_HEADER_BYTES ||

@@ -20,6 +20,11 @@ enum {
     SP_BLOCK_BYTES_MAX = 64 << 20, /* of any stored block, whatever the settings allow now */
 };
 
+/* Bits of what a reader must know; with others a block is of a later format. */
+enum sp_block_feature {
+    SP_BLOCK_UNORDERED = 1, /* blocks before it may not have been on stable storage yet */
+};
+
 struct sp_block_header {
     uint64_t log_id;         /* which log: first 8 bytes of its UUID */
     uint64_t epoch;          /* which use of which segment; 0 where the driver has no segments */
@@ -37,8 +42,20 @@ struct sp_block_header {
     uint64_t tree_size;    /* a size the Merkle tree had reached, and its root then */
     uint8_t tree_root[SP_HASH_BYTES];
     uint64_t recorded_us; /* of the last record */
+    uint64_t features;    /* of enum sp_block_feature */
     uint64_t check;       /* over this header; the next block's prev_check */
 };
+
+/*
+ * The last block that was on stable storage when this one was written. Where each write is synced
+ * before the next one begins, that is the one before; an unordered block was written by somebody
+ * who syncs later, and vouches only for what it says.
+ */
+static inline uint64_t sp_block_vouches_upto(const struct sp_block_header *header) {
+    bool says_more =
+        (header->features & SP_BLOCK_UNORDERED) != 0 || header->durable_upto >= header->number;
+    return says_more ? header->durable_upto : header->number - 1;
+}
 
 /* Bytes a block with such a body takes on disk. */
 static inline size_t sp_block_stored_bytes(size_t body_bytes) {

@@ -57,6 +57,8 @@ static struct sp_engine_options engine_options(struct serving *serving,
         .tail_bytes_max = sp_settings_u64(settings, SP_SET_CACHE_BYTES_MAX),
         .retain_bytes_max = sp_settings_u64(settings, SP_SET_RETAIN_BYTES),
         .retain_age_us = sp_settings_u64(settings, SP_SET_RETAIN_AGE) * US_PER_MS,
+        .durability = (enum sp_log_local_durability)sp_settings_u64(settings, SP_SET_DURABILITY),
+        .sync_period_us = sp_settings_u64(settings, SP_SET_DURABILITY_INTERVAL) * US_PER_MS,
         .wake = wake,
         .wake_context = serving,
     };
@@ -73,16 +75,6 @@ static void raise_descriptors(const struct sp_settings *settings) {
     }
     limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static sp_status check_settings(const struct sp_settings *settings, struct sp_error *error) {
-    uint64_t durability = sp_settings_u64(settings, SP_SET_DURABILITY);
-    if (durability != SP_DURABILITY_ALWAYS) {
-        const struct sp_setting *row = &sp_setting_table()[SP_SET_DURABILITY];
-        return sp_error_set(error, SP_INVALID, "durability %.*s is not built yet: only always is",
-                            SP_STR_ARG(sp_setting_choice(row, durability)));
-    }
-    return SP_OK;
 }
 
 static sp_status open_store(struct serving *serving, const struct sp_settings *settings,
@@ -176,11 +168,8 @@ static void say_end(struct serving *serving) {
 sp_status sp_serve(struct sp_settings *settings, int log_fd, sp_serve_ready_fn *ready,
                    void *context, struct sp_error *error) {
     struct serving serving = {.wake_fd = -1};
-    sp_status status = check_settings(settings, error);
-    if (status == SP_OK) {
-        raise_descriptors(settings);
-        status = open_store(&serving, settings, error);
-    }
+    raise_descriptors(settings);
+    sp_status status = open_store(&serving, settings, error);
     if (status == SP_OK) {
         status = open_server(&serving, settings, log_fd, error);
     }

@@ -47,7 +47,10 @@ enum sp_setting_type {
     X(CORS_ORIGINS, "cors-origins", "", LIST, "", 0, 16384, "", LIVE,                              \
       "origins of web pages that may use HTTP from a browser, or *; empty: none but its own")      \
     X(DURABILITY, "durability", "", CHOICE, "always interval os", 0, 2, "always", START,           \
-      "when an append is acknowledged: always: once it is on stable storage")                      \
+      "when an append is acknowledged: always: once it is on stable storage; interval, os: once "  \
+      "the operating system has it, which a crash of the machine may take back")                   \
+    X(DURABILITY_INTERVAL, "durability-interval", "", DURATION, "", 1, 60000, "100ms", START,      \
+      "with durability interval: how often what is new is synced")                                 \
     X(ALLOW_FLUSHALL, "allow-flushall", "", BOOLEAN, "", 0, 1, "no", LIVE,                         \
       "whether FLUSHALL and FLUSHDB hide all streams; else they are refused")                      \
     X(PASSWORD, "password", "requirepass", TEXT, "", 0, 512, "", LIVE,                             \
@@ -102,6 +105,7 @@ enum sp_setting_id {
         SP_SET_COUNT,
 };
 
+/* The numbers are those of enum sp_log_local_durability. */
 enum { SP_DURABILITY_ALWAYS, SP_DURABILITY_INTERVAL, SP_DURABILITY_OS };
 
 struct sp_setting {

@@ -256,7 +256,7 @@ void rig_wait_until_durable(struct rig *rig) {
 sp_status rig_append_body(struct rig *rig, uint64_t head, sp_str body, struct sp_blob *blob) {
     struct sim_model *model = &rig->model;
     uint64_t first = model->event_count + 1;
-    sim_model_append(model, body, first);
+    sim_model_append(model, body, first, model->durable_block);
     struct sp_log_block block = {
         .blob = blob,
         .first_position = first,

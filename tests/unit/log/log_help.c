@@ -65,6 +65,8 @@ void help_open(struct help_log *help, struct sp_fs *fs) {
         .block_bytes_max = HELP_BLOCK_BYTES,
         .segment_bytes_min = HELP_SEGMENT_BYTES,
         .segment_bytes_max = HELP_SEGMENT_BYTES,
+        .durability = help->durability,
+        .sync_period_us = help->sync_period_us,
     };
     struct sp_log_opened opened;
     struct sp_error error;

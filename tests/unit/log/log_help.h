@@ -15,6 +15,8 @@ enum {
 struct help_log {
     struct sp_fs *fs;
     bool keeps_raw; /* nothing is sealed */
+    enum sp_log_local_durability durability;
+    uint64_t sync_period_us;
     struct sp_log *log;
     uint64_t wall_us;
     uint64_t position; /* of the last event */

@@ -327,6 +327,43 @@ static void test_listing_and_figures(void **state) {
     memory_fs_free(fs);
 }
 
+static struct sp_log_progress progress_of(const struct help_log *help) {
+    struct sp_log_progress progress;
+    help->log->ops->poll(help->log, &progress);
+    return progress;
+}
+
+/* Durable at once, synced before a snapshot is stored, and when the log is closed. */
+static void test_what_is_durable_is_synced_later(void **state) {
+    (void)state;
+    const enum sp_log_local_durability rows[] = {SP_LOG_DURABLE_INTERVAL, SP_LOG_DURABLE_OS};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct memory_fs *fs = memory_fs_new();
+        struct help_log help = {
+            .keeps_raw = true, .durability = rows[i], .sync_period_us = UINT64_C(1) << 40};
+        struct sp_log_description description;
+        help_open(&help, &fs->base);
+        help.log->ops->describe(help.log, &description);
+        assert_int_equal(description.durability, SP_LOG_OS_CACHED);
+        help_append(&help, 3, 0, 100);
+        struct sp_log_progress progress = progress_of(&help);
+        assert_int_equal(progress.durable_block, progress.head_block);
+        assert_true(progress.durable_block > 0);
+        uint64_t block = progress.durable_block;
+        assert_int_equal(
+            help.log->ops->snapshot_store(help.log, help.position, SP_STR("state"), NULL), SP_OK);
+        assert_int_equal(progress_of(&help).synced_block, block);
+        help_append(&help, 1, 0, 100);
+        help_close(&help);
+        struct sp_log_local_options options = plain_options(fs);
+        struct opening opening = try_open(&options); /* and now each block is synced */
+        assert_int_equal(opening.status, SP_OK);
+        assert_int_equal(opening.progress.durable_block, opening.progress.synced_block);
+        assert_int_equal(opening.progress.durable_position, 4);
+        memory_fs_free(fs);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options_are_checked),
@@ -343,6 +380,7 @@ int main(void) {
         cmocka_unit_test(test_damaged_checkpoint_is_made_anew),
         cmocka_unit_test(test_damaged_snapshot_is_passed_over),
         cmocka_unit_test(test_listing_and_figures),
+        cmocka_unit_test(test_what_is_durable_is_synced_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,6 +71,24 @@ static void test_written_and_read(void **state) {
     }
 }
 
+static void test_what_a_block_vouches_for(void **state) {
+    (void)state;
+    struct sp_block_header header;
+    uint8_t *block = make_block(100, 0, &header);
+    assert_int_equal(sp_block_vouches_upto(&header), header.number - 1);
+    header.durable_upto = 5;
+    assert_int_equal(sp_block_vouches_upto(&header), header.number - 1);
+    header.features = SP_BLOCK_UNORDERED;
+    sp_block_finish(block, &header);
+    struct sp_block_header found;
+    assert_int_equal(sp_block_read_header(sp_str_of(block, HEADER), &found), SP_OK);
+    assert_int_equal(sp_block_vouches_upto(&found), 5);
+    header.features = SP_BLOCK_UNORDERED << 1;
+    sp_block_finish(block, &header);
+    assert_int_equal(sp_block_read_header(sp_str_of(block, HEADER), &found), SP_UNSUPPORTED);
+    free(block);
+}
+
 static void test_every_changed_bit_is_noticed(void **state) {
     (void)state;
     struct sp_block_header header;
@@ -199,6 +217,7 @@ static void test_later_formats_are_told_from_damage(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_written_and_read),
+        cmocka_unit_test(test_what_a_block_vouches_for),
         cmocka_unit_test(test_every_changed_bit_is_noticed),
         cmocka_unit_test(test_short_bytes_hold_no_header),
         cmocka_unit_test(test_torn_in_every_way),
