@@ -51,10 +51,15 @@ export interface Announcement {
   data: { readonly [key: string]: unknown } | undefined;
 }
 
+export type IsHere = (key: string, entryid: string) => boolean;
+
 /** A worker of a group: a connection of its own, for it waits. */
 export interface Lane {
-  /** At most count entries of these keys; none after a while without any, or when it was woken. */
-  receive(keys: readonly string[], count: number): Promise<Delivery[]>;
+  /**
+   * At most count entries of these keys; none after a while without any, or when it was woken. What the bus believes
+   * to be with this worker and is not here was lost on its way, and is given back.
+   */
+  receive(keys: readonly string[], count: number, isHere: IsHere): Promise<Delivery[]>;
   /** Ends a receive() that waits. */
   wake(): Promise<void>;
   close(): Promise<void>;

@@ -39,6 +39,8 @@ export class Worker {
   readonly #acks = new Map<string, Acks>();
   readonly #prefetch: Prefetch;
   readonly #held = new Map<string, Held>();
+  /** Entries of attempts that failed, of which the bus is being told. */
+  readonly #refused = new Set<string>();
   readonly #queue: Held[] = [];
   #running = 0;
   #stopping = false;
@@ -95,6 +97,7 @@ export class Worker {
   async #receive(): Promise<void> {
     const keys = [...this.#reactions.keys()];
     const { concurrency } = this.#settings;
+    const isHere = (key: string, entryid: string): boolean => this.#held.has(`${key}\n${entryid}`) || this.#refused.has(`${key}\n${entryid}`);
     let failures = 0;
     while (!this.#stopping) {
       const room = Math.min(BATCH_MAX, concurrency + this.#prefetch.allowance - this.#held.size);
@@ -103,7 +106,7 @@ export class Worker {
         continue;
       }
       try {
-        for (const delivery of await this.#lane.receive(keys, room)) {
+        for (const delivery of await this.#lane.receive(keys, room, isHere)) {
           this.#take(delivery);
         }
         failures = 0;
@@ -153,8 +156,11 @@ export class Worker {
       this.#acks.get(delivery.key)?.add(delivery.entryid);
     } else {
       // Before the bus hears of it: it may come again faster than the answer.
+      const id = `${delivery.key}\n${delivery.entryid}`;
+      this.#refused.add(id);
       this.#release(delivery.key, delivery.entryid);
       await refuse(this.#port, delivery, reaction.group.group, failure, this.#log, () => this.#dead);
+      this.#refused.delete(id);
     }
     this.#running--;
     this.#startSome();

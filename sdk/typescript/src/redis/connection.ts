@@ -18,6 +18,11 @@ export interface ConnectionOptions {
   onTrouble?: ((error: Error, attempt: number) => void) | undefined;
 }
 
+/** The connection went before the reply came. */
+export class LostError extends ConnectionError {
+  override name = "LostError";
+}
+
 const BACKOFF_FIRST_MS = 25;
 const BACKOFF_MAX_MS = 2000;
 
@@ -94,6 +99,15 @@ export class Connection {
   /** Sends one command and gives its reply. */
   send(words: readonly Argument[]): Promise<Reply> {
     return this.#again(() => this.#client.sendCommand(words) as Promise<Reply>);
+  }
+
+  /** Sends a command that must not be repeated blindly; a LostError where the connection went. */
+  async sendOnce(words: readonly Argument[]): Promise<Reply> {
+    try {
+      return (await this.#client.sendCommand(words)) as Reply;
+    } catch (error) {
+      throw isReply(error) ? fromServer(error) : isLoss(error) ? new LostError("the connection was lost", { cause: error }) : error;
+    }
   }
 
   /** Sends commands as one transaction and gives their replies; of one that was refused, the error. */

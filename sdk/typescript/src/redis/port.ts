@@ -2,15 +2,17 @@
 import { realClock, sleep, type Clock } from "../clock.js";
 import { SpoorError } from "../errors.js";
 import { parseEvent, type NewEvent, type Published, type SpoorEvent } from "../event.js";
-import type { Announcement, Delivery, Failure, GroupSpec, Lane, Port } from "../port.js";
+import type { Announcement, Delivery, Failure, GroupSpec, IsHere, Lane, Port } from "../port.js";
 import { momentText } from "../query.js";
 import { appendWords, identify } from "./append.js";
-import { Connection, type ConnectionOptions, type Reply } from "./connection.js";
+import { Connection, LostError, type ConnectionOptions, type Reply } from "./connection.js";
 import { asEvents, asList, asNumber, asPublished, asText } from "./replies.js";
 
 /** How long a receive() waits on the server, in milliseconds. */
 const BLOCK_MS = 10_000;
 const WAKE_AGAIN_MS = 20;
+/** More than a worker holds. */
+const PENDING_MAX = 10_000;
 
 export class RedisPort implements Port {
   readonly clock: Clock = realClock;
@@ -125,6 +127,7 @@ class RedisLane implements Lane {
   readonly #consumer: string;
   #client: { id: string; generation: number } | undefined;
   #waits = false;
+  #isLost = false;
 
   private constructor(receiving: Connection, asking: Connection, group: string, consumer: string) {
     this.#receiving = receiving;
@@ -138,15 +141,22 @@ class RedisLane implements Lane {
     return new RedisLane(await Connection.open(url, options), asking, group, consumer);
   }
 
-  async receive(keys: readonly string[], count: number): Promise<Delivery[]> {
-    await this.#knowClient();
-    this.#waits = true;
-    try {
-      const reply = await this.#receiving.send(["SPOOR.RECEIVE", "GROUP", this.#group, this.#consumer,
-        "COUNT", String(count), "BLOCK", String(BLOCK_MS), "KEYS", ...keys]);
-      return reply === null ? [] : asList(reply, "SPOOR.RECEIVE").map(asDelivery);
-    } finally {
-      this.#waits = false;
+  async receive(keys: readonly string[], count: number, isHere: IsHere): Promise<Delivery[]> {
+    for (;;) {
+      await this.#meet(keys, isHere);
+      this.#waits = true;
+      try {
+        const reply = await this.#receiving.sendOnce(["SPOOR.RECEIVE", "GROUP", this.#group, this.#consumer,
+          "COUNT", String(count), "BLOCK", String(BLOCK_MS), "KEYS", ...keys]);
+        return reply === null ? [] : asList(reply, "SPOOR.RECEIVE").map(asDelivery);
+      } catch (error) {
+        if (!(error instanceof LostError)) {
+          throw error;
+        }
+        this.#isLost = true;
+      } finally {
+        this.#waits = false;
+      }
     }
   }
 
@@ -166,11 +176,30 @@ class RedisLane implements Lane {
     this.#receiving.destroy();
   }
 
-  /** The number that the server knows this connection by; a new connection has a new one. */
-  async #knowClient(): Promise<void> {
+  /** A new connection has a number of its own, and what the one before it was sent last may not have come. */
+  async #meet(keys: readonly string[], isHere: IsHere): Promise<void> {
+    if (this.#client?.generation === this.#receiving.generation && !this.#isLost) {
+      return;
+    }
+    const id = String(asNumber(await this.#receiving.send(["CLIENT", "ID"]), "CLIENT ID"));
     const { generation } = this.#receiving;
-    if (this.#client?.generation !== generation) {
-      this.#client = { id: String(asNumber(await this.#receiving.send(["CLIENT", "ID"]), "CLIENT ID")), generation };
+    if (this.#client !== undefined) {
+      for (const key of keys) {
+        await this.#giveBack(key, isHere);
+      }
+    }
+    this.#client = { id, generation };
+    this.#isLost = false;
+  }
+
+  async #giveBack(key: string, isHere: IsHere): Promise<void> {
+    const words = ["XPENDING", key, this.#group, "-", "+", String(PENDING_MAX), this.#consumer];
+    for (const row of asList(await this.#asking.send(words), "XPENDING")) {
+      const entryid = asText(asList(row, "XPENDING")[0], "id");
+      if (!isHere(key, entryid)) {
+        await this.#asking.send(["SPOOR.NACK", key, this.#group, entryid, "DELAY", "0", "ERROR",
+          "the connection was lost before the worker had the entry"]);
+      }
     }
   }
 }

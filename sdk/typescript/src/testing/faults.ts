@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../clock.js";
 import type { NewEvent, Published, SpoorEvent } from "../event.js";
-import type { Announcement, Delivery, Failure, GroupSpec, Lane, Port } from "../port.js";
+import type { Announcement, Delivery, Failure, GroupSpec, IsHere, Lane, Port } from "../port.js";
 import { shuffle } from "./random.js";
 
 /** Where an agent can be killed: `"emit"`, `"step"` or `"step:name"` (its result is being kept), `"ack"`, `"nack"`. */
@@ -147,10 +147,10 @@ export class FaultyLane implements Lane {
     return this.#local.length + this.#coming;
   }
 
-  async receive(keys: readonly string[], count: number): Promise<Delivery[]> {
+  async receive(keys: readonly string[], count: number, isHere: IsHere): Promise<Delivery[]> {
     const { random } = this.#plan;
     if (this.#local.length === 0) {
-      const deliveries = await this.#lane.receive(keys, random === undefined ? count : Math.max(count, SHUFFLED));
+      const deliveries = await this.#lane.receive(keys, random === undefined ? count : Math.max(count, SHUFFLED), isHere);
       if (this.#isDead()) {
         return never<Delivery[]>();
       }

@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../clock.js";
 import type { NewEvent, Published, SpoorEvent } from "../event.js";
-import type { Announcement, Delivery, Failure, GroupSpec, Lane, Port } from "../port.js";
+import type { Announcement, Delivery, Failure, GroupSpec, IsHere, Lane, Port } from "../port.js";
 import { backoffAfter } from "./memory_group.js";
 
 const REAL_ACK_WAIT_MS = 600_000;
@@ -118,13 +118,14 @@ export class HeldLane implements Lane {
     return this.#held.some(({ due }) => due <= now);
   }
 
-  async receive(keys: readonly string[], count: number): Promise<Delivery[]> {
+  async receive(keys: readonly string[], count: number, isHere: IsHere): Promise<Delivery[]> {
+    const isHeld: IsHere = (key, id) => isHere(key, id) || this.#held.some(({ delivery }) => delivery.key === key && delivery.entryid === id);
     for (;;) {
       const ready = this.#due(count);
       if (ready.length > 0) {
         return ready.map((delivery) => this.#handOut(delivery));
       }
-      const deliveries = await this.#lane.receive(keys, count);
+      const deliveries = await this.#lane.receive(keys, count, isHeld);
       const now: Delivery[] = [];
       for (const delivery of deliveries) {
         const due = this.#groups.due.get(`${delivery.key}\n${this.group}\n${delivery.entryid}`) ?? 0;
