@@ -1,10 +1,11 @@
 // Builds the package: dist/esm and dist/cjs, both with types.
 //
-//     node build.mjs [--into FOLDER] [--modules FOLDER] [--test]
+//     node build.mjs [--into FOLDER] [--modules FOLDER] [--bench | --test]
 //
 // --into FOLDER     makes a copy of the package there and builds that, so that nothing is written here
 // --modules FOLDER  the node_modules with redis, typescript and @types/node; else the package's own (npm install)
-// --test            type-checks tests and benchmarks as well, builds them into dist/check, and runs the tests
+// --bench           type-checks tests and benchmarks as well, and builds them into dist/check
+// --test            the same, and runs the tests
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync, symlinkSync, unlinkSync, writeFileSync }
   from "node:fs";
@@ -12,18 +13,18 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const SOURCES = ["package.json", "README.md", "tsconfig.json", "tsconfig.esm.json", "tsconfig.cjs.json",
-  "tsconfig.test.json", "build.mjs", "src", "test"];
+  "tsconfig.test.json", "build.mjs", "src", "test", "bench"];
 const here = dirname(fileURLToPath(import.meta.url));
 
 function options(words) {
-  const given = { test: false };
+  const given = { bench: false, test: false };
   for (let word = words.shift(); word !== undefined; word = words.shift()) {
-    if (word === "--test") {
-      given.test = true;
+    if (word === "--test" || word === "--bench") {
+      given[word.slice(2)] = true;
     } else if ((word === "--into" || word === "--modules") && words.length > 0) {
       given[word.slice(2)] = resolve(words.shift());
     } else {
-      throw new Error(`${word}: expected --into FOLDER, --modules FOLDER or --test`);
+      throw new Error(`${word}: expected --into FOLDER, --modules FOLDER, --bench or --test`);
     }
   }
   return given;
@@ -68,12 +69,11 @@ function build(folder) {
 }
 
 function test(folder) {
-  compile(folder, "tsconfig.test.json");
   const tests = readdirSync(join(folder, "dist/check/test")).filter((name) => name.endsWith(".test.js"));
   run(folder, process.execPath, ["--test", ...tests.map((name) => join("dist/check/test", name))]);
 }
 
-const { into, modules, test: testing } = options(process.argv.slice(2));
+const { into, modules, bench, test: testing } = options(process.argv.slice(2));
 const folder = into ?? here;
 if (into !== undefined) {
   copy(into);
@@ -82,6 +82,9 @@ if (modules !== undefined) {
   link(modules, folder);
 }
 build(folder);
+if (bench || testing) {
+  compile(folder, "tsconfig.test.json");
+}
 if (testing) {
   test(folder);
 }

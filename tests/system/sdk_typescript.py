@@ -1,5 +1,6 @@
 """Builds sdk/typescript for tests, outside of the sources, with the packages that `./dev test` installs."""
 import fcntl
+import functools
 import hashlib
 import os
 import pathlib
@@ -18,6 +19,12 @@ BUILT = pathlib.Path(SPOOR).parent / "sdk" / "typescript"
 
 def installed():
     return NODE.exists() and (MODULES / "redis").exists() and (MODULES / "typescript").exists()
+
+
+@functools.lru_cache(maxsize=None)
+def node():
+    """The program itself: what PyPI puts into bin/ starts it as a child, and hands no signals on."""
+    return subprocess.run([NODE, "-p", "process.execPath"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def needed(test):

@@ -7,11 +7,13 @@
                every line is a command that must succeed.
     ```c       a program, or statements for a function that has `store`, `error` and check(); both run
     ```python  a program; one that ends in `agent.run()` runs until the document ends, then stops well
-    ```ts      a module without type annotations, run by node; so is ```js
+    ```ts      a module without type annotations, run by node; so is ```js. With the TypeScript SDK it is
+               type-checked first; `// name.ts` as its first line names it for others; one that ends in
+               `.run();` runs until the document ends, then stops well
     ```text    after one of the last three: what it printed
 
 Other fences (```console, ```json) are for reading only. A document whose snippets speak of port 7379 or 7380,
-or import the Python SDK, has a server running on its folder's ./data, on other ports, which its snippets are
+or import an SDK, has a server running on its folder's ./data, on other ports, which its snippets are
 given instead.
 """
 import os
@@ -29,6 +31,7 @@ import time
 import fcntl
 
 import harness
+import sdk_typescript
 from harness import SOURCE, SPOOR, Skip
 
 BUILD = pathlib.Path(SPOOR).parent
@@ -38,7 +41,10 @@ PORT = "7379"
 HTTP_PORT = "7380"
 AGENT = "agent.run()"
 SDK = r"^(?:from|import) spoor\b"
-NEEDS_SERVER = re.compile(f"{PORT}|{HTTP_PORT}|{SDK}", re.MULTILINE)
+TS_SDK = 'from "spoor'
+TS_CHECKS = ("--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--module", "NodeNext", "--target",
+             "ES2022", "--types", "node")
+NEEDS_SERVER = re.compile(f"{PORT}|{HTTP_PORT}|{SDK}|{TS_SDK}", re.MULTILINE)
 RUN = ("sh", "c", "python", "ts", "js")
 # Its examples are about a store of the reader's own: only that they are understood is checked.
 USAGE_ONLY = ("docs/cli.md",)
@@ -153,6 +159,31 @@ class Place:
         said = agent.stderr.readline()
         assert " is there, with " in said, f"{snippet.place}: {said}{agent.stderr.read()}"
 
+    def run_typescript(self, snippet):
+        """Checks and compiles a module that uses the SDK; None where it runs on, else what came of it."""
+        folder = self.folder / "ts"
+        if not folder.exists():
+            (folder / "node_modules").mkdir(parents=True)
+            for module in (*sdk_typescript.MODULES.iterdir(), sdk_typescript.package()):
+                name = "spoor" if module.name == "typescript" and module.parent.name == "sdk" else module.name
+                (folder / "node_modules" / name).symlink_to(module)
+            (folder / "package.json").write_text('{"type": "module"}\n', encoding="utf-8")
+        named = re.match(r"// (\w+)\.ts$", snippet.text.split("\n", 1)[0])
+        stem = named.group(1) if named else "snippet"
+        (folder / f"{stem}.ts").write_text(self.here(snippet.text), encoding="utf-8")
+        env = sdk_typescript.environment({"SPOOR_URL": f"redis://127.0.0.1:{self.port}"})
+        checked = self.run([sdk_typescript.NODE, sdk_typescript.MODULES / "typescript/bin/tsc", *TS_CHECKS,
+                            folder / f"{stem}.ts"], env)
+        assert checked.returncode == 0, f"{snippet.place}:\n{checked.stdout}"
+        command = [sdk_typescript.node(), folder / f"{stem}.js"]
+        if not snippet.text.rstrip().endswith(".run();"):
+            return self.run(command, env)
+        agent = subprocess.Popen(command, cwd=self.folder, text=True, env=env, stderr=subprocess.PIPE)
+        self.agents.append((snippet, agent))
+        said = agent.stderr.readline()
+        assert '"started"' in said, f"{snippet.place}: {said}{agent.stderr.read()}"
+        return None
+
     def python_env(self):
         """With the SDK, whose default is this place's server."""
         return {**self.env, "PYTHONPATH": str(SOURCE / "sdk" / "python"),
@@ -266,6 +297,12 @@ def run_program(snippet, place):
             return True
         done = place.run([python if python.exists() else sys.executable, "-c",
                           place.here(snippet.text)], place.python_env())
+    elif TS_SDK in snippet.text:
+        if not sdk_typescript.installed():
+            return False
+        done = place.run_typescript(snippet)
+        if done is None:
+            return True
     else:
         installed = (place.folder / "node_modules").exists()
         if shutil.which("node") is None or \
