@@ -457,7 +457,9 @@ bool sp_http_stream_push(struct sp_connection *connection, struct sp_blob *messa
     if (!sp_output_share(&connection->output, message)) {
         return take_back(connection, len);
     }
-    connection->server->http->shared = true;
+    if (connection->server->http->running == connection) {
+        connection->server->http->shared = true;
+    }
     end_chunk(connection);
     sp_ensure(to->status == SP_OK);
     return true;

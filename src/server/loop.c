@@ -495,7 +495,8 @@ static void upkeep(struct sp_loop *loop) {
     uint64_t unsent_max = sp_settings_u64(&server->settings, SP_SET_OUTPUT_BUFFER) +
                           sp_settings_u64(&server->settings, SP_SET_REPLY_BYTES_MAX);
     for (struct sp_connection *at = server->connections; at != NULL; at = at->all.next) {
-        bool stays = sp_connection_stays(at);
+        bool stays =
+            sp_connection_stays(at) || (at->protocol->is_busy != NULL && at->protocol->is_busy(at));
         if (at->protocol->each_second != NULL) {
             at->protocol->each_second(at);
         }

@@ -610,6 +610,25 @@ def what_was_asked_is_answered_before_the_end(folder):
         assert "http_port" in log
 
 
+def who_listens_or_waits_is_answered_at_the_end(folder):
+    with Server(folder / "data") as server:
+        with Client(server) as listener, Client(server) as waiter, Client(server) as reader:
+            assert reader.ask("/v1/groups/g", "PUT", POST, b'{"key": "orders"}').status in (200, 201)
+            listener.send(raw("GET /v1/subscribe HTTP/1.1"))
+            assert listener.file.readline() == b"HTTP/1.1 200 OK\r\n"
+            body = b'{"consumer": "c", "wait_ms": 50000}'
+            waiter.send(raw("POST /v1/groups/g/receive HTTP/1.1", *POST, f"Content-Length: {len(body)}").encode() + body)
+            deadline = time.monotonic() + 60
+            while b"spoor_waiting_connections 1\n" not in reader.ask("/metrics").body:
+                assert time.monotonic() < deadline
+            code, log = server.stop()
+            assert code == 0, log
+            assert listener.file.read().endswith(b"\r\n0\r\n\r\n")
+            reply = waiter.read()
+            assert reply.status == 200 and reply.get("connection") == "close", reply.body
+            assert waiter.is_closed()
+
+
 def what_is_asked_is_logged(folder):
     with Server(folder / "data", "--log-level", "debug", "--log-format", "json") as server:
         with Client(server) as client:
@@ -642,5 +661,6 @@ harness.run(
     metrics_are_as_prometheus_wants_them,
     metrics_are_read_by_a_client_of_prometheus,
     what_was_asked_is_answered_before_the_end,
+    who_listens_or_waits_is_answered_at_the_end,
     what_is_asked_is_logged,
 )
