@@ -111,6 +111,7 @@ void bus_model_copy(struct bus_model *to, const struct bus_model *from) {
     to->calls = from->calls;
     to->position = from->position;
     memcpy(to->key_stream, from->key_stream, sizeof(to->key_stream));
+    memcpy(to->agents, from->agents, sizeof(to->agents));
     reserve_shown(to, from->position + 1);
     if (from->position > 0) {
         memcpy(to->shown, from->shown, from->position);

@@ -23,6 +23,7 @@ enum {
     BUS_RUNS = 4,
     BUS_PATTERNS = 5,
     BUS_FILTERS = 3,
+    BUS_AGENTS = 4,
     BUS_NAME_SIZE = 96,
     BUS_ID_SIZE = 48,
 };
@@ -108,6 +109,18 @@ struct bus_group {
     size_t capacity;
 };
 
+enum bus_agent_state {
+    BUS_AGENT_NEVER,
+    BUS_AGENT_ONLINE,
+    BUS_AGENT_SUSPECTED,
+    BUS_AGENT_OFFLINE,
+};
+
+struct bus_agent {
+    enum bus_agent_state state;
+    uint8_t facts; /* which of those that an agent may say of itself */
+};
+
 struct bus_model {
     uint64_t calls; /* that were answered, deliveries apart */
     uint64_t position;
@@ -117,6 +130,7 @@ struct bus_model {
     size_t shown_capacity;
     uint32_t key_stream[BUS_KEYS]; /* number of name */
     struct bus_group groups[BUS_GROUPS];
+    struct bus_agent agents[BUS_AGENTS];
 };
 
 void bus_log_fini(struct bus_log *log);

@@ -207,10 +207,13 @@ void bus_tick(struct bus_system *sys) {
     }
     sys->call.told[BUS_TOLD_FAILED] = 0;
     sys->call.told[BUS_TOLD_DEAD] = 0;
+    sys->call.told[BUS_TOLD_SUSPECTED] = 0;
+    sys->call.told[BUS_TOLD_RECOVERED] = 0;
     bus_call_end(sys);
     if (!sys->world->wrong && wait_ms != 1) { /* 1: there was no room */
         check_wait(sys, wait_ms, sys->call.from_ms);
         check_blocked(sys);
+        bus_agents_ticked(sys, wait_ms);
     }
 }
 
@@ -282,6 +285,7 @@ static sp_status bus_open(struct sim_system *base, struct sp_error *error) {
     struct bus_system *sys = bus_of(base);
     struct sim_world *world = sys->world;
     sys->options.fs = world->fs;
+    uint64_t from_ms = bus_world_live_ms(sys);
     sp_status status = sp_engine_open(&sys->options, &sys->engine, NULL, error);
     if (status == SP_OK) {
         status = sp_bus_new(sys->engine, &sys->bus, error);
@@ -296,6 +300,7 @@ static sp_status bus_open(struct sim_system *base, struct sp_error *error) {
     sys->failed_before = sim_disk_failed_reads(world->disk);
     memset(sys->blocked, 0, sizeof(sys->blocked));
     sys->held = false;
+    bus_agents_open(sys, from_ms);
     settle(sys);
     bus_listen_all(sys);
     bool calm = !sim_disk_is_armed(world->disk);
@@ -410,8 +415,10 @@ static void step_once(struct bus_system *sys) {
         settle_some(sys, sim_pick(world, 100));
     } else if (what < 74) {
         bus_step_nack(sys);
-    } else if (what < 90) {
+    } else if (what < 84) {
         seldom(sys);
+    } else if (what < 90) {
+        bus_step_agent(sys);
     } else if (what < 94) {
         bus_check_read(sys);
     } else if (what < 98) {

@@ -50,6 +50,7 @@ void bus_call_begin(struct bus_system *sys, const char *what) {
                                   .head = sys->engine->progress.head_block,
                                   .position = sys->engine->core.position,
                                   .from_ms = bus_world_now_ms(sys),
+                                  .live_from_ms = bus_world_live_ms(sys),
                                   .hash = hash_of_core(sys, true)};
     sys->given_count = 0;
     if (may_cut(sys->engine)) {
@@ -150,7 +151,8 @@ static const char *const told_types[BUS_TOLD_COUNT] = {
     [BUS_TOLD_REDRIVEN] = "delivery.redriven",  [BUS_TOLD_DISCARDED] = "delivery.discarded",
     [BUS_TOLD_TRIMMED] = "stream.trimmed",      [BUS_TOLD_HIDDEN] = "stream.entries_deleted",
     [BUS_TOLD_DELETED] = "stream.deleted",      [BUS_TOLD_EXPIRED] = "stream.expired",
-    [BUS_TOLD_RENAMED] = "stream.renamed",
+    [BUS_TOLD_RENAMED] = "stream.renamed",      [BUS_TOLD_SUSPECTED] = "agent.suspected_failure",
+    [BUS_TOLD_RECOVERED] = "agent.recovered",
 };
 
 static struct bus_group *group_of_stream(struct bus_system *sys, sp_str stream) {
@@ -340,6 +342,8 @@ static void hear_told(struct bus_system *sys, const struct sp_event *event) {
             told_of_delivery(sys, event, (enum bus_told)kind);
         } else if (kind == BUS_TOLD_DELETED || kind == BUS_TOLD_EXPIRED) {
             told_of_end(sys, event, kind == BUS_TOLD_EXPIRED);
+        } else if (kind == BUS_TOLD_SUSPECTED || kind == BUS_TOLD_RECOVERED) {
+            bus_agents_told(sys, event, kind == BUS_TOLD_RECOVERED);
         }
         return;
     }
@@ -370,6 +374,8 @@ static bool absorb(struct bus_system *sys, uint64_t position) {
                   fault);
     } else if (sys->log.events[position - 1].own) {
         hear_told(sys, &event);
+    } else {
+        bus_agents_heard(sys, &event);
     }
     return !sys->world->wrong;
 }

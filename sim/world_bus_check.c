@@ -176,6 +176,9 @@ void bus_compare(struct bus_system *sys) {
         sim_wrong(sys->world, "%s: %u groups instead of %u", sys->call.what, core->groups.count,
                   groups);
     }
+    if (!sys->world->wrong) {
+        bus_agents_compare(sys);
+    }
 }
 
 /* ---- reading ---- */
@@ -374,14 +377,14 @@ static bool count_key(void *context, sp_str key) {
             return true;
         }
     }
-    seen[BUS_KEYS]++;
+    seen[BUS_KEYS] += bus_agents_own_stream(key) ? 0 : 1;
     return true;
 }
 
 void bus_check_keys(struct bus_system *sys) {
     uint32_t seen[BUS_KEYS + 1] = {0};
     uint64_t cursor = 0;
-    uint64_t count = 0;
+    uint64_t count = bus_agents_streams(sys);
     do {
         cursor = sp_bus_scan(sys->bus, cursor, 1 + sim_pick(sys->world, 10), count_key, seen);
     } while (cursor != 0);

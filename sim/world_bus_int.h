@@ -4,13 +4,14 @@
 #ifndef SIM_WORLD_BUS_INT_H
 #define SIM_WORLD_BUS_INT_H
 
+#include "engine/bus_agents.h"
 #include "engine/bus_groups.h"
 #include "engine/query.h"
 #include "sim/bus_model.h"
 #include "sim/world.h"
 #include "sim/world_bus.h"
 
-enum { BUS_BOUNDARIES = 16, BUS_SUBSCRIBERS = 3, BUS_GIVEN_MAX = 600 };
+enum { BUS_BOUNDARIES = 16, BUS_SUBSCRIBERS = 3, BUS_GIVEN_MAX = 600, BUS_HOLDERS = 2 };
 
 /* What must be found where the log ends with a block. */
 struct bus_boundary {
@@ -35,6 +36,8 @@ enum bus_told {
     BUS_TOLD_DELETED,
     BUS_TOLD_EXPIRED,
     BUS_TOLD_RENAMED,
+    BUS_TOLD_SUSPECTED,
+    BUS_TOLD_RECOVERED,
     BUS_TOLD_COUNT,
 };
 
@@ -48,6 +51,7 @@ struct bus_call {
     uint64_t position;
     uint64_t hash; /* of the core, before */
     uint64_t from_ms;
+    uint64_t live_from_ms; /* the same by the clock that nobody sets */
     uint64_t until_ms;
     bool copied;   /* `before` is what was before */
     bool lazy;     /* it needs no gate */
@@ -58,6 +62,7 @@ struct bus_call {
     uint32_t cause_consumer;
     uint64_t cause_position;
     struct sp_bus_nack nack;
+    uint8_t agent_facts; /* that an agent says */
 };
 
 /* What a consumer was given. */
@@ -73,6 +78,19 @@ struct bus_subscriber {
     uint32_t pattern;
     uint64_t next;
     struct sp_cursor *cursor;
+};
+
+/* What the store keeps of an agent in memory only, as far as it can be known. */
+struct bus_life {
+    uint64_t seen_from_ms; /* its last sign of life came between these two */
+    uint64_t seen_until_ms;
+    bool held[BUS_HOLDERS];
+    bool lost;             /* all its connections are gone, */
+    uint64_t lost_from_ms; /* between these two */
+    uint64_t lost_until_ms;
+    bool may_recover;  /* suspected: it may have given a sign of life */
+    bool must_recover; /* it has */
+    uint32_t load;
 };
 
 struct bus_system {
@@ -104,6 +122,8 @@ struct bus_system {
     struct bus_given given[BUS_GIVEN_MAX];
     size_t given_count;
     uint64_t id_number;
+    struct bus_life lives[BUS_AGENTS];
+    struct sp_agent_holder holders[BUS_HOLDERS];
 };
 
 /* ---- world_bus.c ---- */
@@ -189,6 +209,23 @@ void bus_step_dig(struct bus_system *sys, struct bus_group *group, bool redrive,
 /* Entries whose events are gone may have been forgotten by the call: how many were. */
 uint32_t bus_forget_gone(struct bus_system *sys, struct bus_group *group);
 void bus_see(void *context, const struct sp_event *event, struct sp_entry_id id, uint32_t count);
+
+/* ---- world_presence.c ---- */
+
+uint64_t bus_world_live_ms(const struct bus_system *sys);
+/* The bus was opened, not before from_ms by the live clock. */
+void bus_agents_open(struct bus_system *sys, uint64_t from_ms);
+void bus_step_agent(struct bus_system *sys);
+/* An event has come into the log. */
+void bus_agents_heard(struct bus_system *sys, const struct sp_event *event);
+/* The store tells of an agent. */
+void bus_agents_told(struct bus_system *sys, const struct sp_event *event, bool recovered);
+void bus_agents_compare(struct bus_system *sys);
+/* A tick is over, which was not refused anything. */
+void bus_agents_ticked(struct bus_system *sys, int wait_ms);
+/* Streams that agents have of their own name; how many exist. */
+bool bus_agents_own_stream(sp_str stream);
+uint32_t bus_agents_streams(struct bus_system *sys);
 
 /* ---- world_bus_live.c ---- */
 

@@ -107,7 +107,7 @@ static sp_status recover(struct sp_bus *bus, const struct sp_agent *agent, uint6
     return tell(bus, "agent.recovered", error);
 }
 
-/* Recovers who gave a sign, now or, where the store is busy, with a later turn. */
+/* Recovers who gave a sign, now or, where the store is busy or full, with a later turn. */
 static sp_status recover_now(struct sp_bus *bus, const struct sp_agent *agent,
                              struct sp_error *error) {
     const struct sp_agent_info info = sp_agent_info(&bus->core->presence, agent, 0);
@@ -115,7 +115,7 @@ static sp_status recover_now(struct sp_bus *bus, const struct sp_agent *agent,
         return SP_OK;
     }
     sp_status status = recover(bus, agent, bus_now_ms(bus), error);
-    return status == SP_BUSY ? SP_OK : status;
+    return status == SP_FAILED ? status : SP_OK;
 }
 
 int bus_agents_upkeep(struct sp_bus *bus) {
