@@ -196,7 +196,7 @@ void bus_agents_compare(struct bus_system *sys) {
         if (agent == NULL) {
             continue;
         }
-        struct sp_agent_info info = sp_agent_info(presence, agent, 0);
+        struct sp_agent_info info = sp_agent_info(presence, agent);
         enum sp_agent_status status = info.status == SP_AGENT_STALE ? SP_AGENT_ONLINE : info.status;
         enum sp_agent_status wanted = model->state == BUS_AGENT_ONLINE      ? SP_AGENT_ONLINE
                                       : model->state == BUS_AGENT_SUSPECTED ? SP_AGENT_SUSPECTED

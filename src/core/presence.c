@@ -164,14 +164,8 @@ static bool is_free(const struct sp_agent *agent, enum sp_agent_status status) {
     return status == SP_AGENT_ONLINE && (!agent->has_capacity || agent->load < agent->capacity);
 }
 
-/* A time of the live clock by the other one. */
-static uint64_t wall_time(const struct sp_presence *presence, uint64_t at_ms, uint64_t wall_ms) {
-    uint64_t ago_ms = presence->live_ms > at_ms ? presence->live_ms - at_ms : 0;
-    return wall_ms > ago_ms ? wall_ms - ago_ms : 1;
-}
-
-struct sp_agent_info sp_agent_info(const struct sp_presence *presence, const struct sp_agent *agent,
-                                   uint64_t wall_ms) {
+struct sp_agent_info sp_agent_info(const struct sp_presence *presence,
+                                   const struct sp_agent *agent) {
     enum sp_agent_status status = status_at(presence, agent);
     bool online = agent->status == SP_AGENT_ONLINE;
     return (struct sp_agent_info){
@@ -187,8 +181,9 @@ struct sp_agent_info sp_agent_info(const struct sp_presence *presence, const str
         .data = sp_agent_data(agent),
         .announced_ms = agent->announced_ms,
         .since_ms = agent->since_ms,
-        .seen_ms = online ? wall_time(presence, agent->seen_ms, wall_ms) : agent->last_ms,
-        .event_ms = agent->event_ms == 0 ? 0 : wall_time(presence, agent->event_ms, wall_ms),
+        .seen_ms = agent->last_ms,
+        .event_ms = agent->event_ms,
+        .silent_ms = online ? presence->live_ms - agent->seen_ms : 0,
     };
 }
 

@@ -109,6 +109,7 @@ struct sp_presence {
     uint32_t stale_count; /* of those online, as far as timers have found them */
     uint64_t bytes;       /* of ids and facts */
     uint64_t live_ms;     /* sp_presence_tell; not part of the state */
+    uint64_t wall_ms;     /* likewise */
     struct sp_htab by_id;
     struct sp_agent_list by_status[3];
     struct sp_agent_list revived;
@@ -155,6 +156,7 @@ struct sp_agent_info {
     uint64_t since_ms;     /* when it became online, suspected or offline */
     uint64_t seen_ms;      /* last sign of life; of one suspected: before that */
     uint64_t event_ms;     /* its last event since the store was opened; 0: none */
+    uint64_t silent_ms;    /* how long it has been silent, where it is online */
 };
 
 /* The defaults: 30 s, 90 s, 2 s. */
@@ -168,9 +170,8 @@ uint64_t sp_agent_hash(sp_str id);
 /* The agent, or NULL. O(1). */
 struct sp_agent *sp_presence_find(const struct sp_presence *presence, uint64_t hash, sp_str id);
 
-/* Times as they are by a wall clock that shows wall_ms now. */
-struct sp_agent_info sp_agent_info(const struct sp_presence *presence, const struct sp_agent *agent,
-                                   uint64_t wall_ms);
+struct sp_agent_info sp_agent_info(const struct sp_presence *presence,
+                                   const struct sp_agent *agent);
 sp_str sp_agent_id(const struct sp_agent *agent);
 /* Its capability by number, in the order in which it named them. */
 sp_str sp_agent_capability(const struct sp_agent *agent, uint32_t number);
@@ -210,8 +211,8 @@ SP_WARN_UNUSED sp_status sp_presence_announce(const struct sp_presence *presence
                                               uint64_t wall_ms, struct sp_buf *to,
                                               struct sp_error *error);
 /* Online: suspected from now on. */
-void sp_presence_suspect(const struct sp_presence *presence, const struct sp_agent *agent,
-                         enum sp_agent_reason reason, uint64_t wall_ms, struct sp_buf *to);
+void sp_presence_suspect(const struct sp_agent *agent, enum sp_agent_reason reason,
+                         uint64_t wall_ms, struct sp_buf *to);
 /* Suspected: online again. */
 void sp_presence_recover(const struct sp_agent *agent, uint64_t wall_ms, struct sp_buf *to);
 /* Online or suspected: offline. */
@@ -219,8 +220,11 @@ void sp_presence_end(const struct sp_agent *agent, uint64_t wall_ms, struct sp_b
 
 /* ---- signs of life: in memory only ---- */
 
-/* The live clock: before signs of life and folds, and whenever somebody may be due. It never falls. */
-void sp_presence_tell(struct sp_presence *presence, uint64_t live_ms);
+/*
+ * Both clocks: before signs of life and folds, and whenever somebody may be due. The live one never
+ * falls.
+ */
+void sp_presence_tell(struct sp_presence *presence, uint64_t live_ms, uint64_t wall_ms);
 
 /* O(1), but for the first one after silence: O(its capabilities + log agents). Offline: nothing. */
 void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent);

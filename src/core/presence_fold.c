@@ -120,12 +120,12 @@ sp_status sp_presence_announce(const struct sp_presence *presence, sp_str id, un
     return status;
 }
 
-void sp_presence_suspect(const struct sp_presence *presence, const struct sp_agent *agent,
-                         enum sp_agent_reason reason, uint64_t wall_ms, struct sp_buf *to) {
+void sp_presence_suspect(const struct sp_agent *agent, enum sp_agent_reason reason,
+                         uint64_t wall_ms, struct sp_buf *to) {
     sp_require(agent->status == SP_AGENT_ONLINE);
     put_op(to, SP_OP_AGENT_SUSPECT, agent);
     sp_add_number(to, wall_ms);
-    sp_add_number(to, sp_agent_info(presence, agent, wall_ms).seen_ms);
+    sp_add_number(to, agent->last_ms);
     sp_add_number(to, reason);
 }
 
@@ -147,6 +147,7 @@ void sp_presence_end(const struct sp_agent *agent, uint64_t wall_ms, struct sp_b
 static sp_status begin(struct sp_presence *presence, struct sp_agent *agent, uint64_t wall_ms) {
     agent->since_ms = wall_ms;
     agent->seen_ms = presence->live_ms;
+    agent->last_ms = wall_ms;
     agent->load = 0;
     sp_status status = sp_agent_set_timer(presence, agent);
     sp_agent_settle_free(agent);

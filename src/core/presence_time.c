@@ -109,9 +109,10 @@ void sp_presence_let_go(struct sp_presence *presence, struct sp_agent_holder *ho
 
 /* ---- signs of life ---- */
 
-void sp_presence_tell(struct sp_presence *presence, uint64_t live_ms) {
+void sp_presence_tell(struct sp_presence *presence, uint64_t live_ms, uint64_t wall_ms) {
     uint64_t now_ms = live_ms == 0 ? 1 : live_ms; /* 0 is never */
     presence->live_ms = now_ms > presence->live_ms ? now_ms : presence->live_ms;
+    presence->wall_ms = wall_ms;
 }
 
 void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent) {
@@ -131,6 +132,7 @@ void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent) {
         return;
     }
     agent->seen_ms = presence->live_ms;
+    agent->last_ms = presence->wall_ms;
     agent->lost_ms = 0;
     if (agent->stale) {
         set_stale(presence, agent, false);
@@ -139,7 +141,7 @@ void sp_presence_sign(struct sp_presence *presence, struct sp_agent *agent) {
 }
 
 void sp_presence_sign_event(struct sp_presence *presence, struct sp_agent *agent) {
-    agent->event_ms = presence->live_ms;
+    agent->event_ms = presence->wall_ms;
     sp_presence_sign(presence, agent);
 }
 
@@ -165,6 +167,7 @@ void sp_presence_open(struct sp_presence *presence) {
     struct sp_agent *agent = presence->by_status[SP_AGENT_ONLINE].first;
     for (; agent != NULL; agent = agent->next) {
         agent->seen_ms = presence->live_ms;
+        agent->last_ms = presence->wall_ms;
         agent->lost_ms = 0;
         set_stale(presence, agent, false);
         move_timer(presence, agent);

@@ -35,11 +35,11 @@ bool sp_agent_status_find(sp_str name, enum sp_agent_status *ret_status) {
     return false;
 }
 
-/* Tells the presence the live clock, which nobody sets. Before everything that depends on it. */
+/* Tells the presence both clocks, before everything that depends on them. */
 static struct sp_presence *at_now(const struct sp_bus *bus) {
     const struct sp_clock *clock = &bus->engine->options.clock;
     struct sp_presence *presence = &bus->core->presence;
-    sp_presence_tell(presence, clock->monotonic_ns(clock->context) / NS_PER_MS);
+    sp_presence_tell(presence, clock->monotonic_ns(clock->context) / NS_PER_MS, bus_now_ms(bus));
     return presence;
 }
 
@@ -83,20 +83,20 @@ static sp_status suspect(struct sp_bus *bus, const struct sp_agent *agent,
                          enum sp_agent_reason reason, uint64_t now_ms, struct sp_error *error) {
     static const char *const reasons[] = {
         [SP_AGENT_SILENT] = "silent", [SP_AGENT_CONNECTION_LOST] = "connection lost"};
-    const struct sp_agent_info info = sp_agent_info(&bus->core->presence, agent, now_ms);
+    const struct sp_agent_info info = sp_agent_info(&bus->core->presence, agent);
     bus_json_begin(bus);
     bus_json_text(bus, "agent", info.id);
     bus_json_time(bus, "last_seen", info.seen_ms);
-    bus_json_number(bus, "silent_ms", now_ms > info.seen_ms ? now_ms - info.seen_ms : 0);
+    bus_json_number(bus, "silent_ms", info.silent_ms);
     bus_json_text(bus, "reason", sp_str_from(reasons[reason]));
     sp_buf_reset(&bus->ops);
-    sp_presence_suspect(&bus->core->presence, agent, reason, now_ms, &bus->ops);
+    sp_presence_suspect(agent, reason, now_ms, &bus->ops);
     return tell(bus, "agent.suspected_failure", error);
 }
 
 static sp_status recover(struct sp_bus *bus, const struct sp_agent *agent, uint64_t now_ms,
                          struct sp_error *error) {
-    const struct sp_agent_info info = sp_agent_info(&bus->core->presence, agent, now_ms);
+    const struct sp_agent_info info = sp_agent_info(&bus->core->presence, agent);
     bus_json_begin(bus);
     bus_json_text(bus, "agent", info.id);
     bus_json_time(bus, "suspected_at", info.since_ms);
@@ -110,7 +110,7 @@ static sp_status recover(struct sp_bus *bus, const struct sp_agent *agent, uint6
 /* Recovers who gave a sign, now or, where the store is busy or full, with a later turn. */
 static sp_status recover_now(struct sp_bus *bus, const struct sp_agent *agent,
                              struct sp_error *error) {
-    const struct sp_agent_info info = sp_agent_info(&bus->core->presence, agent, 0);
+    const struct sp_agent_info info = sp_agent_info(&bus->core->presence, agent);
     if (info.status != SP_AGENT_SUSPECTED) {
         return SP_OK;
     }
@@ -317,7 +317,7 @@ sp_status sp_bus_agent_heartbeat(struct sp_bus *bus, sp_str id, const uint32_t *
     status =
         status == SP_OK ? recover_now(bus, agent, error) : sp_error_set(error, status, "agent");
     if (status == SP_OK) {
-        *ret_status = sp_agent_info(presence, agent, 0).status;
+        *ret_status = sp_agent_info(presence, agent).status;
     }
     return status;
 }
@@ -389,7 +389,7 @@ static void add_capabilities(const struct sp_agent *agent, uint32_t count, struc
 }
 
 void sp_bus_agent_json(const struct sp_bus *bus, const struct sp_agent *agent, struct sp_buf *to) {
-    const struct sp_agent_info info = sp_agent_info(at_now(bus), agent, bus_now_ms(bus));
+    const struct sp_agent_info info = sp_agent_info(at_now(bus), agent);
     add_text(to, "{\"id\":");
     sp_json_add_string(to, info.id);
     add_text(to, ",\"status\":\"");

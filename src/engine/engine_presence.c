@@ -70,7 +70,8 @@ void engine_presence_event(struct sp_engine *engine, const struct sp_event *even
         return;
     }
     const struct sp_clock *clock = &engine->options.clock;
-    sp_presence_tell(presence, clock->monotonic_ns(clock->context) / NS_PER_MS);
+    sp_presence_tell(presence, clock->monotonic_ns(clock->context) / NS_PER_MS,
+                     engine->now_us / 1000);
     if (kind == SP_AGENT_EVENT_ONLINE || kind == SP_AGENT_EVENT_STARTED) {
         announce(engine, event, kind);
         agent = sp_presence_find(presence, source_hash, source);

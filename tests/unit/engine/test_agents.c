@@ -32,8 +32,8 @@ static enum sp_agent_status status_of(struct bus_help *help, const char *id) {
     const struct sp_agent *agent = sp_bus_agent(help->bus, sp_str_from(id));
     assert_non_null(agent);
     struct sp_presence *presence = &help->engine->core.presence;
-    sp_presence_tell(presence, help->monotonic_ns / 1000000);
-    return sp_agent_info(presence, agent, help->wall_us / 1000).status;
+    sp_presence_tell(presence, help->monotonic_ns / 1000000, help->wall_us / 1000);
+    return sp_agent_info(presence, agent).status;
 }
 
 /* The JSON of an agent. */
