@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "server/http.h"
+#include "server/http_parts.h"
 
 enum { LINES_BYTES = 6 << 20 };
 
@@ -158,7 +159,7 @@ static const struct sp_http_route ROUTES[] = {
 };
 
 static int begin(void **state) {
-    static const struct sp_http_route *const TABLES[] = {ROUTES, NULL};
+    static const struct sp_http_route *const TABLES[] = {ROUTES, sp_http_append_routes, NULL};
     int code = desk_begin(state);
     struct desk *desk = *state;
     memset(&seen, 0, sizeof(seen));
@@ -259,6 +260,26 @@ static void test_a_busy_store_is_asked_again(void **state) {
     assert_true(strncmp(text, "HTTP/1.1 429 ", 13) == 0);
     assert_non_null(strstr(text, "|Retry-After: 1|"));
     asks(desk, client, "GET /one/fixed", 200, "fixed");
+}
+
+/* What was appended is told when it is durable, and read no sooner by whoever appended it. */
+static void test_replies_wait_for_the_disk(void **state) {
+    struct desk *desk = *state;
+    struct sp_connection *client = connect_http(desk);
+    static const char TEXT[] =
+        "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "Content-Length: 41\r\n\r\n{\"type\":\"a.b\",\"source\":\"me\",\"stream\":\"s\"}"
+        "GET /entry HTTP/1.1\r\nHost: x\r\n\r\nGET /one/fixed HTTP/1.1\r\nHost: x\r\n\r\n";
+    sp_connection_feed(client, TEXT, sizeof(TEXT) - 1);
+    assert_true(sp_output_gate(&client->output) != 0);
+    assert_true(sp_connection_unsent(client) > 0);
+    assert_true((client->pause & SP_PAUSE_GATE) != 0);
+    assert_string_equal(desk_hear(desk, client), "");
+    desk_turn(desk);
+    const char *text = heard(desk, client, 201);
+    const char *second = strstr(text, "||1 entriesHTTP/1.1 200 OK|");
+    assert_non_null(second);
+    assert_non_null(strstr(second, "||fixed"));
 }
 
 static void test_a_request_waits_for_a_time(void **state) {
@@ -437,6 +458,7 @@ int main(void) {
         WITH_DESK(test_routes_are_found),
         WITH_DESK(test_whole_bodies_reach_their_handler_once),
         WITH_DESK(test_a_busy_store_is_asked_again),
+        WITH_DESK(test_replies_wait_for_the_disk),
         WITH_DESK(test_a_request_waits_for_a_time),
         WITH_DESK(test_a_request_waits_for_an_entry),
         WITH_DESK(test_a_streamed_reply_goes_on),
