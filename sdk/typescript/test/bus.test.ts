@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { connect, ConnectionError, type Bus } from "../src/index.js";
-import { Server } from "./server.js";
+import { freePort, Server } from "./server.js";
 
 let server: Server;
 let bus: Bus;
@@ -68,10 +68,20 @@ test("a publish that the server did not hear is sent again, and stored once", as
 
 test("a server that is not there, and a URL that is none", async () => {
   await assert.rejects(connect("redis://127.0.0.1:1", { patience: 50 }), ConnectionError);
-  await assert.rejects(connect("http://127.0.0.1:7380"), /expected a URL such as redis/);
+  await assert.rejects(connect(`http://127.0.0.1:${await freePort()}`, { patience: 50 }), /cannot be reached: .*ECONNREFUSED/);
+  await assert.rejects(connect("amqp://127.0.0.1"), /expected a URL such as redis/);
   await assert.rejects(connect("nonsense"), /not a URL/);
   const nobody = await connect(server.url);
   await assert.rejects(nobody.publish("a.b"), /no source/);
   await nobody.close();
   await assert.rejects(nobody.publish("a.b", 1, { source: "x" }), /the connection is closed/);
+});
+
+test("a URL of HTTP is asked where the Redis protocol is spoken", async () => {
+  const other = await connect(server.http, { source: "tester" });
+  await other.publish("http.tick", 1);
+  assert.equal((await bus.query({ type: "http.tick" })).length, 1);
+  const [event] = [await other.subscribe({ type: "http.tick", from: 1 }).next()];
+  assert.equal(event.value?.data, 1);
+  await other.close();
 });

@@ -13,6 +13,7 @@ export class Server {
   readonly folder = mkdtempSync(join(tmpdir(), "spoor-ts-"));
   #process: ChildProcess | undefined;
   #port = 0;
+  #httpPort = 0;
 
   static async start(): Promise<Server> {
     const server = new Server();
@@ -25,6 +26,10 @@ export class Server {
     return `redis://127.0.0.1:${this.#port}`;
   }
 
+  get http(): string {
+    return `http://127.0.0.1:${this.#httpPort}`;
+  }
+
   async start(): Promise<void> {
     const program = process.env["SPOOR"];
     assert.ok(program, "$SPOOR names the program");
@@ -32,7 +37,9 @@ export class Server {
       "--http-port", "0"], { stdio: ["ignore", "pipe", "ignore"] });
     this.#process = child;
     for await (const line of createInterface(child.stdout!)) {
-      if (line.startsWith("ready ")) {
+      const ready = /^ready .*http=127\.0\.0\.1:(\d+) /.exec(line);
+      if (ready !== null) {
+        this.#httpPort = Number(ready[1]);
         child.stdout!.resume();
         return;
       }
@@ -56,7 +63,7 @@ export class Server {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const listener = createServer().listen(0, "127.0.0.1");
   await once(listener, "listening");
   const { port } = listener.address() as { port: number };

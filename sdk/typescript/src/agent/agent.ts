@@ -1,13 +1,12 @@
 /** defineAgent: an agent as a value, which runs in a process of its own or inside another program. */
 import type { Port } from "../port.js";
-import { defaultUrl } from "../redis/connection.js";
 import { RedisPort } from "../redis/port.js";
 import { planOf, type AgentDefinition, type Plan } from "./definition.js";
 import { Logger, standardError } from "./log.js";
 import { RunningAgent } from "./running.js";
 
 export interface StartOptions {
-  /** The server; else $SPOOR_URL, else redis://127.0.0.1:7379. */
+  /** The server, by its Redis protocol or by HTTP; else $SPOOR_URL, else redis://127.0.0.1:7379. */
   url?: string | undefined;
   /** How long to try to reach the server at first, in milliseconds; for ever where it is absent. */
   patience?: number | undefined;
@@ -82,7 +81,7 @@ class DefinedAgent implements Agent {
 
   async #begin({ url, patience }: StartOptions): Promise<RunningAgent> {
     const log = this.#log();
-    const port: Port = await RedisPort.open(defaultUrl(url), {
+    const port: Port = await RedisPort.open(url, {
       patience,
       onTrouble: (error, attempt) => log.warning("no connection to the server; it is tried again", { error, try: attempt }),
     });

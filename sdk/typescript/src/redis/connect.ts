@@ -4,7 +4,8 @@ import { SpoorError } from "../errors.js";
 import type { NewEvent, Published, PublishOptions, SpoorEvent } from "../event.js";
 import { queryWords, type Query, type SubscribeQuery } from "../query.js";
 import { appendWords, identify } from "./append.js";
-import { checkUrl, Connection, defaultUrl, type Reply } from "./connection.js";
+import { findServer } from "./address.js";
+import { Connection, type Reply } from "./connection.js";
 import { RedisDeadLetters } from "./dead_letters.js";
 import { asEvents, asList, asMap, asNumber, asPublished, asText } from "./replies.js";
 import { RedisSubscription } from "./subscription.js";
@@ -20,11 +21,14 @@ export interface ConnectOptions {
   onTrouble?: ((error: Error) => void) | undefined;
 }
 
-/** Connects to a server: `redis://127.0.0.1:7379`, or $SPOOR_URL, where no URL is given. */
+/**
+ * Connects to a server: $SPOOR_URL, else redis://127.0.0.1:7379, where no URL is given. A http:// URL is asked where
+ * the Redis protocol is spoken.
+ */
 export async function connect(url?: string, options: ConnectOptions = {}): Promise<Bus> {
   const { source, patience = 10_000, retryFor, onTrouble } = options;
-  const at = defaultUrl(url);
-  return new RedisBus(checkUrl(at), await Connection.open(at, { patience, retryFor, onTrouble }), source);
+  const at = await findServer(url, { patience, onTrouble });
+  return new RedisBus(at, await Connection.open(at, { patience, retryFor, onTrouble }), source);
 }
 
 const PAGE = 1000; // events that scan() reads at a time

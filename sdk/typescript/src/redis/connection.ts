@@ -4,7 +4,8 @@
  * acknowledging twice does no harm.
  */
 import { createClient } from "redis";
-import { ConnectionError, fromServer, SpoorError } from "../errors.js";
+import { ConnectionError, fromServer } from "../errors.js";
+import { hideSecret } from "./address.js";
 
 export type Argument = string | Buffer;
 export type Reply = string | number | null | Reply[];
@@ -85,7 +86,7 @@ export class Connection {
   }
 
   static async open(url: string, options: ConnectionOptions = {}): Promise<Connection> {
-    const connection = new Connection(checkUrl(url), options);
+    const connection = new Connection(url, options);
     try {
       await connection.#client.connect();
     } catch (error) {
@@ -220,31 +221,4 @@ function classNames(error: unknown): string[] {
     names.push(constructor?.name ?? "");
   }
   return names;
-}
-
-/** A redis:// URL; else an error that says what was expected. */
-export function checkUrl(url: string): string {
-  let parsed: URL;
-  try {
-    parsed = new URL(url);
-  } catch {
-    throw new SpoorError(`not a URL: ${JSON.stringify(url)}, expected one such as redis://127.0.0.1:7379`);
-  }
-  if (parsed.protocol !== "redis:" && parsed.protocol !== "rediss:") {
-    throw new SpoorError(`${hideSecret(url)}: this package speaks the Redis protocol, ` +
-      "expected a URL such as redis://127.0.0.1:7379 (spoor serve prints it as resp=…)");
-  }
-  if (parsed.port === "") {
-    parsed.port = "7379";
-  }
-  return parsed.href;
-}
-
-/** The URL that was given, or that of the environment, or the default. */
-export function defaultUrl(url?: string): string {
-  return url ?? process.env["SPOOR_URL"] ?? "redis://127.0.0.1:7379";
-}
-
-export function hideSecret(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, "//…@");
 }

@@ -4,6 +4,7 @@ import { SpoorError } from "../errors.js";
 import { parseEvent, type NewEvent, type Published, type SpoorEvent } from "../event.js";
 import type { Announcement, Delivery, Failure, GroupSpec, IsHere, Lane, Port } from "../port.js";
 import { momentText } from "../query.js";
+import { findServer } from "./address.js";
 import { appendWords, identify } from "./append.js";
 import { Connection, LostError, type ConnectionOptions, type Reply } from "./connection.js";
 import { asEvents, asList, asNumber, asPublished, asText } from "./replies.js";
@@ -27,8 +28,9 @@ export class RedisPort implements Port {
     this.#connection = connection;
   }
 
-  static async open(url: string, options: ConnectionOptions = {}): Promise<RedisPort> {
-    return new RedisPort(url, options, await Connection.open(url, options));
+  static async open(url: string | undefined, options: ConnectionOptions = {}): Promise<RedisPort> {
+    const at = await findServer(url, options);
+    return new RedisPort(at, options, await Connection.open(at, options));
   }
 
   async ensureGroup(spec: GroupSpec): Promise<void> {

@@ -3,6 +3,7 @@ import type { Bus } from "../bus.js";
 import { SpoorError } from "../errors.js";
 import type { Port } from "../port.js";
 import { connect } from "../redis/connect.js";
+import { findServer } from "../redis/address.js";
 import { Connection } from "../redis/connection.js";
 import { RedisPort } from "../redis/port.js";
 import { asMap, asNumber } from "../redis/replies.js";
@@ -70,7 +71,8 @@ export class RealWorld implements World {
   }
 
   static async open(url: string, clock: VirtualClock, source: string): Promise<RealWorld> {
-    return new RealWorld(url, clock, await connect(url, { source }), await Connection.open(url, { patience: 10_000 }));
+    const at = await findServer(url, { patience: 10_000 });
+    return new RealWorld(at, clock, await connect(at, { source }), await Connection.open(at, { patience: 10_000 }));
   }
 
   async openPort(): Promise<Port> {
