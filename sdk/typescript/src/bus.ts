@@ -13,7 +13,7 @@ export interface Bus {
   scan<T = unknown>(query?: Query): AsyncIterableIterator<SpoorEvent<T>>;
   /** The event with this id; where several sources used one, the first of them. */
   get<T = unknown>(id: string, source?: string): Promise<SpoorEvent<T> | undefined>;
-  /** Why it happened: the chain of causes, from the root down to the event itself. */
+  /** Why it happened: the event itself, its cause, the cause of that, up to the root. */
   why(id: string): Promise<SpoorEvent[]>;
   /** What it caused, depth first; it is itself the first, at depth 0. */
   effects(id: string): Promise<Effect[]>;

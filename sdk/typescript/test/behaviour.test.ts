@@ -67,7 +67,7 @@ describe("reacting", () => {
       { type: n("review.done") }, { type: n("deploy.failed") }, { type: n("incident.opened") }]);
     const last = emitted.find(({ type }) => type === n("incident.opened"))!;
     assert.deepEqual((await bus.why(last.id)).map(({ type }) => type),
-      [n("commit"), n("review.done"), n("deploy.failed"), n("incident.opened")]);
+      [n("incident.opened"), n("deploy.failed"), n("review.done"), n("commit")]);
     assert.equal(await bus.tree(n("c")), [`${n("commit")} by git`, `  ${n("review.done")} by ${n("reviewer")}`,
       `    ${n("deploy.failed")} by ${n("deployer")}`, `      ${n("incident.opened")} by ${n("incident")}`].join("\n"));
   });

@@ -117,7 +117,7 @@ for (const [world, open] of Object.entries(worlds)) describe(world, () => {
     await bus.publish("w.root", 1, { id: "w-1" });
     await bus.publish("w.middle", 2, { id: "w-2", causationid: "w-1" });
     await bus.publish("w.leaf", 3, { id: "w-3", causationid: "w-2" });
-    assert.deepEqual((await bus.why("w-3")).map(({ id }) => id), ["w-1", "w-2", "w-3"]);
+    assert.deepEqual((await bus.why("w-3")).map(({ id }) => id), ["w-3", "w-2", "w-1"]);
     assert.deepEqual((await bus.effects("w-1")).map(({ depth, event }) => [depth, event.id]),
       [[0, "w-1"], [1, "w-2"], [2, "w-3"]]);
     assert.equal((await bus.get("w-3"))?.correlationid, "w-1");

@@ -100,7 +100,7 @@ class RedisBus implements Bus {
 
   async why(id: string): Promise<SpoorEvent[]> {
     const trace = asMap(await this.#connection.send(["SPOOR.TRACE", id]), "SPOOR.TRACE");
-    return asEvents(trace.get("causes") ?? null, "SPOOR.TRACE").reverse();
+    return asEvents(trace.get("causes") ?? null, "SPOOR.TRACE");
   }
 
   async effects(id: string): Promise<Effect[]> {

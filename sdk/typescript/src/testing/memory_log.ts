@@ -61,7 +61,7 @@ export class MemoryLog {
   causes(id: string): SpoorEvent[] {
     const chain: SpoorEvent[] = [];
     for (let at: SpoorEvent | undefined = this.#needed(id); at !== undefined && !chain.includes(at);) {
-      chain.unshift(at);
+      chain.push(at);
       at = at.causationid === undefined ? undefined : this.withId(at.causationid)[0];
     }
     return chain;
