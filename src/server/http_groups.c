@@ -240,6 +240,10 @@ enum sp_http_verdict sp_http_group_refuse(struct sp_http_request *request, sp_st
                               "the group has no policy, and its entries no attempts: PUT gives it "
                               "one");
     }
+    if (status ==
+        SP_LIMIT) { /* of all groups or entries there may be: no less of a request helps */
+        return sp_http_refuse(request, 507, "limit", "%s", error->text);
+    }
     return sp_http_refuse_status(request, status, error);
 }
 
@@ -517,7 +521,7 @@ static enum sp_http_verdict put_group(struct sp_http_request *request, struct pu
                   : sp_bus_group_policy(request->server->bus, &found.key, found.name, &put->policy,
                                         &error);
     if (status != SP_OK) {
-        return sp_http_refuse_status(request, status, &error);
+        return sp_http_group_refuse(request, status, &error);
     }
     struct sp_buf *to = sp_http_scratch(request);
     add_group(to, sp_bus_group(request->server->bus, &found.key, found.name));

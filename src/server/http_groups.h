@@ -45,7 +45,10 @@ SP_WARN_UNUSED bool sp_http_query_number(struct sp_http_request *request, const 
 SP_WARN_UNUSED bool sp_http_query_bool(struct sp_http_request *request, const char *name,
                                        bool *ret_yes);
 
-/* What a call on a group said: an error of a group without a policy is a 409 of its own. */
+/*
+ * What a call on a group said: of a group without a policy a 409 of its own, where there is no room
+ * for more groups or entries 507.
+ */
 enum sp_http_verdict sp_http_group_refuse(struct sp_http_request *request, sp_status status,
                                           const struct sp_error *error);
 

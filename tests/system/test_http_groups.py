@@ -290,6 +290,14 @@ def large_entries_come_in_several_replies(folder):
             assert 0 < len(entries) < 40, len(entries)
             got += [entry["id"] for entry in entries]
         assert len(set(got)) == 60 and receive(web) == []
+        for _ in range(120):
+            append(redis, "jobs", "job.asked", body)
+        again = set()
+        while len(again) < 120:
+            entries = redis.call("SPOOR.RECEIVE", "GROUP", "workers", "w1", "COUNT", 1000, "KEYS",
+                                 "jobs", timeout=60)
+            assert 0 < len(entries) <= 100, len(entries)
+            again |= {entry[1] for entry in entries}
 
 
 def acknowledged_is_acknowledged_after_a_kill(folder):
