@@ -221,6 +221,8 @@ struct local_log {
     struct sp_tree tree;
     struct sp_salter tree_salter;
     uint64_t tree_salter_segment; /* that the salter is of; 0: none yet */
+    struct sp_salter leaf_salter; /* guarded: of single events, copied for each */
+    uint64_t leaf_salter_segment; /* guarded, likewise */
     uint64_t tree_block;          /* guarded: last block in the published tree */
     uint64_t tree_asked;          /* loop thread: last block a job was submitted for */
     uint64_t tree_asked_us;

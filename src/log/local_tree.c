@@ -294,9 +294,12 @@ sp_status local_leaf(struct sp_log *base, const struct sp_record *record,
     struct sp_salter salter;
     pthread_mutex_lock(&log->mutex);
     const struct segment *segment = local_find_position_locked(log, record->position);
-    if (segment != NULL) {
-        sp_salter_init(&salter, segment->salt_key);
+    if (segment != NULL && segment->id != log->leaf_salter_segment) {
+        /* What the processor can do is dear to ask for: once a segment, not once an event. */
+        sp_salter_init(&log->leaf_salter, segment->salt_key);
+        log->leaf_salter_segment = segment->id;
     }
+    salter = log->leaf_salter;
     pthread_mutex_unlock(&log->mutex);
     if (segment == NULL) {
         return sp_error_set(error, SP_NOT_FOUND, "event %llu is not in the log",
