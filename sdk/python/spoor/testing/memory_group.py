@@ -79,7 +79,7 @@ class MemoryGroup:
 
     async def receive(self, consumer: str, count: int) -> List[Delivery]:
         """Waits until there is something."""
-        found = [] if self._waiters else self._take(consumer, count)
+        found = [] if self._waiters else self.take(consumer, count)
         if found:
             return found
         reply: "asyncio.Future[List[Delivery]]" = asyncio.get_running_loop().create_future()
@@ -101,7 +101,7 @@ class MemoryGroup:
             while self._waiters:
                 consumer, count, reply = self._waiters[0]
                 if not reply.done():
-                    found = self._take(consumer, count)
+                    found = self.take(consumer, count)
                     if not found:
                         return
                     reply.set_result(found)
@@ -109,7 +109,8 @@ class MemoryGroup:
         finally:
             self._serving = False
 
-    def _take(self, consumer: str, count: int) -> List[Delivery]:
+    def take(self, consumer: str, count: int) -> List[Delivery]:
+        """What there is now, without waiting."""
         found: List[Delivery] = []
         while len(found) < count:
             if self._in_flight_max and self._in_flight() >= self._in_flight_max:
