@@ -16,6 +16,7 @@ import redis.backoff
 from redis.asyncio.connection import ConnectionPool
 
 from .errors import SpoorError
+from .wire import Wire
 
 DEFAULT_URL = "redis://127.0.0.1:7379"
 PORT = 7379
@@ -34,14 +35,14 @@ class Endpoint:
     def __str__(self) -> str:
         return self._name
 
-    async def open(self) -> Any:
+    async def open(self) -> Wire:
         """A new connection, greeted. Errors are redis-py's, OSError or SpoorError."""
         if self._pool is None:
             self._pool = make_pool(await self._redis_url())
         make: Any = self._pool.make_connection  # it has no types
         connection = make()
         await connection.connect()
-        return connection
+        return Wire(connection)
 
     async def _redis_url(self) -> str:
         parts = urlsplit(self._url)

@@ -10,21 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Any, Callable, Deque, List, Optional, Sequence, Set, Union
-
-import redis.exceptions
+from typing import Any, Callable, Deque, List, Optional, Sequence
 
 from .backoff import Backoff
 from .endpoint import Endpoint
 from .errors import SpoorError, Unavailable
+from .wire import LOST, REFUSED, Wire, Word, pack
 
-Word = Union[str, bytes, int]
-_LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError,
-         asyncio.TimeoutError, asyncio.IncompleteReadError, EOFError)
-_REFUSED = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
 BATCH_MAX = 512
 log = logging.getLogger("spoor.link")
-_cutting: Set["asyncio.Task[None]"] = set()  # an event loop keeps no tasks alive by itself
 
 
 class _Call:
@@ -38,7 +32,7 @@ class Link:
     def __init__(self, endpoint: Endpoint, *, patience_s: float = 30.0,
                  reply_timeout_s: float = 60.0) -> None:
         self._endpoint = endpoint
-        self._connection: Any = None
+        self._wire: Optional[Wire] = None
         self._waiting: Deque[_Call] = deque()
         self._pump: Optional["asyncio.Task[None]"] = None
         self.patience_s, self._reply_timeout_s = patience_s, reply_timeout_s
@@ -73,8 +67,9 @@ class Link:
             self._pump.cancel()
         self._drop(Unavailable("the connection was aborted"), list(self._waiting))
         self._waiting.clear()
-        cut(self._connection)
-        self._connection = None
+        if self._wire is not None:
+            self._wire.cut()
+            self._wire = None
 
     async def _run(self) -> None:
         while self._waiting:
@@ -104,10 +99,10 @@ class Link:
                 await self._connect()
                 await asyncio.wait_for(self._exchange(batch), self._reply_timeout_s)
                 return
-            except _REFUSED as problem:
+            except REFUSED as problem:
                 await self._disconnect()
                 raise SpoorError(f"the server refused the connection: {problem}") from problem
-            except _LOST as problem:
+            except LOST as problem:
                 await self._disconnect()
                 batch = [call for call in batch if not call.reply.done()]
                 if loop.time() - begun > self.patience_s:
@@ -119,70 +114,30 @@ class Link:
                 await asyncio.sleep(backoff.next_s())
 
     async def _exchange(self, batch: List[_Call]) -> None:
-        connection = self._connection
-        await connection.send_packed_command([call.packed for call in batch], check_health=False)
+        wire = self._wire
+        assert wire is not None
+        await wire.send_packed([call.packed for call in batch])
         for call in batch:
-            reply = await read_reply(connection)
+            reply = await wire.read()
             if not call.reply.done():
                 call.reply.set_result(reply)
 
     async def _connect(self) -> None:
-        if self._connection is not None:
+        if self._wire is not None:
             return
-        self._connection = await self._endpoint.open()
+        self._wire = await self._endpoint.open()
         if self._connected_before:
             for tell in self.reconnected:
                 tell()
         self._connected_before = True
 
     async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        await close_connection(connection)
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.close()
 
     @staticmethod
     def _drop(problem: Exception, calls: Sequence[_Call]) -> None:
         for call in calls:
             if not call.reply.done():
                 call.reply.set_exception(problem)
-
-
-def pack(command: Sequence[Word]) -> bytes:
-    """A command as the protocol has it. What cannot be encoded is a ValueError."""
-    parts = [b"*%d\r\n" % len(command)]
-    for word in command:
-        data = word if isinstance(word, bytes) else str(word).encode("utf-8")
-        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
-
-
-async def send(connection: Any, *command: Word) -> None:
-    await connection.send_packed_command([pack(command)], check_health=False)
-
-
-async def read_reply(connection: Any) -> Any:
-    """One reply. An error of the command is given back; that of the connection is raised."""
-    try:
-        return await connection.read_response()
-    except redis.exceptions.ResponseError as error:
-        return error
-
-
-async def close_connection(connection: Any) -> None:
-    if connection is None:
-        return
-    try:
-        await connection.disconnect()
-    except _LOST as problem:
-        log.debug("while disconnecting: %s", problem)
-
-
-def cut(connection: Any) -> None:
-    """Closes the socket, without waiting for anything."""
-    if connection is not None:
-        task = asyncio.ensure_future(connection.disconnect(nowait=True))
-        _cutting.add(task)
-        task.add_done_callback(_cutting.discard)
-
-
-LOST = _LOST
-REFUSED = _REFUSED

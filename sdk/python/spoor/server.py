@@ -12,12 +12,13 @@ from .draft import NewEvent, dump, expectations
 from .endpoint import DEFAULT_URL, Endpoint
 from .errors import SpoorError
 from .event import Appended, Event
-from .link import Link, Word
+from .link import Link
 from .policy import same_policy
 from .query import Query
 from .server_consumer import ServerConsumer
 from .server_subscribe import subscribe
 from .session import AgentInfo, Announcement, Consumer, DeadLetter, Group, Trace
+from .wire import Word
 
 
 HURRY_S = 3.0

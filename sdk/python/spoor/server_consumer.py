@@ -10,9 +10,10 @@ import logging
 from typing import TYPE_CHECKING, Any, Callable, List, Optional
 
 
-from . import link, replies
+from . import replies
 from .backoff import Backoff
 from .session import Delivery
+from .wire import LOST, REFUSED, Wire
 
 if TYPE_CHECKING:
     from .server import ServerSession
@@ -28,7 +29,7 @@ class ServerConsumer:
         self.name = name
         self._session, self._group, self._key = session, group, key
         self._reconnected = reconnected
-        self._connection: Any = None
+        self._wire: Optional[Wire] = None
         self._number: Optional[int] = None  # the server's, of the connection
         self._lost_before = False
         self._woken = False
@@ -43,9 +44,9 @@ class ServerConsumer:
                 return []
             reply = await asyncio.wait_for(self._ask(count), SILENCE_S)
             self._backoff.reset()
-        except link.REFUSED:
+        except REFUSED:
             raise
-        except link.LOST as problem:
+        except LOST as problem:
             await self._lose(problem)
             return []
         if isinstance(reply, Exception):
@@ -53,11 +54,13 @@ class ServerConsumer:
         return replies.deliveries(reply)
 
     async def _ask(self, count: int) -> Any:
+        wire = self._wire
+        assert wire is not None
         self._blocked = True
         try:
-            await link.send(self._connection, "SPOOR.RECEIVE", "GROUP", self._group, self.name,
-                            "COUNT", count, "BLOCK", BLOCK_MS, "KEYS", self._key)
-            return await link.read_reply(self._connection)
+            await wire.send("SPOOR.RECEIVE", "GROUP", self._group, self.name, "COUNT", count,
+                            "BLOCK", BLOCK_MS, "KEYS", self._key)
+            return await wire.read()
         finally:
             self._blocked = False
 
@@ -70,30 +73,34 @@ class ServerConsumer:
 
     async def leave(self) -> None:
         await self._session.call("XGROUP", "DELCONSUMER", self._key, self._group, self.name)
-        await link.close_connection(self._connection)
-        self._connection = None
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.close()
 
     def abort(self) -> None:
         self._aborted = True
-        link.cut(self._connection)
-        self._connection = None
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.cut()
 
     async def _connect(self) -> None:
         if self._aborted:
             raise asyncio.CancelledError
-        if self._connection is not None:
+        if self._wire is not None:
             return
-        connection = await self._session.endpoint.open()
-        await link.send(connection, "CLIENT", "ID")
-        self._number = int(await connection.read_response())
-        self._connection = connection
+        wire = await self._session.endpoint.open()
+        await wire.send("CLIENT", "ID")
+        number = await wire.read()
+        self._number = number if isinstance(number, int) else None
+        self._wire = wire
         if self._lost_before:
             self._reconnected()
 
     async def _lose(self, problem: BaseException) -> None:
-        connection, self._connection = self._connection, None
+        wire, self._wire = self._wire, None
         self._number = None
-        await link.close_connection(connection)
+        if wire is not None:
+            await wire.close()
         if self._aborted:
             raise asyncio.CancelledError
         self._lost_before = True

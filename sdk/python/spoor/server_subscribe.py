@@ -7,14 +7,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import Any, AsyncIterator, Optional
+from typing import AsyncIterator, Optional
 
-from . import link, replies
+from . import replies
 from .backoff import Backoff
 from .endpoint import Endpoint
 from .errors import SpoorError, Unavailable
 from .event import Event
 from .query import Query
+from .wire import LOST, REFUSED, Wire
 
 log = logging.getLogger("spoor.subscribe")
 
@@ -27,12 +28,12 @@ async def subscribe(endpoint: Endpoint, query: Query,
     lost_at: Optional[float] = None
     left = query.limit
     while left != 0:
-        connection: Any = None
+        wire: Optional[Wire] = None
         try:
-            connection = await endpoint.open()
-            await link.send(connection, "SPOOR.SUBSCRIBE", *query.words())
+            wire = await endpoint.open()
+            await wire.send("SPOOR.SUBSCRIBE", *query.words())
             while True:
-                message = await link.read_reply(connection)
+                message = await wire.read()
                 if isinstance(message, Exception):
                     raise replies.failure(message, "SPOOR.SUBSCRIBE")
                 backoff.reset()
@@ -51,9 +52,9 @@ async def subscribe(endpoint: Endpoint, query: Query,
                                 int(message[2]), replies.text(message[3]))
                 elif kind == "spoor.unsubscribe":
                     return
-        except link.REFUSED as problem:
+        except REFUSED as problem:
             raise SpoorError(f"the server refused the connection: {problem}") from problem
-        except link.LOST as problem:
+        except LOST as problem:
             lost_at = lost_at or loop.time()
             if patience_s is not None and loop.time() - lost_at > patience_s:
                 raise Unavailable(f"no server at {endpoint}: {problem}") from problem
@@ -61,5 +62,6 @@ async def subscribe(endpoint: Endpoint, query: Query,
                         problem or type(problem).__name__, query.from_)
             await asyncio.sleep(backoff.next_s())
         finally:
-            await link.close_connection(connection)
+            if wire is not None:
+                await wire.close()
 

@@ -1,6 +1,7 @@
 """What needs no bus."""
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import logging
@@ -9,7 +10,9 @@ import re
 import unittest
 import uuid
 from datetime import timedelta
-from typing import Any, Dict
+from typing import Any, Dict, List
+
+import redis.exceptions
 
 from spoor import Agent, Event, JsonFormatter, NewEvent, Policy, Retry
 from spoor import logs
@@ -20,6 +23,7 @@ from spoor.ids import NAMESPACE, emit_id, new_id, step_id
 from spoor.patterns import check_pattern, matches
 from spoor.policy import same_policy
 from spoor.testing.filters import compile_filter, to_python_regex
+from spoor.wire import Replies, pack
 from spoor.worker import describe
 
 from .support import ROOT
@@ -220,6 +224,49 @@ class Filters(unittest.TestCase):
             return "+" if fits else "-"
         except ValueError:
             return "!"
+
+
+class Wires(unittest.IsolatedAsyncioTestCase):
+    SENT = (b"+OK\r\n:-7\r\n$-1\r\n*-1\r\n*0\r\n$0\r\n\r\n-ERR no\r\n-CONFLICT is at\r\n"
+            b"*3\r\n$4\r\na\r\nb\r\n*2\r\n:1\r\n*1\r\n$1\r\nx\r\n-NOAGENT x\r\n:9\r\n")
+    READ = ["b'OK'", "-7", "None", "None", "[]", "b''", "error: no", "error: CONFLICT is at",
+            "[b'a\\r\\nb', [1, [b'x']], NOAGENT x]", "9"]
+
+    async def test_replies_in_pieces_of_every_size(self) -> None:
+        for size in (1, 2, 3, 7, 50, len(self.SENT)):
+            stream = asyncio.StreamReader()
+            replies = Replies(stream)
+            reading = asyncio.ensure_future(self.read(replies))
+            for at in range(0, len(self.SENT), size):
+                stream.feed_data(self.SENT[at:at + size])
+                await asyncio.sleep(0)
+            self.assertEqual(await reading, self.READ)
+            stream.feed_eof()
+            with self.assertRaisesRegex(redis.exceptions.ConnectionError, "closed"):
+                await replies.next()
+
+    async def read(self, replies: Replies) -> List[str]:
+        return [self.shown(await replies.next()) for _ in self.READ]
+
+    @staticmethod
+    def shown(reply: Any) -> str:
+        if isinstance(reply, list) and reply:
+            return f"[{reply[0]!r}, {reply[1]!r}, {reply[2]}]"
+        return f"error: {reply}" if isinstance(reply, Exception) else repr(reply)
+
+    async def test_what_ends_a_connection(self) -> None:
+        for sent, kind in ((b"-NOAUTH Authentication required.\r\n",
+                            redis.exceptions.AuthenticationError),
+                           (b"-LOADING soon\r\n", redis.exceptions.BusyLoadingError),
+                           (b"HTTP/1.1 400\r\n", redis.exceptions.ConnectionError)):
+            stream = asyncio.StreamReader()
+            stream.feed_data(sent)
+            with self.assertRaises(kind):
+                await Replies(stream).next()
+
+    def test_commands(self) -> None:
+        self.assertEqual(pack(["A", b"\xff\r\n", 7, "ü"]),
+                         b"*4\r\n$1\r\nA\r\n$3\r\n\xff\r\n\r\n$1\r\n7\r\n$2\r\n\xc3\xbc\r\n")
 
 
 class Logs(unittest.TestCase):
