@@ -9,10 +9,10 @@
 #include "cli/command.h"
 
 enum {
-    SP_ARGS_OPERANDS_MAX = 4,
-    SP_ARGS_TYPES_MAX = 64,   /* times a repeatable option may be given */
-    SP_ARGS_NUMBERS_MAX = 16, /* in a list of numbers */
-    SP_ARGS_OWN_MAX = 48,     /* options that one command has for itself */
+    SP_ARGS_OPERANDS_MAX = 34, /* a group and its key, and ids of entries */
+    SP_ARGS_TYPES_MAX = 64,    /* times a repeatable option may be given */
+    SP_ARGS_NUMBERS_MAX = 16,  /* in a list of numbers */
+    SP_ARGS_OWN_MAX = 48,      /* options that one command has for itself */
 };
 
 /* Everything in it is borrowed from argv. */

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "cli/text.h"
+#include "client/url.h"
 
 enum { SAME_DAMAGE_MAX = 3 }; /* times a cursor may report one damage before it counts as stuck */
 
@@ -93,26 +94,47 @@ int sp_cli_usage(const struct sp_cli *cli, const char *text) {
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
-int sp_cli_open(const struct sp_cli *cli, unsigned flags, spoor **ret_store) {
-    spoor_options options;
-    spoor_error error = {.status = SPOOR_OK};
-    spoor_options_init(&options);
-    options.flags = flags;
-    spoor_status status = spoor_open(cli->folder, &options, ret_store, &error);
-    if (status == SPOOR_NOT_FOUND) {
+/* Where no server answers at the usual place, and nobody named one, the folder is meant. */
+static bool means_folder(const struct sp_cli *cli, spoor_status status) {
+    return cli->is_url_guessed &&
+           (status == SPOOR_IO || status == SPOOR_UNSUPPORTED || status == SPOOR_DENIED);
+}
+
+static int fail_to_open(const struct sp_cli *cli, const spoor_error *error) {
+    if (cli->url == NULL && error->status == SPOOR_NOT_FOUND) {
         sp_cli_complain("there is no event store in %s; --data or $SPOOR_DATA names another folder",
                         cli->folder);
         return SP_EXIT_NOT_FOUND;
     }
+    int code = sp_cli_fail(error);
+    if (cli->url == NULL && error->status == SPOOR_CORRUPT) {
+        sp_cli_complain("'spoor verify --data %s' tells all that is wrong", cli->folder);
+    }
+    if (cli->url != NULL && error->status == SPOOR_IO) {
+        sp_cli_complain("'spoor serve --data %s' starts a server; --data DIR works without one",
+                        cli->folder);
+    }
+    return code == SP_EXIT_NOT_FOUND ? SP_EXIT_FAILURE : code;
+}
+
+int sp_cli_open(struct sp_cli *cli, unsigned flags, spoor **ret_store) {
+    spoor_options options;
+    spoor_error error = {.status = SPOOR_OK};
+    spoor_options_init(&options);
+    options.flags = flags;
+    const char *place = cli->url != NULL ? cli->url : cli->folder;
+    spoor_status status = spoor_open(place, &options, ret_store, &error);
+    if (cli->url != NULL && means_folder(cli, status)) {
+        cli->url = NULL;
+        status = spoor_open(cli->folder, &options, ret_store, &error);
+    }
+    sp_cli_name_place(cli);
     if (status != SPOOR_OK) {
-        int code = sp_cli_fail(&error);
-        if (status == SPOOR_CORRUPT) {
-            sp_cli_complain("'spoor verify --data %s' tells all that is wrong", cli->folder);
-        }
-        return code;
+        return fail_to_open(cli, &error);
     }
     spoor_info info = {.size = sizeof(info)};
-    if (spoor_get_info(*ret_store, &info, &error) == SPOOR_OK && info.notice[0] != '\0') {
+    if (cli->url == NULL && spoor_get_info(*ret_store, &info, &error) == SPOOR_OK &&
+        info.notice[0] != '\0') {
         sp_cli_say(cli, "%s", info.notice);
     }
     return SP_EXIT_OK;
@@ -237,7 +259,7 @@ int sp_cli_find_id(const struct sp_cli *cli, spoor *store, const char *text,
         }
     }
     if (status == SPOOR_END || status == SPOOR_NOT_FOUND) {
-        sp_cli_complain("no event has the id '%s' in %s", text, cli->folder);
+        sp_cli_complain("no event has the id '%s' in %s", text, cli->place);
         return SP_EXIT_NOT_FOUND;
     }
     return status == SPOOR_OK ? SP_EXIT_OK : sp_cli_fail(&error);
@@ -258,6 +280,37 @@ static const char *choose_folder(const struct sp_args *args) {
         return args->values[SP_FLAG_DATA];
     }
     return from_environment != NULL && from_environment[0] != '\0' ? from_environment : "./data";
+}
+
+static bool is_given(const char *text) {
+    return text != NULL && text[0] != '\0';
+}
+
+/* A folder or a URL that is named wins; else a server is looked for at the usual place. */
+static void choose_url(struct sp_cli *cli) {
+    const struct sp_args *args = &cli->args;
+    const char *from_environment = getenv("SPOOR_URL");
+    cli->url = NULL;
+    if (sp_args_has(args, SP_FLAG_URL)) {
+        cli->url = args->values[SP_FLAG_URL];
+    } else if (sp_args_has(args, SP_FLAG_DATA)) {
+        return;
+    } else if (is_given(from_environment)) {
+        cli->url = from_environment;
+    } else if (!is_given(getenv("SPOOR_DATA"))) {
+        cli->url = SP_CLI_URL_USUAL;
+        cli->is_url_guessed = true;
+    }
+}
+
+void sp_cli_name_place(struct sp_cli *cli) {
+    struct sp_url url;
+    const char *shown = cli->folder;
+    if (cli->url != NULL) {
+        bool whole = sp_url_parse(sp_str_from(cli->url), &url, NULL) == SP_OK;
+        shown = whole ? url.shown : "the server";
+    }
+    (void)snprintf(cli->place, sizeof(cli->place), "%s", shown);
 }
 
 static int run_command(struct sp_cli *cli) {
@@ -284,7 +337,12 @@ int sp_cli_main(int argc, char *const argv[]) {
     if (status != SP_OK) {
         return sp_cli_usage(&cli, error.text);
     }
+    if (sp_args_has(&cli.args, SP_FLAG_DATA) && sp_args_has(&cli.args, SP_FLAG_URL)) {
+        return sp_cli_usage(&cli, "--data names a folder and --url a server: give one of them");
+    }
     cli.folder = choose_folder(&cli.args);
+    choose_url(&cli);
+    sp_cli_name_place(&cli);
     cli.is_quiet = sp_args_has(&cli.args, SP_FLAG_QUIET);
     cli.is_json_explicit = sp_args_has(&cli.args, SP_FLAG_JSON);
     sp_out_init(&cli.out, STDOUT_FILENO, wants_colour(&cli.args));

@@ -30,6 +30,9 @@ struct sp_cli {
     struct sp_args args;
     struct sp_out out;     /* stdout */
     const char *folder;    /* the data folder */
+    const char *url;       /* of the server in its place; NULL: the folder it is */
+    bool is_url_guessed;   /* nobody named it: the folder is good as well */
+    char place[512];       /* which it is, for messages: without secrets */
     bool wants_json;       /* NDJSON: asked for, or stdout is no terminal */
     bool is_json_explicit; /* --json was given */
     bool is_quiet;
@@ -55,8 +58,17 @@ int sp_cli_fail(const spoor_error *error);
 /* Says that the command was called wrongly, and where help is; returns SP_EXIT_USAGE. */
 int sp_cli_usage(const struct sp_cli *cli, const char *text);
 
-/* Opens the data folder. On failure says why; returns an exit code. */
-SP_WARN_UNUSED int sp_cli_open(const struct sp_cli *cli, unsigned flags, spoor **ret_store);
+/*
+ * Opens the server, or the data folder where one is named or no server answers at the usual place.
+ * On failure says why; returns an exit code.
+ */
+SP_WARN_UNUSED int sp_cli_open(struct sp_cli *cli, unsigned flags, spoor **ret_store);
+
+/* Where a server is looked for that nobody named. */
+#define SP_CLI_URL_USUAL "http://127.0.0.1:7380"
+
+/* Writes cli->place anew, after url has changed. */
+void sp_cli_name_place(struct sp_cli *cli);
 
 /* The query that the options describe; borrowed from the arguments. */
 spoor_query sp_cli_query(const struct sp_args *args);
@@ -104,6 +116,18 @@ sp_command_fn sp_cmd_run_show;
 sp_command_fn sp_cmd_schema_ls;
 sp_command_fn sp_cmd_schema_show;
 sp_command_fn sp_cmd_schema_export;
+sp_command_fn sp_cmd_tail;
+sp_command_fn sp_cmd_group_ls;
+sp_command_fn sp_cmd_group_create;
+sp_command_fn sp_cmd_group_set;
+sp_command_fn sp_cmd_group_lag;
+sp_command_fn sp_cmd_group_rm;
+sp_command_fn sp_cmd_dead_ls;
+sp_command_fn sp_cmd_dead_redrive;
+sp_command_fn sp_cmd_dead_discard;
+sp_command_fn sp_cmd_agent_ls;
+sp_command_fn sp_cmd_agent_show;
+sp_command_fn sp_cmd_top;
 sp_command_fn sp_cmd_info;
 sp_command_fn sp_cmd_verify;
 sp_command_fn sp_cmd_bench_append;

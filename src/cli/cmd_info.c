@@ -81,7 +81,7 @@ static void show_text(struct sp_out *out, const char *folder, const spoor_info *
 }
 
 /* Makes the store where there is none, and lets go of it again. */
-static int create(const struct sp_cli *cli) {
+static int create(struct sp_cli *cli) {
     spoor *store = NULL;
     int code = sp_cli_open(cli, SPOOR_CREATE, &store);
     spoor_close(store);
@@ -92,6 +92,7 @@ int sp_cmd_info(struct sp_cli *cli) {
     spoor *store = NULL;
     spoor_options options;
     spoor_error error = {.status = SPOOR_OK};
+    cli->url = NULL; /* it is about files */
     spoor_options_init(&options);
     options.flags = SPOOR_READ_ONLY;
     spoor_status status = spoor_open(cli->folder, &options, &store, &error);

@@ -74,7 +74,7 @@ int sp_cmd_stream_show(struct sp_cli *cli) {
     spoor_error error = {.status = SPOOR_OK};
     spoor_status status = spoor_stream_get(store, name, &stream, &error);
     if (status == SPOOR_NOT_FOUND) {
-        sp_cli_complain("there is no stream '%s' in %s", name, cli->folder);
+        sp_cli_complain("there is no stream '%s' in %s", name, cli->place);
         code = SP_EXIT_NOT_FOUND;
     } else if (status != SPOOR_OK) {
         code = sp_cli_fail(&error);
@@ -323,7 +323,7 @@ static int show_one_run(struct run *run, spoor *store) {
     }
     if (code == SP_EXIT_OK && run->event_count == 0) {
         sp_buf_reset(&run->cli->out.buf);
-        sp_cli_complain("no event of the run '%s' in %s%s%s", query.correlation, run->cli->folder,
+        sp_cli_complain("no event of the run '%s' in %s%s%s", query.correlation, run->cli->place,
                         query.until != NULL ? " at " : "", query.until != NULL ? query.until : "");
         return SP_EXIT_NOT_FOUND;
     }

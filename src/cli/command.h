@@ -20,6 +20,8 @@ enum sp_flag_id {
     SP_FLAG_NO_COLOR,
     SP_FLAG_QUIET,
     SP_FLAG_HELP,
+    /* Of every command that works over a server as well. */
+    SP_FLAG_URL,
     /* Queries. */
     SP_FLAG_TYPE,
     SP_FLAG_SOURCE,
@@ -114,6 +116,24 @@ struct sp_command_table sp_command_table(void);
  * them is an option of every command, and never reached here.
  */
 extern const struct sp_flag sp_serve_flags[];
+
+/* The options of `group create`, of which `group set` takes the policy's; of `dead`, `agent`, `top`. */
+enum {
+    SP_GROUP_POLICY_FLAG_COUNT = 8,
+    SP_GROUP_FROM = SP_GROUP_POLICY_FLAG_COUNT,
+    SP_GROUP_MKSTREAM,
+    SP_GROUP_FLAG_COUNT,
+};
+extern const struct sp_flag sp_group_flags[];
+
+enum { SP_DEAD_ALL, SP_DEAD_OLDEST, SP_DEAD_FLAG_COUNT };
+extern const struct sp_flag sp_dead_flags[];
+
+enum { SP_AGENT_CAPABILITY, SP_AGENT_STATUS, SP_AGENT_FREE, SP_AGENT_FLAG_COUNT };
+extern const struct sp_flag sp_agent_flags[];
+
+enum { SP_TOP_ONCE, SP_TOP_FLAG_COUNT };
+extern const struct sp_flag sp_top_flags[];
 
 /* True where every command has an option of this name. */
 bool sp_flag_is_common(const struct sp_flag *flag);

@@ -9,11 +9,12 @@
 #define BIT(name)    SP_FLAG_BIT(SP_FLAG_##name)
 #define FLAGS_WINDOW (BIT(FROM) | BIT(UNTIL) | BIT(LIMIT) | BIT(REVERSE))
 #define FLAGS_QUERY                                                                                \
-    (BIT(TYPE) | BIT(SOURCE) | BIT(STREAM) | BIT(CORRELATION) | BIT(FILTER) | FLAGS_WINDOW)
+    (BIT(URL) | BIT(TYPE) | BIT(SOURCE) | BIT(STREAM) | BIT(CORRELATION) | BIT(FILTER) |           \
+     FLAGS_WINDOW)
 #define FLAGS_EVENT                                                                                \
-    (BIT(EVENT_SOURCE) | BIT(EVENT_STREAM) | BIT(EVENT_CORRELATION) | BIT(EVENT_CAUSATION) |       \
-     BIT(EVENT_ID) | BIT(EVENT_TIME) | BIT(EVENT_SCHEMAVERSION) | BIT(EVENT_CONTENT_TYPE) |        \
-     BIT(EVENT_METADATA) | BIT(EXPECT))
+    (BIT(URL) | BIT(EVENT_SOURCE) | BIT(EVENT_STREAM) | BIT(EVENT_CORRELATION) |                   \
+     BIT(EVENT_CAUSATION) | BIT(EVENT_ID) | BIT(EVENT_TIME) | BIT(EVENT_SCHEMAVERSION) |           \
+     BIT(EVENT_CONTENT_TYPE) | BIT(EVENT_METADATA) | BIT(EXPECT))
 #define FLAGS_BENCH (BIT(SIZE) | BIT(IDS) | BIT(STREAMS) | BIT(SEGMENT_BYTES) | BIT(SEED))
 
 static const struct sp_command COMMANDS[] = {
@@ -53,7 +54,7 @@ static const struct sp_command COMMANDS[] = {
         .operands = "FILE|-",
         .operand_count_min = 1,
         .operand_count_max = 1,
-        .flags = BIT(SKIP_BAD),
+        .flags = BIT(URL) | BIT(SKIP_BAD),
         .run = sp_cmd_import,
         .summary = "append the events of an NDJSON file",
         .text = "Reads one event a line, plain or compressed with zstd, and appends those that are "
@@ -89,11 +90,25 @@ static const struct sp_command COMMANDS[] = {
                     "spoor events --correlation run-17 --reverse --limit 5\n",
     },
     {
+        .name = "tail",
+        .operands = "[PATTERN]",
+        .operand_count_max = 1,
+        .flags = BIT(URL) | BIT(SOURCE) | BIT(STREAM) | BIT(CORRELATION) | BIT(FILTER) | BIT(FROM) |
+                 BIT(LIMIT),
+        .run = sp_cmd_tail,
+        .summary = "show events as they come",
+        .text = "Shows what comes from now on, or from --from on: history first, then what comes, "
+                "without gap or double, also where the server is started anew meanwhile. Ends with "
+                "Ctrl-C, or after --limit events. Wants a server.",
+        .examples = "spoor tail 'task.#' --filter '{\"data.priority\": {\"$gte\": \"high\"}}'\n"
+                    "spoor tail --from -10m | jq -r .type\n",
+    },
+    {
         .name = "event",
         .operands = "ID",
         .operand_count_min = 1,
         .operand_count_max = 1,
-        .flags = BIT(SOURCE),
+        .flags = BIT(URL) | BIT(SOURCE),
         .run = sp_cmd_event,
         .summary = "show one event whole",
         .text = "Shows the event of this id, or the one at this position. Ids are unique per "
@@ -105,6 +120,7 @@ static const struct sp_command COMMANDS[] = {
         .operands = "ID",
         .operand_count_min = 1,
         .operand_count_max = 1,
+        .flags = BIT(URL),
         .run = sp_cmd_why,
         .summary = "show what led to an event",
         .text = "Follows the causes of the event, an id or a position, back to the root and tells "
@@ -116,6 +132,7 @@ static const struct sp_command COMMANDS[] = {
         .operands = "ID",
         .operand_count_min = 1,
         .operand_count_max = 1,
+        .flags = BIT(URL),
         .run = sp_cmd_effects,
         .summary = "show what an event led to",
         .text = "Shows the tree of everything that the event, an id or a position, caused.",
@@ -124,7 +141,7 @@ static const struct sp_command COMMANDS[] = {
     {
         .name = "stream ls",
         .operands = "",
-        .flags = BIT(LIMIT),
+        .flags = BIT(URL) | BIT(LIMIT),
         .run = sp_cmd_stream_ls,
         .summary = "list streams",
         .text = "Lists the streams in the order of their first events.",
@@ -135,7 +152,7 @@ static const struct sp_command COMMANDS[] = {
         .operands = "NAME",
         .operand_count_min = 1,
         .operand_count_max = 1,
-        .flags = BIT(TYPE) | BIT(SOURCE) | BIT(CORRELATION) | BIT(FILTER) | FLAGS_WINDOW,
+        .flags = BIT(URL) | BIT(TYPE) | BIT(SOURCE) | BIT(CORRELATION) | BIT(FILTER) | FLAGS_WINDOW,
         .run = sp_cmd_stream_show,
         .summary = "list the events of a stream",
         .text = "Lists the events of one stream with their versions.",
@@ -156,7 +173,7 @@ static const struct sp_command COMMANDS[] = {
         .operands = "ID",
         .operand_count_min = 1,
         .operand_count_max = 1,
-        .flags = BIT(AT),
+        .flags = BIT(URL) | BIT(AT),
         .run = sp_cmd_run_show,
         .summary = "show a run, now or as it was",
         .text = "Shows one run: how it stands, what it counts of each type, its events. With --at, "
@@ -196,6 +213,144 @@ static const struct sp_command COMMANDS[] = {
         .summary = "write the vocabulary's JSON Schemas to files",
         .text = "Writes the schema of each type to DIR/<type>/<version>.json, over what is there.",
         .examples = "spoor schema export ./schemas\n",
+    },
+    {
+        .name = "group ls",
+        .operands = "[KEY]",
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .run = sp_cmd_group_ls,
+        .summary = "list consumer groups",
+        .text = "Lists the groups of a server, or those of one key, with what each has in hand. "
+                "All of 'group', 'dead' and 'agent' want a server.",
+        .examples = "spoor group ls\n",
+    },
+    {
+        .name = "group create",
+        .operands = "NAME KEY",
+        .operand_count_min = 2,
+        .operand_count_max = 2,
+        .flags = BIT(URL),
+        .own_flags = sp_group_flags,
+        .own_flag_count = SP_GROUP_FLAG_COUNT,
+        .run = sp_cmd_group_create,
+        .summary = "make a group with a policy",
+        .text = "Makes a group that shares the entries of a key among workers, tries again what "
+                "failed and gives up what keeps failing. The key is a stream, or $all, "
+                "$type:PATTERN, $source:ID, $correlation:ID. docs/groups.md tells what the options "
+                "mean.",
+        .examples = "spoor group create mailers '$type:mail.*' --max-deliveries 3\n"
+                    "spoor group create steps '$type:step.#' --order-by correlation --from 0\n",
+    },
+    {
+        .name = "group set",
+        .operands = "NAME KEY",
+        .operand_count_min = 2,
+        .operand_count_max = 2,
+        .flags = BIT(URL),
+        .own_flags = sp_group_flags,
+        .own_flag_count = SP_GROUP_POLICY_FLAG_COUNT,
+        .run = sp_cmd_group_set,
+        .summary = "change a group's policy",
+        .text = "Changes what is given, and leaves the rest of the policy as it is.",
+        .examples = "spoor group set mailers '$type:mail.*' --ack-wait 2m\n",
+    },
+    {
+        .name = "group lag",
+        .operands = "[NAME KEY]",
+        .operand_count_max = 2,
+        .flags = BIT(URL),
+        .run = sp_cmd_group_lag,
+        .summary = "show how far behind groups are",
+        .text = "Shows how many events each group, or the one that is named, has not been given "
+                "yet, and how old the first of them is.",
+        .examples = "spoor group lag\n",
+    },
+    {
+        .name = "group rm",
+        .operands = "NAME KEY",
+        .operand_count_min = 2,
+        .operand_count_max = 2,
+        .flags = BIT(URL),
+        .run = sp_cmd_group_rm,
+        .summary = "drop a group",
+        .text = "Drops the group with all it has in hand; the events stay.",
+        .examples = "",
+    },
+    {
+        .name = "dead ls",
+        .operands = "GROUP KEY",
+        .operand_count_min = 2,
+        .operand_count_max = 2,
+        .flags = BIT(URL) | BIT(LIMIT),
+        .run = sp_cmd_dead_ls,
+        .summary = "list what a group gave up",
+        .text = "Lists dead entries, the oldest first, with the error of the last attempt.",
+        .examples = "spoor dead ls mailers '$type:mail.*'\n",
+    },
+    {
+        .name = "dead redrive",
+        .operands = "GROUP KEY [ID...]",
+        .operand_count_min = 2,
+        .operand_count_max = SP_ARGS_OPERANDS_MAX,
+        .flags = BIT(URL),
+        .own_flags = sp_dead_flags,
+        .own_flag_count = SP_DEAD_FLAG_COUNT,
+        .run = sp_cmd_dead_redrive,
+        .summary = "give dead entries to their group again",
+        .text = "Gives the entries of these ids, the oldest --count, or --all, to the group again, "
+                "their attempts counted from 0. Prints how many.",
+        .examples = "spoor dead redrive mailers '$type:mail.*' --all\n",
+    },
+    {
+        .name = "dead discard",
+        .operands = "GROUP KEY [ID...]",
+        .operand_count_min = 2,
+        .operand_count_max = SP_ARGS_OPERANDS_MAX,
+        .flags = BIT(URL),
+        .own_flags = sp_dead_flags,
+        .own_flag_count = SP_DEAD_FLAG_COUNT,
+        .run = sp_cmd_dead_discard,
+        .summary = "drop dead entries for good",
+        .text = "Takes the entries off the group's list; their letters stay in the log.",
+        .examples = "",
+    },
+    {
+        .name = "agent ls",
+        .operands = "",
+        .flags = BIT(URL),
+        .own_flags = sp_agent_flags,
+        .own_flag_count = SP_AGENT_FLAG_COUNT,
+        .run = sp_cmd_agent_ls,
+        .summary = "list agents: who is there and able",
+        .text = "Lists the agents that have announced themselves, with status, load and "
+                "capabilities.",
+        .examples = "spoor agent ls --capability code.review --free\n",
+    },
+    {
+        .name = "agent show",
+        .operands = "ID",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .run = sp_cmd_agent_show,
+        .summary = "show one agent",
+        .text = "Shows what is known of an agent.",
+        .examples = "spoor agent show agent:reviewer\n",
+    },
+    {
+        .name = "top",
+        .operands = "",
+        .flags = BIT(URL),
+        .own_flags = sp_top_flags,
+        .own_flag_count = SP_TOP_FLAG_COUNT,
+        .run = sp_cmd_top,
+        .summary = "watch a server: rates, groups, agents",
+        .text = "Shows every second what the server does: events, clients, how far behind groups "
+                "are, what they gave up, which agents are there. Ctrl-C ends it. Piped, or with "
+                "--json, it prints a JSON object each time.",
+        .examples = "spoor top\n"
+                    "spoor top --once --json | jq .rate\n",
     },
     {
         .name = "info",

@@ -14,6 +14,11 @@ static const struct sp_flag FLAGS[SP_FLAG_COUNT] = {
     [SP_FLAG_QUIET] = {.name = "quiet", .letter = 'q', .help = "no messages but errors"},
     [SP_FLAG_HELP] = {.name = "help", .letter = 'h', .help = "help on the command"},
 
+    [SP_FLAG_URL] = {.name = "url",
+                     .kind = SP_FLAG_TEXT,
+                     .value = "URL",
+                     .help = "a server (default: $SPOOR_URL, else http://127.0.0.1:7380)"},
+
     [SP_FLAG_TYPE] = {.name = "type",
                       .kind = SP_FLAG_TEXT,
                       .is_repeatable = true,
@@ -165,6 +170,68 @@ const struct sp_flag sp_serve_flags[] = {
 };
 
 _Static_assert((int)SP_SET_COUNT < (int)SP_ARGS_OWN_MAX, "all have a place");
+
+/* Named as the options of SPOOR.GROUP are. */
+const struct sp_flag sp_group_flags[] = {
+    {.name = "type",
+     .kind = SP_FLAG_TEXT,
+     .value = "PATTERN",
+     .help = "only entries of these types"},
+    {.name = "filter", .kind = SP_FLAG_TEXT, .value = "JSON", .help = "only what it accepts"},
+    {.name = "ack-wait",
+     .kind = SP_FLAG_TEXT,
+     .value = "TIME",
+     .help = "how long an attempt may take (default: 30s)"},
+    {.name = "max-deliveries",
+     .kind = SP_FLAG_TEXT,
+     .value = "N",
+     .help = "attempts, after which an entry is dead (default: 5)"},
+    {.name = "backoff",
+     .kind = SP_FLAG_TEXT,
+     .value = "TEXT",
+     .help = "between attempts (default: '1s..60s x2 jitter 0.2')"},
+    {.name = "order-by",
+     .kind = SP_FLAG_TEXT,
+     .value = "WORD",
+     .help = "one at a time of each stream, source or correlation"},
+    {.name = "max-in-flight",
+     .kind = SP_FLAG_TEXT,
+     .value = "N",
+     .help = "entries in flight at most, of all workers"},
+    {.name = "on-leave",
+     .kind = SP_FLAG_TEXT,
+     .value = "return|keep",
+     .help = "what a worker had that disconnects"},
+    [SP_GROUP_FROM] = {.name = "from",
+                       .kind = SP_FLAG_TEXT,
+                       .value = "WHEN",
+                       .help = "where it begins: 0, -1h, a position (default: now)"},
+    [SP_GROUP_MKSTREAM] = {.name = "mkstream", .help = "make the stream where there is none"},
+};
+
+const struct sp_flag sp_dead_flags[] = {
+    [SP_DEAD_ALL] = {.name = "all", .help = "every dead entry"},
+    [SP_DEAD_OLDEST] = {.name = "count",
+                        .kind = SP_FLAG_TEXT,
+                        .value = "N",
+                        .help = "the oldest so many"},
+};
+
+const struct sp_flag sp_agent_flags[] = {
+    [SP_AGENT_CAPABILITY] = {.name = "capability",
+                             .kind = SP_FLAG_TEXT,
+                             .value = "C",
+                             .help = "only agents that can do this"},
+    [SP_AGENT_STATUS] = {.name = "status",
+                         .kind = SP_FLAG_TEXT,
+                         .value = "S",
+                         .help = "online, stale, suspected or offline"},
+    [SP_AGENT_FREE] = {.name = "free", .help = "only those online that have capacity left"},
+};
+
+const struct sp_flag sp_top_flags[] = {
+    [SP_TOP_ONCE] = {.name = "once", .help = "show it once and end"},
+};
 
 bool sp_flag_is_common(const struct sp_flag *flag) {
     for (unsigned i = 0; i < SP_FLAG_COUNT; i++) {

@@ -14,10 +14,10 @@ SP_WARN_UNUSED sp_status sp_client_check_counts(struct sp_client *client, size_t
                                                 struct sp_error *error);
 
 /*
- * One append on its way: its events have ids, so that it may be sent again. Its counts were checked; the events are checked
- * as a store checks them; SP_INVALID and SP_LIMIT say what is wrong and send nothing. `done` (may
- * be NULL) hears of the outcome as spoor_submit says. SP_BUSY where too much is under way. The lock
- * is held.
+ * One append on its way: its events have ids, so that it may be sent again. Its counts were
+ * checked; the events are checked as a store checks them; SP_INVALID and SP_LIMIT say what is wrong
+ * and send nothing. `done` (may be NULL) hears of the outcome as spoor_submit says. SP_BUSY where
+ * too much is under way. The lock is held.
  */
 SP_WARN_UNUSED sp_status sp_client_submit(struct sp_client *client, struct sp_event *events,
                                           size_t count, const spoor_expect *expects,
