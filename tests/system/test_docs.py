@@ -276,7 +276,7 @@ def as_program(text):
 
 def run_c(snippet, place):
     source, program = place.folder / "snippet.c", place.folder / "snippet"
-    source.write_text(as_program(snippet.text), encoding="utf-8")
+    source.write_text(place.here(as_program(snippet.text)), encoding="utf-8")
     built = place.run([*os.environ.get("CC", "cc").split(), "-std=c17", "-D_POSIX_C_SOURCE=200809L",
                        "-Wall", "-Wextra", "-Werror", f"-I{SOURCE / 'include'}", "-o", str(program),
                        str(source), f"-L{BUILD}", f"-Wl,-rpath,{BUILD}", "-lspoor", "-pthread"])
