@@ -117,7 +117,7 @@ struct sp_command_table sp_command_table(void);
  */
 extern const struct sp_flag sp_serve_flags[];
 
-/* The options of `group create`, of which `group set` takes the policy's; of `dead`, `agent`, `top`. */
+/* Of `group create`, of which `group set` takes the policy's; of `dead`, `agent` and `top`. */
 enum {
     SP_GROUP_POLICY_FLAG_COUNT = 8,
     SP_GROUP_FROM = SP_GROUP_POLICY_FLAG_COUNT,

@@ -11,7 +11,7 @@
 /* Connects to the server that is meant. On failure says why; returns an exit code. */
 SP_WARN_UNUSED int sp_server_connect(struct sp_cli *cli, struct sp_client **ret_client);
 
-/* Asks; on failure says what the server said. Returns an exit code; 0: the answer is the caller's. */
+/* Asks; on failure says what the server said. Returns an exit code; with 0 the answer is yours. */
 SP_WARN_UNUSED int sp_server_ask(struct sp_client *client, const sp_str *args, size_t argc,
                                  struct sp_answer *answer);
 

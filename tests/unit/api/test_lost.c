@@ -1,6 +1,6 @@
 /*
- * A server that dies and comes again in the middle of appends and of subscriptions: nothing is lost,
- * nothing is there twice, and callers notice no more than that it took a while.
+ * A server that dies and comes again in the middle of appends and of subscriptions: nothing is
+ * lost, nothing is there twice, and callers notice no more than that it took a while.
  */
 #include "helper.h"
 
