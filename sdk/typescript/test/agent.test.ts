@@ -107,7 +107,7 @@ test("a policy follows its definition", async () => {
   const one = await start({ name: "policied", on: { "pol.x": { handler: () => undefined, filter: { "data.n": { $gt: 1 } } } } });
   await one.stop();
   const seen: number[] = [];
-  await start({ name: "policied", on: { "pol.x": { handler: (event) => { seen.push(event.data.n); }, retry: { attempts: 2 } } } });
+  await start({ name: "policied", on: { "pol.x": { handler: (event) => { seen.push(event.data.n); }, retry: { maxAttempts: 2 } } } });
   await bus.publish("pol.x", { n: 1 });
   await eventually(() => seen.length === 1, "the filter is gone");
 });

@@ -126,7 +126,7 @@ describe("reacting", () => {
 describe("failing", () => {
   both("an attempt that fails is repeated after the backoff, and its error is kept", async (n, make) => {
     const agent = defineAgent({ name: n("flaky"), log: silent, on: { [n("x")]: {
-      retry: { attempts: 3, first: "1s", factor: 3, max: "1m" },
+      retry: { maxAttempts: 3, first: "1s", factor: 3, max: "1m" },
       handler: async (_, ctx) => {
         if (ctx.attempt < 3) {
           throw new RangeError(`attempt ${ctx.attempt}`);
@@ -153,7 +153,7 @@ describe("failing", () => {
   both("attempts used up: a dead letter, which is redriven or discarded", async (n, make) => {
     let works = false;
     const agent = defineAgent({ name: n("doomed"), log: silent, on: { [n("x")]: {
-      retry: { attempts: 2 },
+      retry: { maxAttempts: 2 },
       handler: (_, ctx) => {
         if (!works) {
           throw new Error("no such customer", { cause: new Error("404") });

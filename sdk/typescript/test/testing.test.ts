@@ -88,7 +88,7 @@ test("definitions that cannot be are refused at once", () => {
     [{ name: "a", on: { x: [{ name: "s", handler }, { name: "s", handler }] } }, /have one name/],
     [{ name: "a", concurrency: 0 }, /concurrency: expected a whole number/],
     [{ name: "a", on: { x: { handler, ackWait: "soon" } } }, /a, x: ackWait: expected a span/],
-    [{ name: "a", on: { x: { handler, retry: { attempts: 1.5 } } } }, /attempts: expected a whole number/],
+    [{ name: "a", on: { x: { handler, retry: { maxAttempts: 1.5 } } } }, /maxAttempts: expected a whole number/],
   ] as const) {
     assert.throws(() => defineAgent(definition as never), complaint);
   }

@@ -3,6 +3,7 @@
  * there is never more than one on its way, and no timer that makes anybody wait.
  */
 import { sleep } from "../clock.js";
+import { ConnectionError } from "../errors.js";
 import type { Port } from "../port.js";
 import type { Logger } from "./log.js";
 
@@ -15,16 +16,19 @@ export class Acks {
   readonly #group: string;
   readonly #log: Logger;
   readonly #done: (entryid: string) => void;
+  readonly #isStopping: () => boolean;
   #waiting: string[] = [];
   #sending: Promise<void> | undefined;
   #ended = false;
 
-  constructor(port: Port, key: string, group: string, log: Logger, done: (entryid: string) => void) {
+  constructor(port: Port, key: string, group: string, log: Logger, done: (entryid: string) => void,
+    isStopping: () => boolean) {
     this.#port = port;
     this.#key = key;
     this.#group = group;
     this.#log = log;
     this.#done = done;
+    this.#isStopping = isStopping;
   }
 
   add(entryid: string): void {
@@ -45,9 +49,15 @@ export class Acks {
         await this.#port.ack(this.#key, this.#group, batch);
         batch.forEach(this.#done);
       } catch (error) {
-        this.#log.error("acknowledging failed; it is tried again", { key: this.#key, count: batch.length, error });
-        this.#waiting.unshift(...batch);
-        await sleep(this.#port.clock, RETRY_MS);
+        const again = error instanceof ConnectionError && !this.#isStopping();
+        this.#log.error(again ? "acknowledging failed; it is tried again" : "acknowledging failed; it is handed out again",
+          { key: this.#key, count: batch.length, error });
+        if (again) {
+          this.#waiting.unshift(...batch);
+          await sleep(this.#port.clock, RETRY_MS);
+        } else {
+          batch.forEach(this.#done);
+        }
       }
     }
     this.#sending = undefined;

@@ -13,7 +13,7 @@ export type Handler<T = any> = (event: SpoorEvent<T>, context: Context) => unkno
 /** How a failed attempt is repeated. The server keeps count, so it survives the agent. */
 export interface Retry {
   /** Attempts, the first one included; 5 where it is absent. Then the event is a dead letter. */
-  attempts?: number | undefined;
+  maxAttempts?: number | undefined;
   /** The wait before the second attempt; 1 s. */
   first?: Duration | undefined;
   /** The longest wait; 60 s. */
@@ -36,7 +36,7 @@ export interface HandlerOptions<T = any> {
   filter?: Filter | undefined;
   retry?: Retry | undefined;
   /** One event of a key at a time, and in order. */
-  orderBy?: "stream" | "source" | "correlation" | undefined;
+  orderBy?: "none" | "stream" | "source" | "correlation" | undefined;
   /** How long an attempt may go without a sign of life; 30 s. It is extended while the handler runs. */
   ackWait?: Duration | undefined;
   /** Events of this handler at a time in this process; else it shares the agent's `concurrency`. */
@@ -136,7 +136,7 @@ function reactionOf(agent: string, pattern: string, given: Handler | HandlerOpti
       from: options.start === undefined || options.start === "new" ? "now" : options.start === "all" ? 0 : options.start,
       filter: options.filter,
       ackWait: milliseconds(options.ackWait ?? 30_000, `${where}: ackWait`),
-      maxDeliveries: whole(options.retry?.attempts ?? 5, `${where}: attempts`),
+      maxDeliveries: whole(options.retry?.maxAttempts ?? 5, `${where}: maxAttempts`),
       backoff: backoffOf(options.retry ?? {}, where),
       orderBy: options.orderBy ?? "none",
       maxInFlight: options.maxInFlight ?? 0,
@@ -146,12 +146,15 @@ function reactionOf(agent: string, pattern: string, given: Handler | HandlerOpti
 
 function backoffOf(retry: Retry, where: string): Backoff {
   const first = milliseconds(retry.first ?? 1000, `${where}: first`);
-  return {
-    first,
-    max: milliseconds(retry.max ?? Math.max(60_000, first), `${where}: max`),
-    factor: retry.factor ?? 2,
-    jitter: retry.jitter ?? 0.2,
-  };
+  const max = milliseconds(retry.max ?? Math.max(60_000, first), `${where}: max`);
+  const { factor = 2, jitter = 0.2 } = retry;
+  if (max < first) {
+    throw new SpoorError(`${where}: max: the longest wait is shorter than the first one`);
+  }
+  if (!(factor >= 1) || !(jitter >= 0 && jitter <= 1)) {
+    throw new SpoorError(`${where}: expected a factor from 1 and a jitter from 0 to 1`);
+  }
+  return { first, max, factor, jitter };
 }
 
 function whole(value: number, what: string): number {

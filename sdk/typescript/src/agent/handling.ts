@@ -1,6 +1,6 @@
 /** One delivery: calls the handler, and says to the bus where it failed. */
 import { sleep } from "../clock.js";
-import { describeError, NonRetryableError } from "../errors.js";
+import { ConnectionError, describeError, NonRetryableError } from "../errors.js";
 import type { Delivery, Failure, Port } from "../port.js";
 import { HandlingContext } from "./context.js";
 import { isOneOf, type Reaction } from "./definition.js";
@@ -34,15 +34,20 @@ function messageOf(refused: boolean, last: boolean): string {
   return last ? "handler failed for the last time; the event is a dead letter" : "handler failed; it is tried again";
 }
 
-/** Says that the attempt failed, until the bus has heard it or nobody wants to know any more. */
+/** Says that the attempt failed, until the bus has heard it; without a connection, until it is over. */
 export async function refuse(port: Port, delivery: Delivery, group: string, failure: Failure, log: Logger,
   isOver: () => boolean): Promise<void> {
-  while (!isOver()) {
+  for (;;) {
     try {
       await port.nack(delivery.key, group, delivery.entryid, failure);
       return;
     } catch (error) {
-      log.error("a failure could not be reported; it is tried again", { event_id: delivery.event.id, error });
+      const again = error instanceof ConnectionError && !isOver();
+      log.error(again ? "a failure could not be reported; it is tried again" : "a failure could not be reported",
+        { event_id: delivery.event.id, error });
+      if (!again) {
+        return;
+      }
       await sleep(port.clock, RETRY_MS);
     }
   }

@@ -58,7 +58,8 @@ export class Worker {
     this.#prefetch = new Prefetch(settings.prefetch, settings.concurrency);
     this.#reactions = new Map(reactions.map((reaction) => [reaction.group.key, reaction]));
     for (const { group } of reactions) {
-      this.#acks.set(group.key, new Acks(port, group.key, group.group, log, (id) => this.#release(group.key, id)));
+      this.#acks.set(group.key, new Acks(port, group.key, group.group, log, (id) => this.#release(group.key, id),
+        () => this.#stopping));
     }
   }
 
@@ -159,7 +160,7 @@ export class Worker {
       const id = `${delivery.key}\n${delivery.entryid}`;
       this.#refused.add(id);
       this.#release(delivery.key, delivery.entryid);
-      await refuse(this.#port, delivery, reaction.group.group, failure, this.#log, () => this.#dead);
+      await refuse(this.#port, delivery, reaction.group.group, failure, this.#log, () => this.#stopping);
       this.#refused.delete(id);
     }
     this.#running--;

@@ -1,5 +1,6 @@
 /** What an agent needs, from a server. */
 import { realClock, sleep, type Clock } from "../clock.js";
+import { milliseconds } from "../duration.js";
 import { SpoorError } from "../errors.js";
 import { parseEvent, type NewEvent, type Published, type SpoorEvent } from "../event.js";
 import type { Announcement, Delivery, Failure, GroupSpec, IsHere, Lane, Port } from "../port.js";
@@ -7,7 +8,7 @@ import { momentText } from "../query.js";
 import { findServer } from "./address.js";
 import { appendWords, identify } from "./append.js";
 import { Connection, LostError, type ConnectionOptions, type Reply } from "./connection.js";
-import { asEvents, asList, asNumber, asPublished, asText } from "./replies.js";
+import { asEvents, asList, asMap, asNumber, asPublished, asText } from "./replies.js";
 
 /** How long a receive() waits on the server, in milliseconds. */
 const BLOCK_MS = 10_000;
@@ -43,7 +44,10 @@ export class RedisPort implements Port {
       if (!(error instanceof SpoorError) || !error.message.startsWith("BUSYGROUP")) {
         throw error;
       }
-      await this.#connection.send(["SPOOR.GROUP", "SET", group, key, ...policy]);
+      const known = asMap(await this.#connection.send(["SPOOR.GROUP", "GET", group, key]), "SPOOR.GROUP GET").get("policy");
+      if (!hasPolicy(known ?? null, policy)) {
+        await this.#connection.send(["SPOOR.GROUP", "SET", group, key, ...policy]);
+      }
     }
   }
 
@@ -214,6 +218,17 @@ function asDelivery(row: Reply): Delivery {
     attempt: asNumber(attempt, "attempts"),
     event: parseEvent(asText(json, "event")),
   };
+}
+
+/** Whether a group has these options already, however its waits are written. */
+function hasPolicy(known: Reply, wanted: readonly string[]): boolean {
+  if (known === null) {
+    return false;
+  }
+  const plain = (text: string): string => (text.startsWith("{") ? text :
+    text.replace(/\b(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+\b/g, (span) => `${milliseconds(span)}ms`));
+  const has = asMap(known, "policy");
+  return wanted.every((word, at) => at % 2 === 1 || plain(asText(has.get(word) ?? "", "policy")) === plain(wanted[at + 1] ?? ""));
 }
 
 /** The options of SPOOR.GROUP for a policy. */

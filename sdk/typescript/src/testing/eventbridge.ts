@@ -1,4 +1,5 @@
 /** Filters in the dialect of Amazon EventBridge (docs/filters.md). */
+import { BlockList, isIP } from "node:net";
 import { SpoorError } from "../errors.js";
 import type { SpoorEvent } from "../event.js";
 import type { Filter } from "../query.js";
@@ -171,7 +172,7 @@ function operator(name: string, operand: unknown, path: string): Test {
     case "prefix": case "suffix": case "equals-ignore-case": case "wildcard": return text(name, operand, path);
     case "anything-but": return anythingBut(operand, path);
     case "numeric": return numeric(operand, path);
-    case "cidr": throw new SpoorError(`filter: ${path}: the bus in memory has no cidr; a real server has`);
+    case "cidr": return cidr(operand, path);
     default: throw new SpoorError(`filter: ${path}: ${name} is no operator`);
   }
 }
@@ -208,6 +209,18 @@ function wildcard(operand: string, path: string): RegExp {
     source += wild ? ".*" : letter.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
   }
   return new RegExp(`^${source}$`, "s");
+}
+
+function cidr(operand: unknown, path: string): Test {
+  const [address = "", prefix = "", more] = typeof operand === "string" ? operand.split("/") : [];
+  const family = isIP(address);
+  if (family === 0 || more !== undefined || !/^\d{1,3}$/.test(prefix) || Number(prefix) > (family === 4 ? 32 : 128)) {
+    throw new SpoorError(`filter: ${path}: cidr: expected a block of addresses such as 10.0.0.0/24`);
+  }
+  const block = new BlockList();
+  const kind = family === 4 ? "ipv4" : "ipv6";
+  block.addSubnet(address, Number(prefix), kind);
+  return (value) => typeof value === "string" && isIP(value) === family && block.check(value, kind);
 }
 
 function anythingBut(operand: unknown, path: string): Test {

@@ -26,6 +26,9 @@ interface Entry {
   reason: string;
   error: string;
   died: number;
+  delivered: number;
+  /** Position of the letter that says it is dead. */
+  letter: number;
 }
 
 export class MemoryGroup {
@@ -48,6 +51,10 @@ export class MemoryGroup {
     this.#clock = clock;
     this.#cursor = first - 1;
     this.#wake = wake;
+  }
+
+  get policy(): GroupSpec {
+    return this.#spec;
   }
 
   set policy(spec: GroupSpec) {
@@ -119,8 +126,8 @@ export class MemoryGroup {
   redrive(entryids: readonly string[] | undefined): number {
     const entries = this.#dead(entryids);
     for (const entry of entries) {
+      this.#log.note("delivery.redriven", `$group:${this.key}:${this.name}`, this.#decided(entry), entry.event);
       Object.assign(entry, { state: "waiting", attempts: 0, due: this.#clock.now() });
-      this.#log.note("delivery.redriven", `$group:${this.key}:${this.name}`, this.#about(entry), entry.event);
     }
     this.#wake();
     return entries.length;
@@ -130,7 +137,7 @@ export class MemoryGroup {
     const entries = this.#dead(entryids);
     for (const entry of entries) {
       this.#entries.delete(entry.event.entryid);
-      this.#log.note("delivery.discarded", `$group:${this.key}:${this.name}`, this.#about(entry), entry.event);
+      this.#log.note("delivery.discarded", `$group:${this.key}:${this.name}`, this.#decided(entry), entry.event);
     }
     return entries.length;
   }
@@ -155,7 +162,7 @@ export class MemoryGroup {
       const event = this.#log.events[this.#cursor++]!;
       if (this.#accepts(event)) {
         this.#entries.set(event.entryid, { event, state: "parked", attempts: 0, consumer: "", due: 0, timer: undefined,
-          reason: "", error: "", died: 0 });
+          reason: "", error: "", died: 0, delivered: 0, letter: 0 });
         found++;
       }
     }
@@ -188,6 +195,7 @@ export class MemoryGroup {
     entry.state = "flight";
     entry.consumer = consumer;
     entry.attempts++;
+    entry.delivered = this.#clock.now();
     this.#waitForAck(entry);
     return { key: this.key, entryid: entry.event.entryid, attempt: entry.attempts, event: entry.event };
   }
@@ -214,11 +222,17 @@ export class MemoryGroup {
   }
 
   #bury(entry: Entry, refused: boolean): void {
+    const delivered = new Date(entry.delivered).toISOString();
     Object.assign(entry, { state: "dead", reason: refused ? "refused" : "attempts", died: this.#clock.now() });
-    this.#log.note("delivery.dead_lettered", `$dead:${this.key}:${this.name}`, { ...this.#about(entry), error: entry.error,
-      reason: refused ? "refused by a consumer" : "attempts used up", stream: entry.event.stream, event: entry.event },
+    entry.letter = this.#log.note("delivery.dead_lettered", `$dead:${this.key}:${this.name}`, { ...this.#about(entry), error: entry.error,
+      reason: refused ? "refused by a consumer" : "attempts used up", delivered_at: delivered, stream: entry.event.stream, event: entry.event },
     entry.event);
     this.#wake();
+  }
+
+  #decided({ event, attempts, letter }: Entry): Record<string, unknown> {
+    const { key, name: group } = this;
+    return { key, group, id: event.id, position: event.position, entryid: event.entryid, attempts, letter };
   }
 
   #about({ event, consumer, attempts }: Entry): Record<string, unknown> {

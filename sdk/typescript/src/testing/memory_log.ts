@@ -44,10 +44,10 @@ export class MemoryLog {
     return published(stored, false);
   }
 
-  /** What the bus itself has to tell of an event. */
-  note(type: string, stream: string, data: unknown, cause?: SpoorEvent, source = "spoor"): void {
+  /** What the bus itself has to tell of an event; gives the position. */
+  note(type: string, stream: string, data: unknown, cause?: SpoorEvent, source = "spoor"): number {
     const because = cause === undefined ? {} : { causationid: cause.id, correlationid: cause.correlationid };
-    this.append({ type, stream, data, source, id: newId(this.#clock.now()), ...because });
+    return this.append({ type, stream, data, source, id: newId(this.#clock.now()), ...because }).position;
   }
 
   withId(id: string): readonly SpoorEvent[] {

@@ -7,6 +7,10 @@ import { MemoryLog } from "./memory_log.js";
 import { MemoryPresence } from "./memory_presence.js";
 import { firstFrom } from "./select.js";
 
+function policyText({ filter, ackWait, maxDeliveries, backoff, orderBy, maxInFlight }: GroupSpec): string {
+  return JSON.stringify({ filter, ackWait, maxDeliveries, backoff, orderBy, maxInFlight });
+}
+
 export class MemoryStore {
   readonly clock: Clock;
   readonly log: MemoryLog;
@@ -28,13 +32,27 @@ export class MemoryStore {
   ensureGroup(spec: GroupSpec): void {
     const known = this.#groups.get(`${spec.key}\n${spec.group}`);
     if (known !== undefined) {
-      known.policy = spec;
+      if (policyText(known.policy) !== policyText(spec)) {
+        known.policy = spec;
+        this.#tellPolicy(spec);
+      }
       return;
     }
     const first = firstFrom(this.log.events, spec.from, this.clock.now());
     const group = new MemoryGroup(spec, this.log, this.clock, first, () => this.wake());
     this.#groups.set(`${spec.key}\n${spec.group}`, group);
-    this.log.note("group.created", `$group:${spec.key}:${spec.group}`, { key: spec.key, group: spec.group });
+    const after = this.log.events[first - 2]?.entryid ?? "0-0";
+    this.log.note("group.created", `$group:${spec.key}:${spec.group}`, { key: spec.key, group: spec.group, after,
+      position: first - 1 });
+    this.#tellPolicy(spec);
+  }
+
+  #tellPolicy(spec: GroupSpec): void {
+    const { key, group, filter, ackWait, maxDeliveries, backoff, orderBy, maxInFlight } = spec;
+    this.log.note("group.policy_changed", `$group:${key}:${group}`, { key, group, policy: "set", type: "",
+      filter: filter === undefined ? "" : JSON.stringify(filter), ack_wait_ms: ackWait, max_deliveries: maxDeliveries,
+      backoff_first_ms: backoff.first, backoff_max_ms: backoff.max, backoff_factor_milli: backoff.factor * 1000,
+      backoff_jitter_milli: backoff.jitter * 1000, order_by: orderBy, max_in_flight: maxInFlight, keep_on_leave: 0 });
   }
 
   group(key: string, name: string): MemoryGroup {
