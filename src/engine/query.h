@@ -96,6 +96,14 @@ enum { SP_EFFECTS_MAX = 1 << 20 };
 SP_WARN_UNUSED sp_status sp_cursor_effects(struct sp_engine *engine, sp_str id,
                                            struct sp_cursor **ret_cursor, struct sp_error *error);
 
+/* The same, and no more than the first `most` of them are looked for. */
+SP_WARN_UNUSED sp_status sp_cursor_causes_first(struct sp_engine *engine, sp_str id, size_t most,
+                                                struct sp_cursor **ret_cursor,
+                                                struct sp_error *error);
+SP_WARN_UNUSED sp_status sp_cursor_effects_first(struct sp_engine *engine, sp_str id, size_t most,
+                                                 struct sp_cursor **ret_cursor,
+                                                 struct sp_error *error);
+
 /*
  * ---- runs (runs.c)
  * --------------------------------------------------------------------------------

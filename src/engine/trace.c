@@ -164,13 +164,13 @@ static sp_status visit(struct sp_htab *visited, const struct sp_cursor *cursor, 
     return sp_htab_add(visited, hash, (uint32_t)cursor->list_count);
 }
 
-static sp_status walk_causes(struct sp_cursor *cursor, uint64_t position, struct sp_buf *id,
-                             struct sp_error *error) {
+static sp_status walk_causes(struct sp_cursor *cursor, uint64_t position, size_t most,
+                             struct sp_buf *id, struct sp_error *error) {
     struct sp_htab visited;
     size_t capacity = 0;
     sp_htab_init(&visited);
     sp_status status = SP_OK;
-    while (position != 0 && status == SP_OK) {
+    while (position != 0 && cursor->list_count < most && status == SP_OK) {
         bool is_new = false;
         status = visit(&visited, cursor, position, &is_new);
         if (status != SP_OK || !is_new) {
@@ -191,8 +191,8 @@ static sp_status walk_causes(struct sp_cursor *cursor, uint64_t position, struct
     return status;
 }
 
-sp_status sp_cursor_causes(struct sp_engine *engine, sp_str id, struct sp_cursor **ret_cursor,
-                           struct sp_error *error) {
+sp_status sp_cursor_causes_first(struct sp_engine *engine, sp_str id, size_t most,
+                                 struct sp_cursor **ret_cursor, struct sp_error *error) {
     struct sp_cursor *cursor = NULL;
     sp_status status = open_list(engine, &cursor, error);
     if (status != SP_OK) {
@@ -205,7 +205,7 @@ sp_status sp_cursor_causes(struct sp_engine *engine, sp_str id, struct sp_cursor
     if (status == SP_OK && position == 0) {
         status = not_found(id, error);
     }
-    status = status == SP_OK ? walk_causes(cursor, position, &cause, error) : status;
+    status = status == SP_OK ? walk_causes(cursor, position, most, &cause, error) : status;
     sp_buf_fini(&cause);
     return finish(cursor, status, ret_cursor);
 }
@@ -236,29 +236,41 @@ static sp_status push(struct stack *stack, uint64_t position, uint32_t depth) {
     return SP_OK;
 }
 
-/* Pushes what the event with this id caused, the first one on top. */
-static sp_status push_effects(struct sp_cursor *cursor, sp_str id, uint32_t depth,
+/* Turns around what lies on the stack from `base` on. */
+static void turn_around(struct stack *stack, size_t base) {
+    for (size_t low = base, high = stack->count; low + 1 < high; low++, high--) {
+        struct listed item = stack->items[low];
+        stack->items[low] = stack->items[high - 1];
+        stack->items[high - 1] = item;
+    }
+}
+
+/* Pushes what the event with this id caused, at most so many, the first one on top. */
+static sp_status push_effects(struct sp_cursor *cursor, sp_str id, uint32_t depth, size_t most,
                               struct stack *stack, struct sp_error *error) {
     struct found found;
+    size_t base = stack->count;
     sp_status status = look_up(cursor, id, SP_INDEX_CAUSE, &found, error);
-    for (size_t i = found_count(&found); i > 0 && status == SP_OK; i--) {
-        uint64_t position = found_at(&found, i - 1);
+    for (size_t i = 0; i < found_count(&found) && stack->count - base < most && status == SP_OK;
+         i++) {
+        uint64_t position = found_at(&found, i);
         status = cursor_fetch(cursor, position, error);
         if (status == SP_OK && sp_str_eq(cursor->event.attr[SP_ATTR_CAUSATION], id)) {
             status = push(stack, position, depth);
         }
     }
+    turn_around(stack, base);
     sp_buf_fini(&found.positions);
     return status;
 }
 
-static sp_status walk_effects(struct sp_cursor *cursor, struct stack *stack, struct sp_buf *id,
-                              struct sp_error *error) {
+static sp_status walk_effects(struct sp_cursor *cursor, struct stack *stack, size_t most,
+                              struct sp_buf *id, struct sp_error *error) {
     struct sp_htab visited;
     size_t capacity = 0;
     sp_htab_init(&visited);
     sp_status status = SP_OK;
-    while (stack->count > 0 && status == SP_OK) {
+    while (stack->count > 0 && cursor->list_count < most && status == SP_OK) {
         struct listed top = stack->items[--stack->count];
         bool is_new = false;
         status = visit(&visited, cursor, top.position, &is_new);
@@ -270,15 +282,15 @@ static sp_status walk_effects(struct sp_cursor *cursor, struct stack *stack, str
         if (status == SP_OK) {
             sp_buf_reset(id);
             sp_buf_add_str(id, cursor->event.attr[SP_ATTR_ID]);
-            status = push_effects(cursor, sp_buf_str(id), top.depth + 1, stack, error);
+            status = push_effects(cursor, sp_buf_str(id), top.depth + 1, most, stack, error);
         }
     }
     sp_htab_fini(&visited);
     return status;
 }
 
-sp_status sp_cursor_effects(struct sp_engine *engine, sp_str id, struct sp_cursor **ret_cursor,
-                            struct sp_error *error) {
+sp_status sp_cursor_effects_first(struct sp_engine *engine, sp_str id, size_t most,
+                                  struct sp_cursor **ret_cursor, struct sp_error *error) {
     struct sp_cursor *cursor = NULL;
     sp_status status = open_list(engine, &cursor, error);
     if (status != SP_OK) {
@@ -293,8 +305,20 @@ sp_status sp_cursor_effects(struct sp_engine *engine, sp_str id, struct sp_curso
         status = not_found(id, error);
     }
     status = status == SP_OK ? push(&stack, position, 0) : status;
-    status = status == SP_OK ? walk_effects(cursor, &stack, &own_id, error) : status;
+    status = status == SP_OK ? walk_effects(cursor, &stack, most, &own_id, error) : status;
     free(stack.items);
     sp_buf_fini(&own_id);
     return finish(cursor, status, ret_cursor);
+}
+
+/* ---- all of it ---- */
+
+sp_status sp_cursor_causes(struct sp_engine *engine, sp_str id, struct sp_cursor **ret_cursor,
+                           struct sp_error *error) {
+    return sp_cursor_causes_first(engine, id, SIZE_MAX, ret_cursor, error);
+}
+
+sp_status sp_cursor_effects(struct sp_engine *engine, sp_str id, struct sp_cursor **ret_cursor,
+                            struct sp_error *error) {
+    return sp_cursor_effects_first(engine, id, SIZE_MAX, ret_cursor, error);
 }

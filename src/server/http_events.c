@@ -280,14 +280,12 @@ static enum sp_http_verdict on_stream_events(struct sp_http_request *request) {
 /* ---- one event ------------------------------------------------------------------------------- */
 
 /* Several sources have an event with this id: the client must say which is meant. */
-static enum sp_http_verdict refuse_ambiguous(struct sp_http_request *request,
-                                             struct sp_cursor *cursor) {
+static enum sp_http_verdict refuse_ambiguous(struct sp_http_request *request) {
     struct sp_buf sources;
     struct sp_error error;
     const struct sp_event *event = NULL;
     struct sp_cursor *again = NULL;
     uint32_t count = 0;
-    (void)cursor;
     sp_buf_init(&sources, SIZE_MAX / 4);
     sp_status status = sp_cursor_find(request->server->engine, sp_http_param(request, "id"),
                                       sp_str_of(NULL, 0), &again, &error);
@@ -330,7 +328,7 @@ static enum sp_http_verdict reply_event(struct sp_http_request *request, struct 
     }
     sp_buf_add_byte(body, '\n');
     if (status == SP_OK && sp_cursor_next(cursor, &event, &error) == SP_OK) {
-        return refuse_ambiguous(request, cursor);
+        return refuse_ambiguous(request);
     }
     if (status != SP_OK) {
         return sp_http_refuse_status(request, status == SP_END ? SP_NOT_FOUND : status, &error);
@@ -384,9 +382,9 @@ static void add_depth(struct sp_cursor *cursor, const struct sp_event *event, st
     sp_buf_add_byte(to, '}');
 }
 
-/* Writes at most `limit` events of the list. */
-static sp_status write_tree(struct sp_cursor *cursor, enum sp_http_form form, uint64_t limit,
-                            bool with_depth, struct sp_buf *to, struct sp_error *error) {
+/* Writes the events of the list. */
+static sp_status write_tree(struct sp_cursor *cursor, enum sp_http_form form, bool with_depth,
+                            struct sp_buf *to, struct sp_error *error) {
     const struct sp_event *event = NULL;
     bool lines = form == SP_HTTP_FORM_LINES;
     uint64_t count = 0;
@@ -394,7 +392,7 @@ static sp_status write_tree(struct sp_cursor *cursor, enum sp_http_form form, ui
     if (!lines) {
         sp_buf_add_byte(to, '[');
     }
-    while (count < limit && (status = sp_cursor_next(cursor, &event, error)) == SP_OK) {
+    while ((status = sp_cursor_next(cursor, &event, error)) == SP_OK) {
         if (count++ > 0) {
             sp_buf_add_byte(to, lines ? '\n' : ',');
         }
@@ -407,10 +405,11 @@ static sp_status write_tree(struct sp_cursor *cursor, enum sp_http_form form, ui
         }
     }
     sp_buf_add_str(to, lines ? SP_STR("\n") : SP_STR("]\n"));
-    return status == SP_OK || status == SP_END ? to->status : status;
+    return status == SP_END ? to->status : status;
 }
 
-typedef sp_status open_tree_fn(struct sp_engine *, sp_str, struct sp_cursor **, struct sp_error *);
+typedef sp_status open_tree_fn(struct sp_engine *, sp_str, size_t, struct sp_cursor **,
+                               struct sp_error *);
 
 static enum sp_http_verdict reply_tree(struct sp_http_request *request, open_tree_fn *open_tree,
                                        bool with_depth) {
@@ -425,10 +424,10 @@ static enum sp_http_verdict reply_tree(struct sp_http_request *request, open_tre
     }
     sp_error_clear(&error);
     sp_status status =
-        open_tree(request->server->engine, sp_http_param(request, "id"), &cursor, &error);
+        open_tree(request->server->engine, sp_http_param(request, "id"), limit, &cursor, &error);
     if (status == SP_OK) {
         bool depth = with_depth && form != SP_HTTP_FORM_CLOUD;
-        status = write_tree(cursor, form, limit, depth, body, &error);
+        status = write_tree(cursor, form, depth, body, &error);
         sp_cursor_close(cursor);
     }
     if (status != SP_OK) {
@@ -440,11 +439,11 @@ static enum sp_http_verdict reply_tree(struct sp_http_request *request, open_tre
 }
 
 static enum sp_http_verdict on_causes(struct sp_http_request *request) {
-    return reply_tree(request, sp_cursor_causes, false);
+    return reply_tree(request, sp_cursor_causes_first, false);
 }
 
 static enum sp_http_verdict on_effects(struct sp_http_request *request) {
-    return reply_tree(request, sp_cursor_effects, true);
+    return reply_tree(request, sp_cursor_effects_first, true);
 }
 
 const struct sp_http_route sp_http_event_routes[] = {
