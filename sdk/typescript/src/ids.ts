@@ -1,6 +1,6 @@
 /**
- * Ids. Those of emits and steps are derived from what is handled, so that a redelivery makes the same ones and
- * nothing is appended twice; every SDK makes the same (sdk/ids.json).
+ * Ids. Those of emits and steps are derived from what is handled, so that a redelivery makes the
+ * same ones and nothing is appended twice; every SDK makes the same (sdk/ids.json).
  */
 import { createHash, randomBytes } from "node:crypto";
 
@@ -10,39 +10,42 @@ const NAMESPACE_BYTES = Buffer.from(NAMESPACE.replaceAll("-", ""), "hex");
 
 /** What is handled, and by whom. */
 export interface Handled {
-  source: string;
-  id: string;
-  agent: string;
-  handler: string;
+    source: string;
+    id: string;
+    agent: string;
+    handler: string;
 }
 
 export function uuid5(namespace: Uint8Array, name: string): string {
-  const hash = createHash("sha1").update(namespace).update(name, "utf8").digest();
-  return format(hash, 5);
+    const hash = createHash("sha1").update(namespace).update(name, "utf8").digest();
+    return format(hash, 5);
 }
 
 /** The id of an emit; ordinal counts from 1 within the handling, or within the step. */
 export function emitId(handled: Handled, step: string, ordinal: number): string {
-  const { source, id, agent, handler } = handled;
-  return uuid5(NAMESPACE_BYTES, `emit\n${source}\n${id}\n${agent}\n${handler}\n${step}\n${ordinal}`);
+    const { source, id, agent, handler } = handled;
+    return uuid5(
+        NAMESPACE_BYTES,
+        `emit\n${source}\n${id}\n${agent}\n${handler}\n${step}\n${ordinal}`,
+    );
 }
 
 /** The id of the event that keeps a step's result. */
 export function stepId(handled: Handled, name: string): string {
-  const { source, id, agent, handler } = handled;
-  return uuid5(NAMESPACE_BYTES, `step\n${source}\n${id}\n${agent}\n${handler}\n${name}`);
+    const { source, id, agent, handler } = handled;
+    return uuid5(NAMESPACE_BYTES, `step\n${source}\n${id}\n${agent}\n${handler}\n${name}`);
 }
 
 /** A UUIDv7: rises with time, to the millisecond. */
 export function newId(now: number = Date.now()): string {
-  const bytes = randomBytes(16);
-  bytes.writeUIntBE(now, 0, 6);
-  return format(bytes, 7);
+    const bytes = randomBytes(16);
+    bytes.writeUIntBE(now, 0, 6);
+    return format(bytes, 7);
 }
 
 function format(bytes: Buffer, version: number): string {
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | (version << 4);
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  const hex = bytes.toString("hex", 0, 16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+    bytes[6] = ((bytes[6] ?? 0) & 0x0f) | (version << 4);
+    bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+    const hex = bytes.toString("hex", 0, 16);
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }

@@ -7,142 +7,211 @@ import { Server } from "./server.js";
 
 let server: Server | undefined;
 const worlds: Record<string, () => Promise<Bus>> = {
-  "in memory": async () => createTestBus({ source: "tester" }),
-  "over a server": async () => connect((server = await Server.start()).url, { source: "tester" }),
+    "in memory": async () => createTestBus({ source: "tester" }),
+    "over a server": async () => connect((server = await Server.start()).url, { source: "tester" }),
 };
 
-for (const [world, open] of Object.entries(worlds)) describe(world, () => {
-  let bus: Bus;
-  before(async () => {
-    bus = await open();
-  });
-  after(async () => {
-    await bus.close();
-    await server?.stop();
-  });
+for (const [world, open] of Object.entries(worlds))
+    describe(world, () => {
+        let bus: Bus;
+        before(async () => {
+            bus = await open();
+        });
+        after(async () => {
+            await bus.close();
+            await server?.stop();
+        });
 
-  test("what is published is there as it was given", async () => {
-    const order = { order: 7, items: ["ä", "b"], nested: { deep: null } };
-    const done = await bus.publish("order.placed", order, { id: "o-7", source: "shop", stream: "order-7",
-      schemaversion: 2, metadata: { tenant: "x" }, extensions: { region: "eu", weight: 3 } });
-    assert.equal(done.duplicate, false);
-    assert.deepEqual([done.id, done.stream, done.version], ["o-7", "order-7", 1]);
-    const event = await bus.get<typeof order>("o-7");
-    assert.ok(event);
-    assert.deepEqual(event.data, order);
-    assert.deepEqual([event.type, event.source, event.stream, event.correlationid, event.schemaversion],
-      ["order.placed", "shop", "order-7", "o-7", "2"]);
-    assert.deepEqual(event.metadata, { tenant: "x" });
-    assert.deepEqual([event["region"], event["weight"]], ["eu", "3"]);
-    assert.equal(event.position, done.position);
-  });
+        test("what is published is there as it was given", async () => {
+            const order = { order: 7, items: ["ä", "b"], nested: { deep: null } };
+            const done = await bus.publish("order.placed", order, {
+                id: "o-7",
+                source: "shop",
+                stream: "order-7",
+                schemaversion: 2,
+                metadata: { tenant: "x" },
+                extensions: { region: "eu", weight: 3 },
+            });
+            assert.equal(done.duplicate, false);
+            assert.deepEqual([done.id, done.stream, done.version], ["o-7", "order-7", 1]);
+            const event = await bus.get<typeof order>("o-7");
+            assert.ok(event);
+            assert.deepEqual(event.data, order);
+            assert.deepEqual(
+                [event.type, event.source, event.stream, event.correlationid, event.schemaversion],
+                ["order.placed", "shop", "order-7", "o-7", "2"],
+            );
+            assert.deepEqual(event.metadata, { tenant: "x" });
+            assert.deepEqual([event["region"], event["weight"]], ["eu", "3"]);
+            assert.equal(event.position, done.position);
+        });
 
-  test("the same source and id again appends nothing", async () => {
-    const first = await bus.publish("a.b", 1, { id: "same" });
-    const again = await bus.publish("a.b", 2, { id: "same" });
-    assert.deepEqual([again.duplicate, again.position], [true, first.position]);
-  });
+        test("the same source and id again appends nothing", async () => {
+            const first = await bus.publish("a.b", 1, { id: "same" });
+            const again = await bus.publish("a.b", 2, { id: "same" });
+            assert.deepEqual([again.duplicate, again.position], [true, first.position]);
+        });
 
-  test("data of every kind comes back", async () => {
-    for (const data of [null, "text", 5, true, [], {}, ["ü", { a: 1 }]]) {
-      const { id } = await bus.publish("kind.json", data);
-      assert.deepEqual((await bus.get(id))?.data, data);
-    }
-    const bytes = new Uint8Array([0, 255, 128, 7]);
-    const binary = await bus.publish("kind.bytes", bytes, { datacontenttype: "application/octet-stream" });
-    assert.deepEqual((await bus.get(binary.id))?.data, bytes);
-    const text = await bus.publish("kind.text", "<a/>", { datacontenttype: "text/xml" });
-    assert.equal((await bus.get(text.id))?.data, "<a/>");
-    await assert.rejects(bus.publish("kind.none", () => 1), /expected what JSON can hold/);
-  });
+        test("data of every kind comes back", async () => {
+            for (const data of [null, "text", 5, true, [], {}, ["ü", { a: 1 }]]) {
+                const { id } = await bus.publish("kind.json", data);
+                assert.deepEqual((await bus.get(id))?.data, data);
+            }
+            const bytes = new Uint8Array([0, 255, 128, 7]);
+            const binary = await bus.publish("kind.bytes", bytes, {
+                datacontenttype: "application/octet-stream",
+            });
+            assert.deepEqual((await bus.get(binary.id))?.data, bytes);
+            const text = await bus.publish("kind.text", "<a/>", { datacontenttype: "text/xml" });
+            assert.equal((await bus.get(text.id))?.data, "<a/>");
+            await assert.rejects(
+                bus.publish("kind.none", () => 1),
+                /expected what JSON can hold/,
+            );
+        });
 
-  test("a wrong expected version is a conflict that names the actual one", async () => {
-    await bus.publish("s.made", {}, { stream: "s-1", expectedVersion: "none" });
-    await assert.rejects(bus.publish("s.made", {}, { stream: "s-1", expectedVersion: "none" }), (error: unknown) => {
-      assert.ok(error instanceof ConflictError && error instanceof SpoorError);
-      assert.equal(error.actualVersion, 1);
-      return true;
+        test("a wrong expected version is a conflict that names the actual one", async () => {
+            await bus.publish("s.made", {}, { stream: "s-1", expectedVersion: "none" });
+            await assert.rejects(
+                bus.publish("s.made", {}, { stream: "s-1", expectedVersion: "none" }),
+                (error: unknown) => {
+                    assert.ok(error instanceof ConflictError && error instanceof SpoorError);
+                    assert.equal(error.actualVersion, 1);
+                    return true;
+                },
+            );
+            await bus.publish("s.changed", {}, { stream: "s-1", expectedVersion: 1 });
+        });
+
+        test("what the store would refuse is an error that says why", async () => {
+            await assert.rejects(bus.publish("task.*"), /wildcard \*/);
+            await assert.rejects(bus.publish("a b"), /white space/);
+            await assert.rejects(bus.publish("a", {}, { source: "" }), /source: expected a text/);
+            await assert.rejects(bus.query({ from: "soon" }), /found soon/);
+            await assert.rejects(bus.query({ limit: 0 }), /limit: expected a whole number/);
+        });
+
+        test("a batch is whole or not at all", async () => {
+            const before = (await bus.query({ reverse: true, limit: 1 }))[0]!.position;
+            const done = await bus.publishBatch([
+                { type: "b.one", data: 1, stream: "b1" },
+                { type: "b.two", data: 2, stream: "b2" },
+            ]);
+            assert.deepEqual(
+                done.map(({ position }) => position),
+                [before + 1, before + 2],
+            );
+            await assert.rejects(
+                bus.publishBatch([{ type: "b.three" }, { type: "b.*" }]),
+                /wildcard/,
+            );
+            assert.deepEqual(
+                (await bus.query({ type: "b.*" })).map(({ type }) => type),
+                ["b.one", "b.two"],
+            );
+            assert.deepEqual(await bus.publishBatch([]), []);
+        });
+
+        test("queries", async () => {
+            for (let n = 1; n <= 5; n++) {
+                await bus.publish(
+                    `q.${n % 2 === 0 ? "even" : "odd"}`,
+                    { n },
+                    { source: `asker-${n % 2}`, correlationid: "run-q" },
+                );
+            }
+            const numbers = (events: SpoorEvent<{ n: number }>[]): number[] =>
+                events.map(({ data }) => data.n);
+            assert.deepEqual(numbers(await bus.query({ type: "q.*" })), [1, 2, 3, 4, 5]);
+            assert.deepEqual(numbers(await bus.query({ type: ["q.even"] })), [2, 4]);
+            assert.deepEqual(numbers(await bus.query({ source: "asker-1" })), [1, 3, 5]);
+            assert.deepEqual(
+                numbers(
+                    await bus.query({ correlation: "run-q", filter: { "data.n": { $gte: 4 } } }),
+                ),
+                [4, 5],
+            );
+            assert.deepEqual(
+                numbers(await bus.query({ type: "q.#", reverse: true, limit: 2 })),
+                [5, 4],
+            );
+            const [third] = await bus.query({ type: "q.*", filter: { "data.n": 3 } });
+            assert.deepEqual(
+                numbers(
+                    await bus.query({ type: "q.*", from: third!.position, until: third!.entryid }),
+                ),
+                [3],
+            );
+            assert.deepEqual(numbers(await bus.query({ type: "q.*", until: new Date(0) })), []);
+        });
+
+        test("scan reads everything, in pieces", async () => {
+            const count = 2500;
+            for (let at = 0; at < count; at += 500) {
+                await bus.publishBatch(
+                    Array.from({ length: 500 }, (_, n) => ({ type: "many.one", data: at + n })),
+                );
+            }
+            for (const reverse of [false, true]) {
+                const seen: number[] = [];
+                for await (const event of bus.scan<number>({ type: "many.one", reverse })) {
+                    seen.push(event.data);
+                }
+                const expected = Array.from({ length: count }, (_, n) => n);
+                assert.deepEqual(seen, reverse ? expected.reverse() : expected);
+            }
+        });
+
+        test("why and effects tell the story", async () => {
+            await bus.publish("w.root", 1, { id: "w-1" });
+            await bus.publish("w.middle", 2, { id: "w-2", causationid: "w-1" });
+            await bus.publish("w.leaf", 3, { id: "w-3", causationid: "w-2" });
+            assert.deepEqual(
+                (await bus.why("w-3")).map(({ id }) => id),
+                ["w-3", "w-2", "w-1"],
+            );
+            assert.deepEqual(
+                (await bus.effects("w-1")).map(({ depth, event }) => [depth, event.id]),
+                [
+                    [0, "w-1"],
+                    [1, "w-2"],
+                    [2, "w-3"],
+                ],
+            );
+            assert.equal((await bus.get("w-3"))?.correlationid, "w-1");
+            assert.equal(await bus.get("nobody"), undefined);
+            await assert.rejects(bus.why("nobody"), /no such event/);
+        });
+
+        test("a subscription from now on sees what comes after it is ready", async () => {
+            const abort = new AbortController();
+            const subscription = bus.subscribe<number>({ type: "now.tick", signal: abort.signal });
+            await subscription.ready;
+            await bus.publish("now.tick", 1);
+            assert.equal((await subscription.next()).value?.data, 1);
+            const waiting = subscription.next();
+            abort.abort();
+            assert.equal((await waiting).done, true);
+            await assert.rejects(bus.subscribe({ filter: { $nonsense: 1 } }).next(), SpoorError);
+        });
+
+        test("a query by time and by entry", async () => {
+            const [first, second] = [
+                await bus.publish("time.x", 1),
+                await bus.publish("time.x", 2),
+            ];
+            const at = (await bus.get(second.id))!.recordedtime;
+            assert.ok((await bus.query({ type: "time.x", until: at })).length === 2);
+            assert.deepEqual(
+                (await bus.query({ type: "time.x", from: second.entryid })).map(({ id }) => id),
+                [second.id],
+            );
+            assert.deepEqual(
+                (await bus.query({ type: "time.x", from: "-1h", until: first.entryid })).map(
+                    ({ id }) => id,
+                ),
+                [first.id],
+            );
+            assert.deepEqual(await bus.query({ type: "time.x", from: "now" }), []);
+        });
     });
-    await bus.publish("s.changed", {}, { stream: "s-1", expectedVersion: 1 });
-  });
-
-  test("what the store would refuse is an error that says why", async () => {
-    await assert.rejects(bus.publish("task.*"), /wildcard \*/);
-    await assert.rejects(bus.publish("a b"), /white space/);
-    await assert.rejects(bus.publish("a", {}, { source: "" }), /source: expected a text/);
-    await assert.rejects(bus.query({ from: "soon" }), /found soon/);
-    await assert.rejects(bus.query({ limit: 0 }), /limit: expected a whole number/);
-  });
-
-  test("a batch is whole or not at all", async () => {
-    const before = (await bus.query({ reverse: true, limit: 1 }))[0]!.position;
-    const done = await bus.publishBatch([{ type: "b.one", data: 1, stream: "b1" }, { type: "b.two", data: 2, stream: "b2" }]);
-    assert.deepEqual(done.map(({ position }) => position), [before + 1, before + 2]);
-    await assert.rejects(bus.publishBatch([{ type: "b.three" }, { type: "b.*" }]), /wildcard/);
-    assert.deepEqual((await bus.query({ type: "b.*" })).map(({ type }) => type), ["b.one", "b.two"]);
-    assert.deepEqual(await bus.publishBatch([]), []);
-  });
-
-  test("queries", async () => {
-    for (let n = 1; n <= 5; n++) {
-      await bus.publish(`q.${n % 2 === 0 ? "even" : "odd"}`, { n }, { source: `asker-${n % 2}`, correlationid: "run-q" });
-    }
-    const numbers = (events: SpoorEvent<{ n: number }>[]): number[] => events.map(({ data }) => data.n);
-    assert.deepEqual(numbers(await bus.query({ type: "q.*" })), [1, 2, 3, 4, 5]);
-    assert.deepEqual(numbers(await bus.query({ type: ["q.even"] })), [2, 4]);
-    assert.deepEqual(numbers(await bus.query({ source: "asker-1" })), [1, 3, 5]);
-    assert.deepEqual(numbers(await bus.query({ correlation: "run-q", filter: { "data.n": { $gte: 4 } } })), [4, 5]);
-    assert.deepEqual(numbers(await bus.query({ type: "q.#", reverse: true, limit: 2 })), [5, 4]);
-    const [third] = await bus.query({ type: "q.*", filter: { "data.n": 3 } });
-    assert.deepEqual(numbers(await bus.query({ type: "q.*", from: third!.position, until: third!.entryid })), [3]);
-    assert.deepEqual(numbers(await bus.query({ type: "q.*", until: new Date(0) })), []);
-  });
-
-  test("scan reads everything, in pieces", async () => {
-    const count = 2500;
-    for (let at = 0; at < count; at += 500) {
-      await bus.publishBatch(Array.from({ length: 500 }, (_, n) => ({ type: "many.one", data: at + n })));
-    }
-    for (const reverse of [false, true]) {
-      const seen: number[] = [];
-      for await (const event of bus.scan<number>({ type: "many.one", reverse })) {
-        seen.push(event.data);
-      }
-      const expected = Array.from({ length: count }, (_, n) => n);
-      assert.deepEqual(seen, reverse ? expected.reverse() : expected);
-    }
-  });
-
-  test("why and effects tell the story", async () => {
-    await bus.publish("w.root", 1, { id: "w-1" });
-    await bus.publish("w.middle", 2, { id: "w-2", causationid: "w-1" });
-    await bus.publish("w.leaf", 3, { id: "w-3", causationid: "w-2" });
-    assert.deepEqual((await bus.why("w-3")).map(({ id }) => id), ["w-3", "w-2", "w-1"]);
-    assert.deepEqual((await bus.effects("w-1")).map(({ depth, event }) => [depth, event.id]),
-      [[0, "w-1"], [1, "w-2"], [2, "w-3"]]);
-    assert.equal((await bus.get("w-3"))?.correlationid, "w-1");
-    assert.equal(await bus.get("nobody"), undefined);
-    await assert.rejects(bus.why("nobody"), /no such event/);
-  });
-
-  test("a subscription from now on sees what comes after it is ready", async () => {
-    const abort = new AbortController();
-    const subscription = bus.subscribe<number>({ type: "now.tick", signal: abort.signal });
-    await subscription.ready;
-    await bus.publish("now.tick", 1);
-    assert.equal((await subscription.next()).value?.data, 1);
-    const waiting = subscription.next();
-    abort.abort();
-    assert.equal((await waiting).done, true);
-    await assert.rejects(bus.subscribe({ filter: { $nonsense: 1 } }).next(), SpoorError);
-  });
-
-  test("a query by time and by entry", async () => {
-    const [first, second] = [await bus.publish("time.x", 1), await bus.publish("time.x", 2)];
-    const at = (await bus.get(second.id))!.recordedtime;
-    assert.ok((await bus.query({ type: "time.x", until: at })).length === 2);
-    assert.deepEqual((await bus.query({ type: "time.x", from: second.entryid })).map(({ id }) => id), [second.id]);
-    assert.deepEqual((await bus.query({ type: "time.x", from: "-1h", until: first.entryid })).map(({ id }) => id), [first.id]);
-    assert.deepEqual(await bus.query({ type: "time.x", from: "now" }), []);
-  });
-});

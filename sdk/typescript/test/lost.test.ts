@@ -10,101 +10,118 @@ let server: Server;
 let bus: Bus;
 let proxy: Proxy;
 
-/** Hands everything on, but cuts the connection on which these words would come from the server, once. */
+/**
+ * Hands everything on, but cuts the connection on which these words would come from the server,
+ * once.
+ */
 class Proxy {
-  cutAt: string | undefined;
-  cuts = 0;
-  readonly #listener: Listener;
-  readonly #sockets = new Set<Socket>();
+    cutAt: string | undefined;
+    cuts = 0;
+    readonly #listener: Listener;
+    readonly #sockets = new Set<Socket>();
 
-  constructor(to: number) {
-    this.#listener = createServer((client) => {
-      const upstream = tcp(to, "127.0.0.1");
-      this.#sockets.add(client).add(upstream);
-      const end = (): void => {
-        client.destroy();
-        upstream.destroy();
-      };
-      for (const socket of [client, upstream]) {
-        socket.on("error", end).on("close", end);
-      }
-      client.on("data", (piece) => upstream.write(piece));
-      upstream.on("data", (piece) => {
-        if (this.cutAt !== undefined && piece.includes(this.cutAt)) {
-          this.cutAt = undefined;
-          this.cuts++;
-          end();
-        } else {
-          client.write(piece);
-        }
-      });
-    }).listen(0, "127.0.0.1");
-  }
+    constructor(to: number) {
+        this.#listener = createServer((client) => {
+            const upstream = tcp(to, "127.0.0.1");
+            this.#sockets.add(client).add(upstream);
+            const end = (): void => {
+                client.destroy();
+                upstream.destroy();
+            };
+            for (const socket of [client, upstream]) {
+                socket.on("error", end).on("close", end);
+            }
+            client.on("data", (piece) => upstream.write(piece));
+            upstream.on("data", (piece) => {
+                if (this.cutAt !== undefined && piece.includes(this.cutAt)) {
+                    this.cutAt = undefined;
+                    this.cuts++;
+                    end();
+                } else {
+                    client.write(piece);
+                }
+            });
+        }).listen(0, "127.0.0.1");
+    }
 
-  get url(): string {
-    return `redis://127.0.0.1:${(this.#listener.address() as { port: number }).port}`;
-  }
+    get url(): string {
+        return `redis://127.0.0.1:${(this.#listener.address() as { port: number }).port}`;
+    }
 
-  async ready(): Promise<void> {
-    await once(this.#listener, "listening");
-  }
+    async ready(): Promise<void> {
+        await once(this.#listener, "listening");
+    }
 
-  close(): void {
-    this.#sockets.forEach((socket) => socket.destroy());
-    this.#listener.close();
-  }
+    close(): void {
+        this.#sockets.forEach((socket) => socket.destroy());
+        this.#listener.close();
+    }
 }
 
 before(async () => {
-  server = await Server.start();
-  bus = await connect(server.url, { source: "tester" });
-  proxy = new Proxy(Number(new URL(server.url).port));
-  await proxy.ready();
+    server = await Server.start();
+    bus = await connect(server.url, { source: "tester" });
+    proxy = new Proxy(Number(new URL(server.url).port));
+    await proxy.ready();
 });
 after(async () => {
-  await bus.close();
-  proxy.close();
-  await server.stop();
+    await bus.close();
+    proxy.close();
+    await server.stop();
 });
 
 test("deliveries that did not arrive are given back, not left until ack-wait is over", async () => {
-  const attempts: number[] = [];
-  const logs = records();
-  const agent = defineAgent({ name: "unlucky", log: logs.log, on: {
-    "lost.job": { ackWait: "1h", retry: { first: 1 }, handler: (_, ctx) => { attempts.push(ctx.attempt); } } } });
-  await agent.start({ url: proxy.url });
-  proxy.cutAt = "lost.job";
-  await bus.publish("lost.job");
-  await eventually(() => attempts.length === 1, "the job");
-  assert.equal(proxy.cuts, 1);
-  assert.deepEqual(attempts, [2]);
-  await agent.stop();
-  assert.ok(logs.list.some(({ msg }) => msg.startsWith("no connection to the server")));
+    const attempts: number[] = [];
+    const logs = records();
+    const agent = defineAgent({
+        name: "unlucky",
+        log: logs.log,
+        on: {
+            "lost.job": {
+                ackWait: "1h",
+                retry: { first: 1 },
+                handler: (_, ctx) => {
+                    attempts.push(ctx.attempt);
+                },
+            },
+        },
+    });
+    await agent.start({ url: proxy.url });
+    proxy.cutAt = "lost.job";
+    await bus.publish("lost.job");
+    await eventually(() => attempts.length === 1, "the job");
+    assert.equal(proxy.cuts, 1);
+    assert.deepEqual(attempts, [2]);
+    await agent.stop();
+    assert.ok(logs.list.some(({ msg }) => msg.startsWith("no connection to the server")));
 });
 
 test("a publish whose answer did not arrive is stored once", async () => {
-  const through = await connect(proxy.url, { source: "tester" });
-  proxy.cutAt = "lost-stream";
-  const done = await through.publish("lost.event", 1, { stream: "lost-stream", expectedVersion: "none" });
-  assert.deepEqual([done.duplicate, done.version, proxy.cuts], [true, 1, 2]);
-  assert.equal((await bus.query({ stream: "lost-stream" })).length, 1);
-  await through.close();
+    const through = await connect(proxy.url, { source: "tester" });
+    proxy.cutAt = "lost-stream";
+    const done = await through.publish("lost.event", 1, {
+        stream: "lost-stream",
+        expectedVersion: "none",
+    });
+    assert.deepEqual([done.duplicate, done.version, proxy.cuts], [true, 1, 2]);
+    assert.equal((await bus.query({ stream: "lost-stream" })).length, 1);
+    await through.close();
 });
 
 test("a subscription that was cut goes on behind what it gave", async () => {
-  const through = await connect(proxy.url);
-  await bus.publishBatch([1, 2, 3].map((n) => ({ type: "cut.tick", data: n })));
-  const seen: number[] = [];
-  for await (const event of through.subscribe<number>({ type: "cut.tick", from: 1 })) {
-    seen.push(event.data);
-    if (event.data === 2 || event.data === 3) {
-      proxy.cutAt = `"data":${event.data + 2}`;
-      await bus.publish("cut.tick", event.data + 2);
+    const through = await connect(proxy.url);
+    await bus.publishBatch([1, 2, 3].map((n) => ({ type: "cut.tick", data: n })));
+    const seen: number[] = [];
+    for await (const event of through.subscribe<number>({ type: "cut.tick", from: 1 })) {
+        seen.push(event.data);
+        if (event.data === 2 || event.data === 3) {
+            proxy.cutAt = `"data":${event.data + 2}`;
+            await bus.publish("cut.tick", event.data + 2);
+        }
+        if (event.data === 5) {
+            break;
+        }
     }
-    if (event.data === 5) {
-      break;
-    }
-  }
-  assert.deepEqual(seen, [1, 2, 3, 4, 5]);
-  await through.close();
+    assert.deepEqual(seen, [1, 2, 3, 4, 5]);
+    await through.close();
 });

@@ -1,7 +1,7 @@
 /**
- * What a handler is given beside its event: the means to act on it such that a redelivery does nothing twice.
- * Emits and steps have ids that follow from the event and the place in the handler, so the second attempt makes
- * those of the first one.
+ * What a handler is given beside its event: the means to act on it such that a redelivery does
+ * nothing twice. Emits and steps have ids that follow from the event and the place in the handler,
+ * so the second attempt makes those of the first one.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { sleep } from "../clock.js";
@@ -16,133 +16,159 @@ import type { Logger } from "./log.js";
 export type EmitOptions = Omit<PublishOptions, "source" | "id" | "causationid">;
 
 export interface Context<T = unknown> {
-  /** The event that is handled. */
-  readonly event: SpoorEvent<T>;
-  /** Deliveries of this event, this one included. */
-  readonly attempt: number;
-  /** The agent's name. */
-  readonly agent: string;
-  /** Lines with the ids of the event and its run. */
-  readonly log: Logger;
-  /** Appends an event caused by the one handled; returns when it is durable. Again, on another attempt: nothing. */
-  emit<D = unknown>(type: string, data?: D, options?: EmitOptions): Promise<Published>;
-  /** Does something once: its result is kept, and another attempt is given it without doing it again. */
-  step<R>(name: string, run: () => R | Promise<R>): Promise<R>;
-  /** Waits, by the clock of the bus: in tests, time is virtual. */
-  sleep(span: Duration): Promise<void>;
-  /** The time, by the clock of the bus. */
-  now(): Date;
+    /** The event that is handled. */
+    readonly event: SpoorEvent<T>;
+    /** Deliveries of this event, this one included. */
+    readonly attempt: number;
+    /** The agent's name. */
+    readonly agent: string;
+    /** Lines with the ids of the event and its run. */
+    readonly log: Logger;
+    /**
+     * Appends an event caused by the one handled; returns when it is durable. Again, on another
+     * attempt: nothing.
+     */
+    emit<D = unknown>(type: string, data?: D, options?: EmitOptions): Promise<Published>;
+    /**
+     * Does something once: its result is kept, and another attempt is given it without doing it
+     * again.
+     */
+    step<R>(name: string, run: () => R | Promise<R>): Promise<R>;
+    /** Waits, by the clock of the bus: in tests, time is virtual. */
+    sleep(span: Duration): Promise<void>;
+    /** The time, by the clock of the bus. */
+    now(): Date;
 }
 
 /** The step in which code runs, with the number of its emits. */
 interface Scope {
-  readonly context: HandlingContext;
-  readonly step: string;
-  emits: number;
+    readonly context: HandlingContext;
+    readonly step: string;
+    emits: number;
 }
 const scopes = new AsyncLocalStorage<Scope>();
 
 export class HandlingContext implements Context {
-  readonly event: SpoorEvent;
-  readonly attempt: number;
-  readonly agent: string;
-  readonly log: Logger;
-  readonly #port: Port;
-  readonly handler: string;
-  readonly #handled: Handled;
-  readonly #own: Scope = { context: this, step: "", emits: 0 };
-  readonly #steps = new Set<string>();
-  #sleeps = 0;
-  #over = false;
+    readonly event: SpoorEvent;
+    readonly attempt: number;
+    readonly agent: string;
+    readonly log: Logger;
+    readonly #port: Port;
+    readonly handler: string;
+    readonly #handled: Handled;
+    readonly #own: Scope = { context: this, step: "", emits: 0 };
+    readonly #steps = new Set<string>();
+    #sleeps = 0;
+    #over = false;
 
-  constructor(port: Port, agent: string, handler: string, event: SpoorEvent, attempt: number, log: Logger) {
-    this.#port = port;
-    this.event = event;
-    this.attempt = attempt;
-    this.agent = agent;
-    this.log = log;
-    this.handler = handler;
-    this.#handled = { source: event.source, id: event.id, agent, handler };
-  }
-
-  emit<D>(type: string, data?: D, options: EmitOptions = {}): Promise<Published> {
-    if (this.#over) {
-      return Promise.reject(new SpoorError(`emit of ${type}: the handler has returned already; is an await missing?`));
+    constructor(
+        port: Port,
+        agent: string,
+        handler: string,
+        event: SpoorEvent,
+        attempt: number,
+        log: Logger,
+    ) {
+        this.#port = port;
+        this.event = event;
+        this.attempt = attempt;
+        this.agent = agent;
+        this.log = log;
+        this.handler = handler;
+        this.#handled = { source: event.source, id: event.id, agent, handler };
     }
-    const inner = scopes.getStore();
-    const scope = inner?.context === this ? inner : this.#own;
-    scope.emits++;
-    return this.#port.append({
-      correlationid: this.event.correlationid,
-      ...options,
-      type,
-      data,
-      source: this.agent,
-      causationid: this.event.id,
-      id: emitId(this.#handled, scope.step, scope.emits),
-    });
-  }
 
-  async step<R>(name: string, run: () => R | Promise<R>): Promise<R> {
-    if (name === "" || this.#steps.has(name)) {
-      throw new SpoorError(name === "" ? "a step needs a name" : `step ${name}: the name is taken in this handling`);
+    emit<D>(type: string, data?: D, options: EmitOptions = {}): Promise<Published> {
+        if (this.#over) {
+            return Promise.reject(
+                new SpoorError(
+                    `emit of ${type}: the handler has returned already; is an await missing?`,
+                ),
+            );
+        }
+        const inner = scopes.getStore();
+        const scope = inner?.context === this ? inner : this.#own;
+        scope.emits++;
+        return this.#port.append({
+            correlationid: this.event.correlationid,
+            ...options,
+            type,
+            data,
+            source: this.agent,
+            causationid: this.event.id,
+            id: emitId(this.#handled, scope.step, scope.emits),
+        });
     }
-    this.#steps.add(name);
-    const id = stepId(this.#handled, name);
-    const before = await this.#port.find(id, this.agent);
-    if (before !== undefined) {
-      this.log.debug("step was done before", { step: name });
-      return (before.data as { result?: unknown }).result as R;
+
+    async step<R>(name: string, run: () => R | Promise<R>): Promise<R> {
+        if (name === "" || this.#steps.has(name)) {
+            throw new SpoorError(
+                name === ""
+                    ? "a step needs a name"
+                    : `step ${name}: the name is taken in this handling`,
+            );
+        }
+        this.#steps.add(name);
+        const id = stepId(this.#handled, name);
+        const before = await this.#port.find(id, this.agent);
+        if (before !== undefined) {
+            this.log.debug("step was done before", { step: name });
+            return (before.data as { result?: unknown }).result as R;
+        }
+        const result = await scopes.run({ context: this, step: name, emits: 0 }, async () => run());
+        const kept = asJson(result, name);
+        await this.#port.append({
+            type: "agent.step.completed",
+            data: { step: name, result: kept },
+            source: this.agent,
+            stream: `${this.agent}:steps`,
+            correlationid: this.event.correlationid,
+            causationid: this.event.id,
+            id,
+        });
+        return kept as R;
     }
-    const result = await scopes.run({ context: this, step: name, emits: 0 }, async () => run());
-    const kept = asJson(result, name);
-    await this.#port.append({
-      type: "agent.step.completed",
-      data: { step: name, result: kept },
-      source: this.agent,
-      stream: `${this.agent}:steps`,
-      correlationid: this.event.correlationid,
-      causationid: this.event.id,
-      id,
-    });
-    return kept as R;
-  }
 
-  async sleep(span: Duration): Promise<void> {
-    const ms = milliseconds(span, "sleep");
-    this.#sleeps++;
-    await sleep(this.#port.clock, ms);
-    this.#sleeps--;
-  }
+    async sleep(span: Duration): Promise<void> {
+        const ms = milliseconds(span, "sleep");
+        this.#sleeps++;
+        await sleep(this.#port.clock, ms);
+        this.#sleeps--;
+    }
 
-  /** Whether it waits for time to pass. */
-  get isAsleep(): boolean {
-    return this.#sleeps > 0;
-  }
+    /** Whether it waits for time to pass. */
+    get isAsleep(): boolean {
+        return this.#sleeps > 0;
+    }
 
-  now(): Date {
-    return new Date(this.#port.clock.now());
-  }
+    now(): Date {
+        return new Date(this.#port.clock.now());
+    }
 
-  /** No more emits: the handler is done, and what it forgot to await would be lost in a crash. */
-  end(): void {
-    this.#over = true;
-  }
+    /** No more emits: the handler is done, and what it forgot to await would be lost in a crash. */
+    end(): void {
+        this.#over = true;
+    }
 }
 
 /** The result as another attempt will be given it: what JSON keeps of it. */
 function asJson(result: unknown, step: string): unknown {
-  if (result === undefined) {
-    return null;
-  }
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(result) as string | undefined;
-  } catch (error) {
-    throw new SpoorError(`step ${step}: its result cannot be kept: ${(error as Error).message}`, { cause: error });
-  }
-  if (text === undefined) {
-    throw new SpoorError(`step ${step}: expected a result that JSON can hold, found a ${typeof result}`);
-  }
-  return JSON.parse(text) as unknown;
+    if (result === undefined) {
+        return null;
+    }
+    let text: string | undefined;
+    try {
+        text = JSON.stringify(result) as string | undefined;
+    } catch (error) {
+        throw new SpoorError(
+            `step ${step}: its result cannot be kept: ${(error as Error).message}`,
+            { cause: error },
+        );
+    }
+    if (text === undefined) {
+        throw new SpoorError(
+            `step ${step}: expected a result that JSON can hold, found a ${typeof result}`,
+        );
+    }
+    return JSON.parse(text) as unknown;
 }

@@ -1,8 +1,22 @@
 /** The bus in memory, as a program sees it. */
-import { groupOf, type AgentInfo, type AgentQuery, type Bus, type DeadLetter, type DeadLetters, type Effect, type Subscription }
-  from "../bus.js";
+import {
+    groupOf,
+    type AgentInfo,
+    type AgentQuery,
+    type Bus,
+    type DeadLetter,
+    type DeadLetters,
+    type Effect,
+    type Subscription,
+} from "../bus.js";
 import { SpoorError } from "../errors.js";
-import { encodeData, type NewEvent, type Published, type PublishOptions, type SpoorEvent } from "../event.js";
+import {
+    encodeData,
+    type NewEvent,
+    type Published,
+    type PublishOptions,
+    type SpoorEvent,
+} from "../event.js";
 import type { Query, SubscribeQuery } from "../query.js";
 import { identify } from "../redis/append.js";
 import type { MemoryStore } from "./memory_store.js";
@@ -10,76 +24,95 @@ import { compileConditions, firstFrom, select } from "./select.js";
 import { MemorySubscription } from "./memory_subscription.js";
 
 export class MemoryBus implements Bus {
-  readonly deadLetters: DeadLetters;
-  readonly #store: MemoryStore;
-  readonly #source: string | undefined;
-  readonly #subscriptions = new Set<MemorySubscription<never>>();
+    readonly deadLetters: DeadLetters;
+    readonly #store: MemoryStore;
+    readonly #source: string | undefined;
+    readonly #subscriptions = new Set<MemorySubscription<never>>();
 
-  constructor(store: MemoryStore, source: string | undefined) {
-    this.#store = store;
-    this.#source = source;
-    this.deadLetters = {
-      list: async <T>(ref: Parameters<DeadLetters["list"]>[0], options: { limit?: number | undefined } = {}): Promise<DeadLetter<T>[]> => {
-        const { key, group } = groupOf(ref);
-        return store.group(key, group).dead<T>().slice(0, options.limit ?? 100);
-      },
-      redrive: async (ref, ids) => store.group(groupOf(ref).key, groupOf(ref).group).redrive(ids),
-      discard: async (ref, ids) => store.group(groupOf(ref).key, groupOf(ref).group).discard(ids),
-    };
-  }
-
-  async publish<T>(type: string, data?: T, options: PublishOptions = {}): Promise<Published> {
-    return this.#store.log.append(identify({ ...options, type, data }, this.#source));
-  }
-
-  async publishBatch(events: readonly NewEvent[]): Promise<Published[]> {
-    const batch = events.map((event) => identify(event, this.#source));
-    if (batch.some((event) => event.expectedVersion !== undefined)) {
-      throw new SpoorError("publishBatch: an event of a batch cannot have an expected version");
+    constructor(store: MemoryStore, source: string | undefined) {
+        this.#store = store;
+        this.#source = source;
+        this.deadLetters = {
+            list: async <T>(
+                ref: Parameters<DeadLetters["list"]>[0],
+                options: { limit?: number | undefined } = {},
+            ): Promise<DeadLetter<T>[]> => {
+                const { key, group } = groupOf(ref);
+                return store
+                    .group(key, group)
+                    .dead<T>()
+                    .slice(0, options.limit ?? 100);
+            },
+            redrive: async (ref, ids) =>
+                store.group(groupOf(ref).key, groupOf(ref).group).redrive(ids),
+            discard: async (ref, ids) =>
+                store.group(groupOf(ref).key, groupOf(ref).group).discard(ids),
+        };
     }
-    batch.forEach(encodeData); // throws before anything is appended
-    return batch.map((event) => this.#store.log.append(event));
-  }
 
-  async query<T>(query: Query = {}): Promise<SpoorEvent<T>[]> {
-    return select(this.#store.log.events, query, this.#store.clock.now()) as SpoorEvent<T>[];
-  }
+    async publish<T>(type: string, data?: T, options: PublishOptions = {}): Promise<Published> {
+        return this.#store.log.append(identify({ ...options, type, data }, this.#source));
+    }
 
-  async *scan<T>(query: Query = {}): AsyncIterableIterator<SpoorEvent<T>> {
-    yield* await this.query<T>({ ...query, limit: query.limit ?? Number.MAX_SAFE_INTEGER });
-  }
+    async publishBatch(events: readonly NewEvent[]): Promise<Published[]> {
+        const batch = events.map((event) => identify(event, this.#source));
+        if (batch.some((event) => event.expectedVersion !== undefined)) {
+            throw new SpoorError(
+                "publishBatch: an event of a batch cannot have an expected version",
+            );
+        }
+        batch.forEach(encodeData); // throws before anything is appended
+        return batch.map((event) => this.#store.log.append(event));
+    }
 
-  async get<T>(id: string, source?: string): Promise<SpoorEvent<T> | undefined> {
-    const { log } = this.#store;
-    return (source === undefined ? log.withId(id)[0] : log.find(id, source)) as SpoorEvent<T> | undefined;
-  }
+    async query<T>(query: Query = {}): Promise<SpoorEvent<T>[]> {
+        return select(this.#store.log.events, query, this.#store.clock.now()) as SpoorEvent<T>[];
+    }
 
-  async why(id: string): Promise<SpoorEvent[]> {
-    return this.#store.log.causes(id);
-  }
+    async *scan<T>(query: Query = {}): AsyncIterableIterator<SpoorEvent<T>> {
+        yield* await this.query<T>({ ...query, limit: query.limit ?? Number.MAX_SAFE_INTEGER });
+    }
 
-  async effects(id: string): Promise<Effect[]> {
-    return this.#store.log.effects(id);
-  }
+    async get<T>(id: string, source?: string): Promise<SpoorEvent<T> | undefined> {
+        const { log } = this.#store;
+        return (source === undefined ? log.withId(id)[0] : log.find(id, source)) as
+            SpoorEvent<T> | undefined;
+    }
 
-  subscribe<T>(query: SubscribeQuery = {}): Subscription<T> {
-    const { log, clock } = this.#store;
-    const from = query.from === undefined ? log.events.length + 1 : firstFrom(log.events, query.from, clock.now());
-    const subscription = new MemorySubscription<T>(log, from, compileConditions(query), query.signal);
-    this.#subscriptions.add(subscription as unknown as MemorySubscription<never>);
-    return subscription;
-  }
+    async why(id: string): Promise<SpoorEvent[]> {
+        return this.#store.log.causes(id);
+    }
 
-  async agents(query: AgentQuery = {}): Promise<AgentInfo[]> {
-    return this.#store.presence.list(query);
-  }
+    async effects(id: string): Promise<Effect[]> {
+        return this.#store.log.effects(id);
+    }
 
-  async agent(id: string): Promise<AgentInfo | undefined> {
-    return this.#store.presence.get(id);
-  }
+    subscribe<T>(query: SubscribeQuery = {}): Subscription<T> {
+        const { log, clock } = this.#store;
+        const from =
+            query.from === undefined
+                ? log.events.length + 1
+                : firstFrom(log.events, query.from, clock.now());
+        const subscription = new MemorySubscription<T>(
+            log,
+            from,
+            compileConditions(query),
+            query.signal,
+        );
+        this.#subscriptions.add(subscription as unknown as MemorySubscription<never>);
+        return subscription;
+    }
 
-  async close(): Promise<void> {
-    this.#subscriptions.forEach((subscription) => subscription.close());
-    this.#subscriptions.clear();
-  }
+    async agents(query: AgentQuery = {}): Promise<AgentInfo[]> {
+        return this.#store.presence.list(query);
+    }
+
+    async agent(id: string): Promise<AgentInfo | undefined> {
+        return this.#store.presence.get(id);
+    }
+
+    async close(): Promise<void> {
+        this.#subscriptions.forEach((subscription) => subscription.close());
+        this.#subscriptions.clear();
+    }
 }
