@@ -76,6 +76,8 @@ static void unlink_dirty(struct sp_connection *connection) {
     }
     if (link->next != NULL) {
         link->next->dirty.before = link->before;
+    } else {
+        connection->server->dirty_last = link->before;
     }
     *link = (struct sp_link){.linked = false};
 }
@@ -114,11 +116,13 @@ void sp_connection_touch(struct sp_connection *connection) {
     if (connection->dirty.linked) {
         return;
     }
-    connection->dirty = (struct sp_link){.next = server->dirty, .linked = true};
-    if (server->dirty != NULL) {
-        server->dirty->dirty.before = connection;
+    connection->dirty = (struct sp_link){.before = server->dirty_last, .linked = true};
+    if (server->dirty_last != NULL) {
+        server->dirty_last->dirty.next = connection;
+    } else {
+        server->dirty = connection;
     }
-    server->dirty = connection;
+    server->dirty_last = connection;
 }
 
 void sp_connection_finish(struct sp_connection *connection) {

@@ -75,9 +75,14 @@ struct sp_server {
     struct sp_connection *connections_last;
     uint32_t connection_count;
     uint64_t connection_last_id;
-    struct sp_connection *dirty; /* those that the end of the turn looks at */
-    struct sp_spares spares;     /* for the connections' buffers */
-    size_t buffer_bytes;         /* what all connections hold, as they were counted last */
+    /*
+     * Those that the end of the turn looks at, first who was touched first: who appended has its
+     * reply before all those are sent to who subscribed.
+     */
+    struct sp_connection *dirty;
+    struct sp_connection *dirty_last;
+    struct sp_spares spares; /* for the connections' buffers */
+    size_t buffer_bytes;     /* what all connections hold, as they were counted last */
 
     struct sp_server_hooks hooks[SP_SERVER_HOOKS_MAX];
     uint32_t hook_count;
