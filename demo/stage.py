@@ -76,9 +76,13 @@ class Stage:
         line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)
         if not line:
             await process.wait()
-            log = (self.folder / f"{process.name}.log").read_text(encoding="utf-8", errors="replace")
-            raise Trouble(f"{process.name} ended with {process.returncode}:\n{log[-2000:]}")
+            raise Trouble(f"{process.name} ended with {process.returncode}:\n{self._log(process)}")
         return line.decode()
+
+    def _log(self, process):
+        """How the log of a process ends."""
+        log = self.folder / f"{process.name}.log"
+        return log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
     async def stop(self, process):
         """Ends it in order; a server by its signal, the others by their stdin."""
@@ -88,6 +92,8 @@ class Stage:
             process.stdin.close()
         await asyncio.wait_for(process.wait(), PATIENCE_S)
         self.processes.remove(process)
+        if process.returncode != 0:
+            raise Trouble(f"{process.name} did not end well: {process.returncode}:\n{self._log(process)}")
 
     async def server(self, name, port="0"):
         """A server with a folder of this name, on a free port where none is given; gives it, its URL and
