@@ -79,6 +79,37 @@ def every_file_is_compiled_in(_folder):
         assert event["schema"].items() <= program[name]["schema"].items(), name
 
 
+def a_bad_file_stops_the_build(folder):
+    good = json.loads((SOURCE / "vocabulary" / "trust.json").read_text(encoding="utf-8"))
+    path = folder / "trust.json"
+
+    def complaint(change):
+        domain = json.loads(json.dumps(good))
+        change(domain["events"][0])
+        path.write_text(json.dumps(domain), encoding="utf-8")
+        done = subprocess.run([sys.executable, SOURCE / "tools" / "vocabulary.py", folder / "out.c", path],
+                              capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == (folder / "out.c").exists(), done.stderr
+        (folder / "out.c").unlink(missing_ok=True)
+        return done.stderr
+
+    assert complaint(lambda event: None) == ""
+    for change, words in (
+            (lambda event: event.pop("meaning"), "lacks ['meaning']"),
+            (lambda event: event.update(colour="red"), "has also ['colour']"),
+            (lambda event: event.update(type="score.*"), "no such type"),
+            (lambda event: event.update(type="violation.detected"), "is there twice"),
+            (lambda event: event.update(see=["no.such"]), "no.such"),
+            (lambda event: event["schema"].update(required=["x"]), "x is required and not described"),
+            (lambda event: event["schema"]["properties"]["score"].pop("description"), "score")):
+        said = complaint(change)
+        assert words in said and said.startswith("vocabulary: "), said
+    path.write_text("{", encoding="utf-8")
+    done = subprocess.run([sys.executable, SOURCE / "tools" / "vocabulary.py", folder / "out.c", path],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "trust.json" in done.stderr, done.stderr
+
+
 def schemas_hold_against_the_metaschema(_folder):
     validator = validators()
     for whole in vocabulary().values():
@@ -277,8 +308,8 @@ def documents_tell_the_domains(_folder):
     assert rows == wanted, [row for row in wanted if row not in rows]
 
 
-run(every_file_is_compiled_in, schemas_hold_against_the_metaschema, examples_hold_against_their_schemas,
-    what_is_wrong_is_told, every_type_of_the_articles_is_there, every_type_of_runs_that_resume_is_there,
-    recorded_runs_hold_against_their_schemas, what_the_server_writes_holds_against_its_schema,
-    it_is_browsed_on_a_terminal, what_is_not_there_is_said, schemas_are_exported,
-    it_is_served, documents_tell_the_domains)
+run(every_file_is_compiled_in, a_bad_file_stops_the_build, schemas_hold_against_the_metaschema,
+    examples_hold_against_their_schemas, what_is_wrong_is_told, every_type_of_the_articles_is_there,
+    every_type_of_runs_that_resume_is_there, recorded_runs_hold_against_their_schemas,
+    what_the_server_writes_holds_against_its_schema, it_is_browsed_on_a_terminal,
+    what_is_not_there_is_said, schemas_are_exported, it_is_served, documents_tell_the_domains)
