@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -286,7 +288,27 @@ static bool is_given(const char *text) {
     return text != NULL && text[0] != '\0';
 }
 
-/* A folder or a URL that is named wins; else a server is looked for at the usual place. */
+/*
+ * True where the folder holds a store that nobody writes. Asks who has the lock without taking it,
+ * not even for a moment: a server that starts meanwhile is not to be refused.
+ */
+static bool is_free_store(const char *folder) {
+    char path[PATH_MAX];
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int len = snprintf(path, sizeof(path), "%s/LOCK", folder);
+    int fd = len > 0 && (size_t)len < sizeof(path) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) {
+        return false;
+    }
+    bool asked = fcntl(fd, F_OFD_GETLK, &whole) == 0;
+    (void)close(fd);
+    return asked && whole.l_type == F_UNLCK;
+}
+
+/*
+ * A folder or a URL that is named wins. Else a store that lies here and that nobody writes is
+ * meant; and else a server is looked for at the usual place.
+ */
 static void choose_url(struct sp_cli *cli) {
     const struct sp_args *args = &cli->args;
     const char *from_environment = getenv("SPOOR_URL");
@@ -297,10 +319,19 @@ static void choose_url(struct sp_cli *cli) {
         return;
     } else if (is_given(from_environment)) {
         cli->url = from_environment;
-    } else if (!is_given(getenv("SPOOR_DATA"))) {
+    } else if (!is_given(getenv("SPOOR_DATA")) && !is_free_store(cli->folder)) {
         cli->url = SP_CLI_URL_USUAL;
         cli->is_url_guessed = true;
     }
+}
+
+void sp_cli_want_server(struct sp_cli *cli) {
+    bool named = sp_args_has(&cli->args, SP_FLAG_DATA) || is_given(getenv("SPOOR_DATA"));
+    if (cli->url == NULL && !named) {
+        cli->url = SP_CLI_URL_USUAL;
+        sp_cli_name_place(cli);
+    }
+    cli->is_url_guessed = false;
 }
 
 void sp_cli_name_place(struct sp_cli *cli) {

@@ -67,6 +67,9 @@ SP_WARN_UNUSED int sp_cli_open(struct sp_cli *cli, unsigned flags, spoor **ret_s
 /* Where a server is looked for that nobody named. */
 #define SP_CLI_URL_USUAL "http://127.0.0.1:7380"
 
+/* The command asks a server: where nothing is named, that at the usual place. */
+void sp_cli_want_server(struct sp_cli *cli);
+
 /* Writes cli->place anew, after url has changed. */
 void sp_cli_name_place(struct sp_cli *cli);
 

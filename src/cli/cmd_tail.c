@@ -107,12 +107,12 @@ int sp_cmd_tail(struct sp_cli *cli) {
     spoor_cursor *cursor = NULL;
     spoor_error error = {.status = SPOOR_OK};
     struct sp_interrupt interrupt;
+    sp_cli_want_server(cli);
     if (cli->url == NULL) {
         sp_cli_complain("tail asks a server, and a folder is named: --url or $SPOOR_URL names one");
         sp_cli_complain("'spoor serve --data %s' starts one for it", cli->folder);
         return SP_EXIT_USAGE;
     }
-    cli->is_url_guessed = false;
     sp_interrupt_open(&interrupt);
     int code = sp_cli_open(cli, 0, &store);
     if (code == SP_EXIT_OK) {

@@ -12,6 +12,7 @@ int sp_server_connect(struct sp_cli *cli, struct sp_client **ret_client) {
     const struct sp_client_options options = {
         .outstanding_max = 1024, .timeout_ms = TIMEOUT_MS, .limits = SP_EVENT_LIMITS_DEFAULT};
     sp_error_clear(&error);
+    sp_cli_want_server(cli);
     if (cli->url == NULL) {
         sp_cli_complain("'%s' asks a server, and a folder is named: --url or $SPOOR_URL names one",
                         cli->args.command->name);

@@ -142,6 +142,14 @@ def the_environment_names_a_server_or_a_folder(folder):
         assert lines(done.stdout)[0]["type"] == "in.folder"
 
 
+def a_store_that_lies_here_is_meant_where_nothing_is_named(folder):
+    spoor("publish", "in.folder", data=folder / "data")
+    env = {key: value for key, value in os.environ.items() if not key.startswith("SPOOR_")}
+    done = subprocess.run([SPOOR, "events", "--json"], cwd=folder, env=env, capture_output=True,
+                          text=True, timeout=LONG_S, check=True)
+    assert lines(done.stdout)[0]["type"] == "in.folder"
+
+
 def read_lines(process, count):
     """So many lines of a program that goes on."""
     found, deadline = b"", time.monotonic() + LONG_S
@@ -279,6 +287,7 @@ def top_watches_and_leaves_the_terminal_as_it_was(folder):
 
 harness.run(a_server_shows_what_its_folder_holds, exit_codes_and_messages_are_those_of_a_folder,
             a_password_is_asked_for_and_never_shown, the_environment_names_a_server_or_a_folder,
+            a_store_that_lies_here_is_meant_where_nothing_is_named,
             tail_shows_history_and_what_comes_over_a_restart, an_import_outlives_the_server,
             groups_are_made_watched_and_dropped, agents_are_listed_and_shown,
             top_watches_and_leaves_the_terminal_as_it_was)

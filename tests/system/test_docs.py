@@ -137,6 +137,7 @@ class Place:
         self.env = {key: value for key, value in os.environ.items()
                     if not key.startswith(("SPOOR", "NO_COLOR"))}
         self.env.update({"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "USER": "ann",
+                         "SPOOR_DATA": "./data",  # whatever runs at the usual ports here
                          "TERM": "dumb", "LC_ALL": "C.UTF-8", "TZ": "UTC"})
         if (CLIENTS / "node_modules").exists():
             (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
@@ -150,6 +151,8 @@ class Place:
         found = re.match(r"ready resp=127\.0\.0\.1:(\d+) http=127\.0\.0\.1:(\d+) ", ready)
         assert found, f"no server: {ready!r}"
         self.port, self.http_port = found.groups()
+        del self.env["SPOOR_DATA"]  # what is shown finds the server at the usual port
+        self.env["SPOOR_URL"] = f"http://127.0.0.1:{self.http_port}"
 
     def run_agent(self, snippet, python):
         """Starts a program that runs until it is told to stop, and waits until it is ready."""
