@@ -1,4 +1,4 @@
-"""The fleet of 47 agents: a deployment fails, and they react to each other's events, with no coordinator.
+"""The fleet of 47 agents: a deployment fails, and they react to each other, with no coordinator.
 
 `./dev demo` runs it; docs/demo.md tells what is seen.
 """

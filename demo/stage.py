@@ -65,7 +65,8 @@ class Stage:
         with log:
             process = await asyncio.create_subprocess_exec(
                 *map(str, command), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT / "sdk/python"), **(env or {})}, cwd=self.folder,
+                stderr=log, cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT / "sdk/python"), **(env or {})},
                 start_new_session=True)  # Ctrl-C is for the demo, which then ends the others
         process.name = name
         self.processes.append(process)

@@ -252,4 +252,5 @@ def nothing_stays_behind(_folder):
 run(*map(needed, (
     types_are_right, all_agents_are_there, the_story_leads_back_to_the_commit, everybody_reacts_once,
     events_are_those_of_the_vocabulary, all_ways_are_measured, a_killed_process_costs_nothing,
-    nor_does_one_killed_at_any_moment, so_in_every_department, documents_show_what_is_printed, nothing_stays_behind)))
+    nor_does_one_killed_at_any_moment, so_in_every_department, documents_show_what_is_printed,
+    nothing_stays_behind)))
