@@ -16,11 +16,13 @@ from ..event import Appended, Event
 from ..runtime import Runtime
 from ..server import ServerSession
 from ..session import Session
+from ..worker import Worker
 from .faults import Faults, FaultySession
 from .memory import MemoryBus
 from .scenario import SOURCE, Given, Scenario, as_event, is_reaction
 
 QUIET_TURNS = 20  # of the event loop, after which nothing is on its way in memory any more
+SPIN_TURNS = 100  # after which something waits for the world outside
 REAL_WAIT_MAX_S = 60.0
 POINTS = ("handler.begin", "emitted", "step.begin", "step.done", "step.recorded", "handler.done")
 
@@ -215,7 +217,18 @@ class TestBus:
 
     async def settle(self) -> None:
         """Waits until the agents have done what can be done now."""
-        await self._until(self._idle)
+        if self._memory is None:
+            await self._until(self._server_is_idle)
+            return
+        memory, loop = self._memory, asyncio.get_running_loop()
+        end, seen, calm, busy = loop.time() + self._patience_s, -1, 0, 0
+        while calm < QUIET_TURNS:
+            still = len(memory.log.events) == seen and self._memory_is_idle(memory)
+            seen = len(memory.log.events)
+            calm, busy = (calm + 1, 0) if still else (0, busy + 1)
+            if busy and loop.time() > end:
+                raise TimeoutError(f"not settled within {self._patience_s:g} s: {self._doing()}")
+            await asyncio.sleep(0 if busy < SPIN_TURNS else 0.0005)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits, in real time, until the condition holds."""
@@ -225,31 +238,40 @@ class TestBus:
 
     async def _until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         loop = asyncio.get_running_loop()
-        end, turns = loop.time() + self._patience_s, 0
-        while turns < (QUIET_TURNS if self._memory else 1):
-            turns = turns + 1 if await condition() else 0
+        end = loop.time() + self._patience_s
+        while not await condition():
             if loop.time() > end:
                 raise TimeoutError(f"not settled within {self._patience_s:g} s: {self._doing()}")
-            await asyncio.sleep(0 if turns else 0.0005 if self._memory else 0.005)
+            await asyncio.sleep(0.0005 if self._memory else 0.005)
 
-    async def _idle(self) -> bool:
-        """Nothing is handed out, nothing runs but what sleeps, and nothing was appended meanwhile."""
-        before = await self.position()
-        for runtime in list(self._runtimes.values()):
+    def _working(self) -> List[Worker]:
+        for runtime in self._runtimes.values():
             if runtime.failure is not None:
                 raise runtime.failure
-            for worker in runtime.workers:
-                if worker.busy or not await self._group_is_idle(worker.group, worker.handler.key,
-                                                                worker.sleeping):
-                    return False
-        return await self.position() == before
+        return [worker for runtime in self._runtimes.values() for worker in runtime.workers]
 
-    async def _group_is_idle(self, name: str, key: str, sleeping: int) -> bool:
-        group = await self.client.group(name, key)
-        if self._memory is not None:  # what a dead process had comes back with advance()
-            return group.lag == 0 or group.in_flight > 0
-        return (group.lag == 0 and group.in_flight <= sleeping
-                and (group.parked == 0 or group.waiting > 0))
+    def _memory_is_idle(self, memory: MemoryBus) -> bool:
+        """Nothing runs but what sleeps, and nothing waits to be handed out but what a dead process
+        holds up: that comes back with advance()."""
+        for worker in self._working():
+            if worker.busy:
+                return False
+            group = memory.group(worker.group, worker.handler.key).counts()
+            if group.lag and not group.in_flight:
+                return False
+        return True
+
+    async def _server_is_idle(self) -> bool:
+        """The same, and nothing was appended while it was looked at."""
+        before = await self.position()
+        for worker in self._working():
+            if worker.busy:
+                return False
+            group = await self.client.group(worker.group, worker.handler.key)
+            if group.lag or group.in_flight > worker.sleeping or (group.parked
+                                                                  and not group.waiting):
+                return False
+        return await self.position() == before
 
     async def _nothing_new(self) -> bool:
         for runtime in self._runtimes.values():
