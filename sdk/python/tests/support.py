@@ -125,5 +125,11 @@ class OnBus:
         return TestBus(*agents, real=self._server.url)
 
 
+async def called(bus: TestBus, agent: Agent, handler: str, count: int) -> None:
+    """Waits until the handler was called so often, however slow the machine is, and all is calm."""
+    await bus.until(lambda: len(agent.handler(handler).calls) >= count)
+    await bus.settle()
+
+
 async def data_of(client: AsyncClient, *types: str) -> "list[Any]":
     return [event.data for event in await client.query(types)]

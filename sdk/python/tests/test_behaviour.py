@@ -11,7 +11,7 @@ from spoor import Agent, Context, Event, NonRetryable, Retry, RetryAfter, SyncCo
 from spoor.ids import emit_id
 from spoor.testing import TestBus
 
-from .support import SOON, Case, OnBus, Server, data_of
+from .support import SOON, Case, OnBus, Server, called, data_of
 
 
 def reviewer(**options: Any) -> Agent:
@@ -77,6 +77,7 @@ class Emits(OnBus, Case):
         async with self.bus(agent) as bus:
             await bus.when("job").then_emits([("one", {"attempt": 1})])
             await bus.advance("2s")
+            await called(bus, agent, "work", 3)
             self.assertEqual([each.type for each in await bus.events()], ["job", "one", "two"])
             calls = agent.handler("work").calls
             self.assertEqual([call.attempt for call in calls], [1, 2, 3])
@@ -106,6 +107,7 @@ class Emits(OnBus, Case):
         async with self.bus(agent) as bus:
             await bus.publish("job")
             await bus.advance("1s")
+            await called(bus, agent, "work", 2)
             found = await bus.client.query("said")
             self.assertEqual([each.data for each in found], [1, 2])
             self.assertEqual(found[0].source, "a")
@@ -140,9 +142,11 @@ class Steps(OnBus, Case):
 
     async def test_a_retry_repeats_no_step(self) -> None:
         ran: List[str] = []
-        async with self.bus(self.agent(ran)) as bus:
+        agent = self.agent(ran)
+        async with self.bus(agent) as bus:
             order = await bus.publish("order.placed", "fail")
             await bus.advance("1s")
+            await called(bus, agent, "fulfil", 2)
             self.assertEqual(ran, ["charge", "ship"])
             self.assertEqual(await data_of(bus.client, "order.done"), [self.DONE])
             steps = await bus.client.query("agent.step.completed")
@@ -162,6 +166,7 @@ class Steps(OnBus, Case):
             await bus.until(lambda: agent.runtime is None)
             await bus.restart(agent)
             await bus.advance("2s")
+            await called(bus, agent, "fulfil", 2)
             self.assertEqual(ran, ["charge", "ship"])
             self.assertEqual(await data_of(bus.client, "order.done"), [self.DONE])
             self.assertEqual([call.attempt for call in agent.handler("fulfil").calls], [1, 2])
@@ -175,6 +180,7 @@ class Steps(OnBus, Case):
             await bus.until(lambda: agent.runtime is None)
             await bus.restart(agent)
             await bus.advance("2s")
+            await called(bus, agent, "fulfil", 2)
             self.assertEqual(ran, ["charge", "charge", "ship"])
             self.assertEqual(len(await bus.client.query("charging")), 1)
             self.assertEqual(len(await bus.client.query("order.done")), 1)
@@ -214,6 +220,7 @@ class Failures(OnBus, Case):
         async with self.bus(agent) as bus:
             job = await bus.publish("job", 7)
             await bus.advance("2s")
+            await called(bus, agent, "work", 3)
             letter, = await bus.client.dead_letters("$type:job", "a")
             self.assertEqual((letter.entry, letter.position, letter.attempts, letter.reason,
                               letter.error),
@@ -259,6 +266,7 @@ class Failures(OnBus, Case):
         async with self.bus(agent) as bus:
             await bus.when("job").then_nothing()
             await bus.advance("1s")
+            await called(bus, agent, "work", 2)
             self.assertEqual(len(await bus.client.query("done")), 1)
             failed, = await bus.client.query("delivery.failed")
             self.assertEqual(failed.data["error"], "RetryAfter: the limit is reached")
@@ -266,13 +274,14 @@ class Failures(OnBus, Case):
     async def test_a_crash_loses_nothing(self) -> None:
         agent = reviewer(retry=SOON)
         async with self.bus(agent) as bus:
-            for point in ("handler.begin", "emitted", "handler.done"):
+            for count, point in enumerate(("handler.begin", "emitted", "handler.done"), 1):
                 bus.crash(agent, at=point)
                 await bus.publish("code.committed", {"commit": point})
                 await bus.until(lambda: agent.runtime is None)
                 await bus.publish("code.committed", {"commit": f"while away, {point}"})
                 await bus.restart(agent)
                 await bus.advance("2s")
+                await called(bus, agent, "review", 3 * count)
             commits = [data["commit"] for data in await data_of(bus.client, "review.done")]
             self.assertEqual(len(commits), 6)
             self.assertEqual(len(set(commits)), 6)
@@ -281,14 +290,14 @@ class Failures(OnBus, Case):
     async def test_what_takes_longer_than_ack_wait_is_kept(self) -> None:
         agent = Agent("a")
 
-        @agent.on("job", ack_wait="1s")
+        @agent.on("job", ack_wait="2s")
         async def work(event: Event, ctx: Context) -> None:
-            await ctx.sleep("3s")
+            await ctx.sleep("5s")
             await ctx.emit("done")
 
         async with self.bus(agent) as bus:
             await bus.publish("job")
-            await bus.advance("4s")
+            await bus.advance("6s")
             await bus.until(lambda: len(agent.handler("work").calls) == 1)
             await bus.settle()
             self.assertEqual([each.type for each in await bus.events()], ["job", "done"])
@@ -366,6 +375,7 @@ class Groups(OnBus, Case):
             await bus.publish("step", 2, stream="x")
             await bus.publish("step", 1, stream="y", id="y-1")
             await bus.advance("1s")
+            await called(bus, agent, "work", 4)
             self.assertEqual([each for each in seen if each[0] == "x"],
                              [("x", 1, 1), ("x", 1, 2), ("x", 2, 1)])
 
@@ -451,6 +461,7 @@ class PlainFunctions(OnBus, Case):
         async with self.bus(agent) as bus:
             job = await bus.publish("job", 5)
             await bus.advance("1s")
+            await called(bus, agent, "work", 2)
             self.assertEqual(ran, [1])
             paid, = await bus.client.query("paid")
             self.assertEqual((paid.data, paid.causationid), ({"sum": 5}, job.id))

@@ -34,7 +34,7 @@ import sys, time
 from spoor import Agent, Retry
 agent = Agent("slow", concurrency=4)
 
-@agent.on("job", ack_wait="2s", retry=Retry(max_attempts=50, first="10ms", max="10ms"))
+@agent.on("job", retry=Retry(max_attempts=50, first="10ms", max="10ms"))
 def work(event, ctx):
     ctx.emit("begun", event.data)
     ctx.step("pay", lambda: print("pay", event.data, flush=True))
