@@ -24,7 +24,7 @@ import time
 import spoor
 import story
 from rounds import Caller, Kill, Player, find, took_ms
-from stage import PATIENCE_S, ROOT, Stage, Trouble, sync_us
+from stage import ROOT, Stage, Trouble, sync_us
 
 WARM_UP = 3  # rounds that are not counted: programs that have just started are slow
 
@@ -74,13 +74,14 @@ def check(events):
         raise Trouble(f"the story is wrong: missing {missing}, too much {extra}")
 
 
-def on_terminal(command):
+def on_terminal(command, env):
     """What a command shows on a terminal as wide as ours."""
     columns = min(max(shutil.get_terminal_size((110, 40)).columns, 80), 140)
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     more = [] if sys.stdout.isatty() and "NO_COLOR" not in os.environ else ["--no-color"]
-    process = subprocess.Popen([*command, *more], stdout=theirs, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *more], stdout=theirs, stdin=subprocess.DEVNULL,
+                               env=env)
     os.close(theirs)
     shown = b""
     with contextlib.suppress(OSError):  # the other end is closed
@@ -102,7 +103,7 @@ class Demo:
     async def run(self):
         options = self.options
         begun = time.monotonic()
-        server, url, data = await self.stage.server("server")
+        server, url = await self.stage.server("server")
         hosts = await self.stage.hosts("events", url, env=self.env)
         async with spoor.connect(url) as client, Player(client) as player:
             await self.meet(client, time.monotonic() - begun)
@@ -113,7 +114,7 @@ class Demo:
                 check(events)
             self.found["sync_us"] = sync
             self.tell(runs[-1])
-            await self.why(find(runs[-1], story.INCIDENT).id, data)
+            await self.why(find(runs[-1], story.INCIDENT).id, url)
             free_ms = [took_ms(events) for events in runs[WARM_UP:]]
             if options.compare:
                 await self.stage.work(hosts, options.work)
@@ -162,15 +163,12 @@ class Demo:
         self.screen.say(f"  {len(story.REACTIONS)} reactions, each on disk before anybody saw it; one write "
                         f"to this disk takes {low:.0f} to {high:.0f} µs")
 
-    async def why(self, incident, data):
+    async def why(self, incident, url):
         """From the incident back to the commit, as anybody would ask for it."""
-        command = [str(self.stage.program), "why", incident, "--data", str(data)]
-        end = time.monotonic() + PATIENCE_S
-        while (done := await asyncio.to_thread(subprocess.run, [*command, "--json"], text=True,
-                                               capture_output=True, check=False)).returncode == 3:
-            if time.monotonic() > end:
-                raise Trouble(done.stderr)
-            await asyncio.sleep(0.1)  # who reads beside a server may see the newest events a second late
+        command = [str(self.stage.program), "why", incident]
+        env = {**os.environ, "SPOOR_URL": url}
+        done = await asyncio.to_thread(subprocess.run, [*command, "--json"], text=True, env=env,
+                                       capture_output=True, check=False)
         chain = [json.loads(line) for line in done.stdout.splitlines()]
         self.found["why"] = chain
         told = [(event["type"], event["source"]) for event in chain]
@@ -178,7 +176,7 @@ class Demo:
             raise Trouble(f"why tells another story: {told} {done.stderr}")
         self.screen.title(f"$ spoor why {incident}")
         if not self.options.json:
-            self.screen.say(await asyncio.to_thread(on_terminal, command))
+            self.screen.say(await asyncio.to_thread(on_terminal, command, env))
 
     async def compare(self, free_ms, slow_ms):
         """The same agents, called one after another, and polling."""
@@ -220,7 +218,7 @@ class Demo:
 
     async def poll(self):
         """The same agents, each looking for news at moments of its own; a server of their own."""
-        server, url, _ = await self.stage.server("server-polled")
+        server, url = await self.stage.server("server-polled")
         hosts = await self.stage.hosts("poll", url, self.options.poll)
         async with spoor.connect(url) as client, Player(client) as player:
             runs = [await player.play_polled(number) for number in range(self.options.compare)]

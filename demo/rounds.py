@@ -171,7 +171,7 @@ class Kill:
         victim = dice.choice([*story.DEPARTMENTS, "server"])
         if victim == "server":
             await self._end(server)
-            server, _, _ = await self.stage.server("server", port=self.url.rsplit(":", 1)[1])
+            server, _ = await self.stage.server("server", port=self.url.rsplit(":", 1)[1])
         else:
             await self._end(self.hosts[victim][0])
             await self._begin(victim)

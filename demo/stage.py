@@ -97,13 +97,13 @@ class Stage:
             raise Trouble(f"{process.name} did not end well: {process.returncode}:\n{self._log(process)}")
 
     async def server(self, name, port="0"):
-        """A server with a folder of this name, on a free port where none is given; gives it, its URL and
-        its folder."""
+        """A server with a folder of this name, on a free port where none is given; gives it and
+        its URL."""
         data = self.folder / name
         process = await self.start(name, self.program, "serve", "--data", data, "--resp-port", port,
                                    "--http-port", "0", "--agent-grace", "1s")
         ready = re.match(r"ready resp=(\S+) http=(\S+) ", await self.line(process))
-        return process, "redis://" + ready.group(1), data
+        return process, "redis://" + ready.group(1)
 
     async def host(self, mode, department, *arguments, env=None):
         """A department's process, once it is ready; gives it and what it said."""
