@@ -239,6 +239,17 @@ def what_the_server_writes_holds_against_its_schema(_folder):
     assert not missing, f"described, and not seen: {missing}"
 
 
+def what_the_engine_names_is_there(_folder):
+    """Types that the engine writes, or goes by: it knows from some that a run has ended."""
+    sources = sorted((SOURCE / "src" / "engine").glob("*.c"))
+    named = {name for path in sources for name in
+             re.findall(r'"([a-z_]+(?:\.[a-z_]+)+)"', path.read_text(encoding="utf-8"))
+             if not name.endswith((".h", ".c"))}
+    assert len(named) > 20, named
+    missing = {name for name in named if not covers(name)}
+    assert not missing, missing
+
+
 def it_is_browsed_on_a_terminal(_folder):
     code, shown = on_terminal("schema", "show", "task.assigned", columns=100)
     assert code == 0 and "A task was given to an agent." in shown and "task_id" in shown, shown
@@ -311,5 +322,6 @@ def documents_tell_the_domains(_folder):
 run(every_file_is_compiled_in, a_bad_file_stops_the_build, schemas_hold_against_the_metaschema,
     examples_hold_against_their_schemas, what_is_wrong_is_told, every_type_of_the_articles_is_there,
     every_type_of_runs_that_resume_is_there, recorded_runs_hold_against_their_schemas,
-    what_the_server_writes_holds_against_its_schema, it_is_browsed_on_a_terminal,
+    what_the_server_writes_holds_against_its_schema, what_the_engine_names_is_there,
+    it_is_browsed_on_a_terminal,
     what_is_not_there_is_said, schemas_are_exported, it_is_served, documents_tell_the_domains)
