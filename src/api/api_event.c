@@ -32,6 +32,7 @@ sp_status api_event_in(const spoor_event *from, struct sp_event *to, struct sp_e
     to->data = api_str_in(from->data);
     to->has_data = from->data.ptr != NULL;
     to->data_is_json = from->data_is_json != 0;
+    to->is_history = from->recorded_us != 0;
     to->extension_count = (uint16_t)from->extension_count;
     for (size_t i = 0; i < from->extension_count; i++) {
         to->extensions[i] = (struct sp_extension){
@@ -98,6 +99,7 @@ spoor_status spoor_parse_json(const char *json, size_t len, spoor_parsed **parse
                                           &into->event, &error);
     if (status == SP_OK) {
         api_event_out(&into->event, into->extensions, &into->out);
+        into->out.recorded_us = into->event.is_history ? 1 : 0;
         *ret_event = &into->out;
     }
     return api_error(status, &error, ret_error);

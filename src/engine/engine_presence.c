@@ -2,8 +2,8 @@
  * Events as signs of life: those of agents that are known, and those by which a source announces
  * itself or leaves. What follows from one is an op, in the same block with it (core/presence.h).
  *
- * An event says something of now only if it is recorded now: one whose producer gave it a time
- * long ago is history that is being imported, and no sign of life.
+ * An event says something of now only if it happened now: one that was recorded before (an export
+ * that is imported says so), or whose producer gave it a time long ago, is no sign of life.
  */
 #include "base/time.h"
 #include "core/presence_read.h"
@@ -15,13 +15,16 @@ static const uint64_t HISTORY_US = 600u * 1000000u; /* older ones tell of the pa
 
 static bool is_history(const struct sp_engine *engine, const struct sp_event *event) {
     uint64_t time_us;
+    if (event->is_history) {
+        return true;
+    }
     return sp_event_has(event, SP_ATTR_TIME) &&
            (sp_time_parse(event->attr[SP_ATTR_TIME], true, &time_us, NULL) != SP_OK ||
             (time_us < engine->now_us && engine->now_us - time_us > HISTORY_US));
 }
 
 size_t engine_presence_room(const struct sp_event *event) {
-    if (sp_agent_event_of(event->attr[SP_ATTR_TYPE]) == SP_AGENT_EVENT_NONE) {
+    if (sp_agent_event_of(event->attr[SP_ATTR_TYPE]) == SP_AGENT_EVENT_NONE || event->is_history) {
         return 0;
     }
     return sp_record_control_size(SP_AGENT_OP_BYTES + event->data.len);

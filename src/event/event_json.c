@@ -196,6 +196,7 @@ static sp_status read_known(struct reading *r, const struct sp_name *name, const
         return wrong(r, m->name, m->raw.ptr, "the name twice", "it once");
     }
     r->seen |= bit;
+    r->event->is_history |= sp_str_eq(m->name, SP_STR("recordedtime"));
     bool is_alias = name->kind == SP_NAME_ALIAS || name->kind == SP_NAME_DATA_ALIAS;
     if (is_alias && !alias_counts(r, name, m->token.type)) {
         return read_extension(r, m);

@@ -62,6 +62,7 @@ struct sp_event {
     sp_str data;
     bool has_data;
     bool data_is_json; /* data is JSON text; else bytes of the type that contenttype names */
+    bool is_history;   /* of an append, not stored: recorded elsewhere before; no sign of life */
     uint16_t extension_count;
     struct sp_extension extensions[SP_EVENT_EXTENSIONS_MAX];
 };

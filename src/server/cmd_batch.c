@@ -130,6 +130,7 @@ static bool read_event(struct sp_request *request, uint32_t at, uint32_t pairs,
     event->data = (sp_str){.ptr = NULL};
     event->has_data = false;
     event->data_is_json = false;
+    event->is_history = false;
     for (uint32_t i = at; i < at + 2 * pairs; i += 2) {
         if (!set_named(request, event, request->args[i], request->args[i + 1])) {
             return false;

@@ -64,6 +64,7 @@ static bool read_event(struct sp_request *request, const struct sp_key *key,
         event->attr[i] = (sp_str){.ptr = NULL};
     }
     event->extension_count = 0;
+    event->is_history = false;
     event->attr[SP_ATTR_TYPE] = request->args[3];
     event->attr[SP_ATTR_STREAM] = key->name;
     event->data = request->args[4];

@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "engine/bus_agents.h"
 #include "engine/engine_int.h"
+#include "event/event_json.h"
 
 static struct bus_seen *new_seen(void) {
     struct bus_seen *seen = calloc(1, sizeof(*seen));
@@ -185,6 +186,19 @@ static void test_history_is_no_sign_of_life(void **state) {
     sp_time_format(help.wall_us - 60000000, now);
     put_event(&help, "a", "agent.started", "{}", now);
     assert_int_equal(status_of(&help, "a"), SP_AGENT_ONLINE);
+    /* As it was exported, and is imported here. */
+    struct sp_buf scratch;
+    struct sp_error error;
+    struct sp_event event;
+    struct sp_bus_added added;
+    sp_buf_init(&scratch, SIZE_MAX);
+    bus_ok(sp_event_from_json(SP_STR("{\"type\":\"agent.online\",\"source\":\"ghost\","
+                                     "\"position\":1,\"recordedtime\":\"2026-01-01T00:00:00Z\"}"),
+                              SP_EVENT_LENIENT, &scratch, &event, &error),
+           &error);
+    bus_ok(sp_bus_append(help.bus, &event, (uint64_t)SP_CORE_ANY_VERSION, &added, &error), &error);
+    assert_null(sp_bus_agent(help.bus, SP_STR("ghost")));
+    sp_buf_fini(&scratch);
     /* Nor does it end or keep anybody. */
     put_event(&help, "a", "agent.stopped", "{}", "2001-01-01T00:00:00Z");
     assert_int_equal(status_of(&help, "a"), SP_AGENT_ONLINE);
