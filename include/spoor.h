@@ -122,8 +122,9 @@ typedef struct spoor_event {
     size_t size; /* sizeof(spoor_event) */
 
     /*
-     * Assigned on append; ignored on input, but that an event which was recorded before (recorded_us is
-     * not 0) tells of the past: it is no sign of life of the agent that is its source.
+     * Assigned on append; ignored on input, but that an event which was recorded before
+     * (recorded_us is not 0) tells of the past: it is no sign of life of the agent that is its
+     * source.
      */
     uint64_t position;    /* in the whole log, from 1, without gaps */
     uint64_t version;     /* in the event's stream, from 1, without gaps */

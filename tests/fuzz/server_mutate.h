@@ -22,6 +22,12 @@ enum { MUTATE_LINE_MAX = 700 };
  * T type or channel, J JSON, F fields, A attributes, S any option, D duration, X anything.
  */
 static const char *const MUTATE_LINES[] = {
+    "SPOOR.AGENT ONLINE C CAPABILITY X CAPACITY N DATA J",
+    "SPOOR.AGENT HEARTBEAT C LOAD N",
+    "SPOOR.AGENT OFFLINE C REASON X",
+    "SPOOR.AGENT GET C",
+    "SPOOR.AGENT LIST CAPABILITY X STATUS online FREE AFTER C LIMIT N",
+    "SPOOR.APPEND W * agent.online J source C",
     "XADD W * F",
     "XADD W I F",
     "XADD W MAXLEN ~ N * F",
