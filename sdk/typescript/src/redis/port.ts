@@ -157,6 +157,9 @@ class RedisLane implements Lane {
     #client: { id: string; generation: number } | undefined;
     #waits = false;
     #isLost = false;
+    /** Whether receive() is under way, and whether it is to end. */
+    #isAsked = false;
+    #isWoken = false;
 
     private constructor(
         receiving: Connection,
@@ -181,31 +184,21 @@ class RedisLane implements Lane {
     }
 
     async receive(keys: readonly string[], count: number, isHere: IsHere): Promise<Delivery[]> {
-        for (;;) {
-            await this.#meet(keys, isHere);
-            this.#waits = true;
-            try {
-                const reply = await this.#receiving.sendOnce([
-                    "SPOOR.RECEIVE",
-                    "GROUP",
-                    this.#group,
-                    this.#consumer,
-                    "COUNT",
-                    String(count),
-                    "BLOCK",
-                    String(BLOCK_MS),
-                    "KEYS",
-                    ...keys,
-                ]);
-                return reply === null ? [] : asList(reply, "SPOOR.RECEIVE").map(asDelivery);
-            } catch (error) {
-                if (!(error instanceof LostError)) {
-                    throw error;
+        this.#isWoken = false;
+        this.#isAsked = true;
+        try {
+            for (;;) {
+                await this.#meet(keys, isHere);
+                if (this.#isWoken) {
+                    return [];
                 }
-                this.#isLost = true;
-            } finally {
-                this.#waits = false;
+                const deliveries = await this.#ask(keys, count);
+                if (deliveries !== undefined) {
+                    return deliveries;
+                }
             }
+        } finally {
+            this.#isAsked = false;
         }
     }
 
@@ -214,7 +207,8 @@ class RedisLane implements Lane {
      * closed.
      */
     async wake(): Promise<void> {
-        while (this.#waits && this.#client !== undefined) {
+        this.#isWoken = true;
+        while (this.#isAsked && this.#waits && this.#client !== undefined) {
             await this.#asking.send(["CLIENT", "UNBLOCK", this.#client.id, "TIMEOUT"]);
             await sleep(realClock, WAKE_AGAIN_MS); // it may have come before the command that waits
         }
@@ -226,6 +220,25 @@ class RedisLane implements Lane {
 
     destroy(): void {
         this.#receiving.destroy();
+    }
+
+    /** Undefined where the connection was lost meanwhile. */
+    async #ask(keys: readonly string[], count: number): Promise<Delivery[] | undefined> {
+        const words = ["SPOOR.RECEIVE", "GROUP", this.#group, this.#consumer, "COUNT"];
+        words.push(String(count), "BLOCK", String(BLOCK_MS), "KEYS", ...keys);
+        this.#waits = true;
+        try {
+            const reply = await this.#receiving.sendOnce(words);
+            return reply === null ? [] : asList(reply, "SPOOR.RECEIVE").map(asDelivery);
+        } catch (error) {
+            if (!(error instanceof LostError)) {
+                throw error;
+            }
+            this.#isLost = true;
+            return undefined;
+        } finally {
+            this.#waits = false;
+        }
     }
 
     /**
