@@ -449,6 +449,71 @@ SPOOR_API spoor_status spoor_runs(spoor *store, const spoor_query *query, spoor_
                                   void *context, spoor_error *error);
 
 /*
+ * ---- groups
+ * --------------------------------------------------------------------------------------
+ *
+ * Workers that share what comes: docs/groups.md. A server keeps them: over a folder these calls say
+ * SPOOR_UNSUPPORTED.
+ */
+
+/* An option of a group's policy by its name there: "ack-wait", "30s". */
+typedef struct spoor_group_option {
+    const char *name;
+    const char *value;
+} spoor_group_option;
+
+/*
+ * Makes a group with a policy on a key: a stream, which need not be there yet, or "$all",
+ * "$type:<pattern>", "$source:<id>", "$correlation:<id>". `from` as in queries; NULL: what comes
+ * from now on. SPOOR_CONFLICT where there is one of this name, whatever its policy.
+ */
+SPOOR_API spoor_status spoor_group_create(spoor *store, const char *key, const char *name,
+                                          const char *from, const spoor_group_option *options,
+                                          size_t option_count, spoor_error *error);
+
+typedef struct spoor_group spoor_group;
+
+/*
+ * Joins a group as a worker, with a connection of its own, that belongs to one thread at a time.
+ * What it has when that ends goes back to the group. Close it before the store.
+ */
+SPOOR_API spoor_status spoor_group_join(spoor *store, const char *key, const char *name,
+                                        const char *consumer, spoor_group **ret_group,
+                                        spoor_error *error);
+
+/* What a worker is handed out. */
+typedef struct spoor_delivery {
+    size_t size;
+    const char *entry; /* names it to the calls below */
+    uint32_t attempts; /* this one included */
+    const spoor_event *event;
+} spoor_delivery;
+
+/*
+ * The next entry, valid until the next receive; waits up to timeout_ms (negative: without limit),
+ * then SPOOR_TIMEOUT. SPOOR_NOT_FOUND where there is no such group. An entry may come again: where
+ * its attempt failed, took too long, or its outcome was lost on the way.
+ */
+SPOOR_API spoor_status spoor_group_receive(spoor_group *group, int timeout_ms,
+                                           const spoor_delivery **ret_delivery, spoor_error *error);
+
+/* Done with it. SPOOR_NOT_FOUND where it is not in flight any more. */
+SPOOR_API spoor_status spoor_group_ack(spoor_group *group, const char *entry, spoor_error *error);
+
+/*
+ * The attempt failed, for `reason` (NULL: unsaid). delay_ms until the next one; negative: as the
+ * policy says. `dead`: no next one. SPOOR_NOT_FOUND as above.
+ */
+SPOOR_API spoor_status spoor_group_nack(spoor_group *group, const char *entry, int64_t delay_ms,
+                                        const char *reason, int dead, spoor_error *error);
+
+/* More time: for_ms from now; 0: ack-wait anew. SPOOR_NOT_FOUND as above. */
+SPOOR_API spoor_status spoor_group_extend(spoor_group *group, const char *entry, uint64_t for_ms,
+                                          spoor_error *error);
+
+SPOOR_API void spoor_group_leave(spoor_group *group);
+
+/*
  * ---- JSON
  * ----------------------------------------------------------------------------------------
  */

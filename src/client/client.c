@@ -657,14 +657,16 @@ sp_status sp_client_open(sp_str text, const struct sp_client_options *options,
                          struct sp_client **ret_client, struct sp_error *error) {
     struct sp_url url;
     sp_status status = sp_url_parse(text, &url, error);
-    if (status != SP_OK) {
-        return status;
-    }
+    return status == SP_OK ? sp_client_open_url(&url, options, ret_client, error) : status;
+}
+
+sp_status sp_client_open_url(const struct sp_url *url, const struct sp_client_options *options,
+                             struct sp_client **ret_client, struct sp_error *error) {
     struct sp_client *client = calloc(1, sizeof(*client));
     if (client == NULL) {
         return sp_error_set(error, SP_NO_MEMORY, "client");
     }
-    sp_socket_init(&client->socket, &url);
+    sp_socket_init(&client->socket, url);
     client->options = *options;
     client->last = &client->first;
     client->retry_ms = RETRY_FIRST_MS;
@@ -672,7 +674,7 @@ sp_status sp_client_open(sp_str text, const struct sp_client_options *options,
     client->wakeup = -1;
     sp_entropy(&client->id_salt, sizeof(client->id_salt));
     init_locks(client);
-    status = connect_first(client, error);
+    sp_status status = connect_first(client, error);
     status = status == SP_OK ? start_thread(client, error) : status;
     if (status != SP_OK) {
         free_client(client);

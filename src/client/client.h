@@ -40,6 +40,11 @@ struct sp_client_options {
 SP_WARN_UNUSED sp_status sp_client_open(sp_str url, const struct sp_client_options *options,
                                         struct sp_client **ret_client, struct sp_error *error);
 
+/* As sp_client_open, the URL being read already. */
+SP_WARN_UNUSED sp_status sp_client_open_url(const struct sp_url *url,
+                                            const struct sp_client_options *options,
+                                            struct sp_client **ret_client, struct sp_error *error);
+
 /* Waits for what is under way, until it is answered or its time is up; then frees. NULL is fine. */
 void sp_client_close(struct sp_client *client);
 

@@ -29,7 +29,7 @@ static void run_server(int out) {
     (void)snprintf(text, sizeof(text), "%d", port);
     (void)dup2(out, STDOUT_FILENO);
     (void)execl(getenv("SPOOR"), "spoor", "serve", "--data", help_folder, "--resp-port", text,
-                "--log-level", "warning", "--idle-timeout", "0", (char *)NULL);
+                "--http-port", "0", "--log-level", "warning", "--idle-timeout", "0", (char *)NULL);
     _exit(127);
 }
 
