@@ -2,8 +2,8 @@
 """How many events a second one process of a Python agent handles, each acknowledged.
 
 Run with a Python that has redis-py: build/clients/bin/python bench/sdk_python.py [--events N]
-[--seconds S] [--emit]. The server is $SPOOR, else build/spoor, durable, on a free port; the events are
-there before the agent starts. Prints one line of JSON."""
+[--seconds S] [--concurrency N] [--emit]. The server is $SPOOR, else build/spoor, durable, on a free
+port; the events are there before the agent starts. Prints one line of JSON."""
 import argparse
 import asyncio
 import json

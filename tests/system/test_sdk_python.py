@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The Python SDK's own tests, a line each, and its types.
 
-They run with the Python of build/clients, which has redis-py and mypy; `./dev test` installs them. Where
-they could not be had, the tests are skipped."""
+They run with the Python of build/clients, which has redis-py and mypy; `./dev test` installs them.
+Where they could not be had, the tests are skipped."""
 import concurrent.futures
 import os
 import pathlib
@@ -83,7 +83,8 @@ def tests(pool):
     if listing.returncode != 0 or not listing.stdout:
         yield "the tests are found", listing.stdout + listing.stderr or "there are none", None
         return
-    groups = sorted(listing.stdout.split(), key=lambda group: not any(word in group for word in SLOW))
+    groups = sorted(listing.stdout.split(),
+                    key=lambda group: not any(word in group for word in SLOW))
     for found in pool.map(lambda group: list(verdicts(group)), groups):
         yield from found
 

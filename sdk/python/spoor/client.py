@@ -1,4 +1,4 @@
-"""Publish, ask, follow: the face of a bus for programs that are no agents, and for those that are."""
+"""Publish, ask, follow: the face of a bus for programs, whether they are agents or not."""
 from __future__ import annotations
 
 from dataclasses import replace

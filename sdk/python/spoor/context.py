@@ -1,4 +1,4 @@
-"""What a handler is given beside the event: the means to act so that doing it twice does no harm."""
+"""What a handler is given beside the event: means to act so that doing it twice does no harm."""
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,7 @@
 """A connection, as far as this package uses it: commands go out packed, replies come in order.
 
-redis-py makes the connection (addresses, passwords, TLS). Replies are read by its parser where that is
-hiredis, else here, several times faster than by its parser in Python."""
+redis-py makes the connection (addresses, passwords, TLS). Replies are read by its parser where that
+is hiredis, else here, several times faster than by its parser in Python."""
 from __future__ import annotations
 
 import asyncio
@@ -70,7 +70,7 @@ class Replies:
         self._reader = reader
         self._data = b""
         self._at = 0
-        self._open: List[List[Any]] = []  # arrays that are not whole yet, each with how much it lacks
+        self._open: List[List[Any]] = []  # arrays not whole yet, each with how much it lacks
 
     async def next(self) -> Any:
         while True:

@@ -1,4 +1,4 @@
-"""Runs tests and prints TAP: `python -m tests.run [tests.module.Class …]`, or `--list` for the classes.
+"""Runs tests and prints TAP: `python -m tests.run [tests.module.Class …]`; `--list`: the classes.
 
 All tests, where none is named. From sdk/python, with a Python that has redis-py."""
 from __future__ import annotations
@@ -72,7 +72,8 @@ def main(arguments: List[str]) -> int:
         return 1
     found = list(cases(suite))
     if listing:
-        print("\n".join(sorted({f"{type(each).__module__}.{type(each).__name__}" for each in found})))
+        names_ = {f"{type(each).__module__}.{type(each).__name__}" for each in found}
+        print("\n".join(sorted(names_)))
         return 0
     print(f"1..{len(found)}", flush=True)
     result = Tap()

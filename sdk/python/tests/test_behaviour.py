@@ -285,7 +285,8 @@ class Failures(OnBus, Case):
             commits = [data["commit"] for data in await data_of(bus.client, "review.done")]
             self.assertEqual(len(commits), 6)
             self.assertEqual(len(set(commits)), 6)
-            self.assertEqual((await bus.client.group("reviewer", "$type:code.committed")).pending, 0)
+            group = await bus.client.group("reviewer", "$type:code.committed")
+            self.assertEqual(group.pending, 0)
 
     async def test_what_takes_longer_than_ack_wait_is_kept(self) -> None:
         agent = Agent("a")

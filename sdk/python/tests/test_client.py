@@ -5,8 +5,8 @@ import asyncio
 import unittest
 from typing import Any, AsyncIterator, List, Tuple
 
-from spoor import (Agent, Appended, AsyncClient, Client, Conflict, Event, NewEvent, NotFound, SpoorError,
-                   Unavailable, Unsupported)
+from spoor import (Agent, Appended, AsyncClient, Client, Conflict, Event, NewEvent, NotFound,
+                   SpoorError, Unavailable, Unsupported)
 from spoor.testing import event
 
 from .support import Case, OnBus, Server
@@ -95,7 +95,8 @@ class Publishing(OnBus, Case):
     async def test_what_is_no_event_is_refused_here(self) -> None:
         async with self.bus() as bus:
             for problem, given in (
-                    ("type", {"type": "a b"}), ("wildcard", {"type": "a.#"}), ("type", {"type": ""}),
+                    ("type", {"type": "a b"}), ("wildcard", {"type": "a.#"}),
+                    ("type", {"type": ""}),
                     ("time", {"type": "a", "time": "yesterday"}),
                     ("only the store", {"type": "a", "stream": "$all"}),
                     ("data: not JSON", {"type": "a", "data": {1, 2}}),
@@ -293,7 +294,8 @@ class Addresses(Case):
                         size = int((await reader.readline())[1:])
                         words.append((await reader.readexactly(size + 2))[:-2].upper())
                     known = words[0] in (b"CLIENT", b"HELLO")
-                    writer.write(b"+OK\r\n" if known else b"-ERR unknown command '%s'\r\n" % words[0])
+                    writer.write(b"+OK\r\n" if known else
+                                 b"-ERR unknown command '%s'\r\n" % words[0])
                     await writer.drain()
             except asyncio.CancelledError:
                 pass  # the test is over

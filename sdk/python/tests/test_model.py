@@ -151,7 +151,8 @@ class Model(Case):
         for _ in range(CALLS):
             call = story.call()
             if call[0] == "publish":
-                call = ("publish", NewEvent(**{**vars(call[1]), "id": f"{other.name}-{call[1].id}"}))
+                named = {**vars(call[1]), "id": f"{other.name}-{call[1].id}"}
+                call = ("publish", NewEvent(**named))
             answers = [await run(side, call, entries) for side, entries in sides]
             told.append((call, *answers))
             self.assertEqual(answers[0], answers[1], told[-12:])

@@ -8,7 +8,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import unittest
 from typing import Any, Dict, List, Optional
 
 from spoor import Agent, AsyncClient, Context, Event, NewEvent, Retry
@@ -239,7 +238,8 @@ class Processes(Case):
         async with AsyncClient(self.server.url, source="test") as client:
             await client.publish("job", 1)
             await self.until(lambda: seen == [1])
-            await client.session.call("SPOOR.GROUP", "DROP", "a", "$type:job")  # type: ignore[attr-defined]
+            await client.session.call(  # type: ignore[attr-defined]
+                "SPOOR.GROUP", "DROP", "a", "$type:job")
             await self.until(lambda: "it is made anew" in self.logs.text())
             await client.publish("job", 2)
             await self.until(lambda: 2 in seen)

@@ -41,7 +41,7 @@ class TestBus:
     """Runs agents on a bus of their own.
 
         async with TestBus(reviewer) as bus:
-            await bus.given([]).when(("code.committed", {"commit": "c1"})).then_emits(["review.done"])
+            await bus.when(("code.committed", {"commit": "c1"})).then_emits(["review.done"])
 
     In memory nothing moves by itself but what can be done at once: retries, timeouts and silence
     come with advance(). With `real`, a server's URL, the same test runs against that server;

@@ -40,7 +40,8 @@ def _entry(name: str, value: Any) -> Test:
 
 
 def _at_path(path: str, value: Any) -> Test:
-    check = _conditions(path, value) if isinstance(value, Mapping) else _operator(path, "$eq", value)
+    check = (_conditions(path, value) if isinstance(value, Mapping)
+             else _operator(path, "$eq", value))
     number = path in ("schemaversion", "schema_version", "schemaVersion", "event_version")
 
     def test(event: Event) -> bool:

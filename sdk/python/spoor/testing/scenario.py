@@ -42,7 +42,8 @@ def is_reaction(found: Event) -> bool:
 class Scenario:
     def __init__(self, bus: "TestBus", given: Sequence[Given]) -> None:
         self._bus = bus
-        self._given, self._when = [as_event(each) for each in given], []  # type: ignore[var-annotated]
+        self._given = [as_event(each) for each in given]
+        self._when: List[NewEvent] = []
 
     def when(self, *events: Given) -> "Scenario":
         """What happens now."""
