@@ -64,7 +64,7 @@ static void test_appends_outlive_the_server(void **state) {
     struct outcomes outcomes = {.answered = 0};
     for (int i = 0; i < EVENTS; i++) {
         submit_number(store, i, &outcomes);
-        while ((uint64_t)i - outcomes.answered > UNDER_WAY) {
+        while ((uint64_t)i + 1 - outcomes.answered > UNDER_WAY) {
             (void)spoor_turn(store, 100, NULL);
         }
         if (i % (EVENTS / KILLS) == EVENTS / KILLS / 2) {
