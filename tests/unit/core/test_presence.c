@@ -606,6 +606,53 @@ static void test_a_full_table_forgets_the_longest_gone(void **state) {
     end(&stage);
 }
 
+static void check_bytes(struct sp_buf *bytes, const char *hex) {
+    char text[1024] = "";
+    for (size_t i = 0; i < bytes->len && 2 * i + 2 < sizeof(text); i++) {
+        (void)snprintf(text + 2 * i, 3, "%02x", bytes->data[i]);
+    }
+    assert_string_equal(text, hex);
+}
+
+/* What is stored never changes its meaning: docs/format.md. */
+static void test_bytes_are_those_of_the_format(void **state) {
+    (void)state;
+    struct stage stage;
+    begin(&stage);
+    stage.now_ms = 1000;
+    (void)announce(&stage, "a",
+                   "{\"capabilities\":[\"x\",\"yz\"],\"capacity\":2,\"version\":\"1\",\"k\":0}");
+    (void)announce(&stage, "b", "{}");
+    (void)announce(&stage, "c", "{}");
+    stage.now_ms = 2000;
+    sp_presence_suspect(find(&stage, "b"), SP_AGENT_CONNECTION_LOST, 2001, &stage.ops);
+    (void)fold(&stage);
+    sp_presence_end(find(&stage, "c"), 2002, &stage.ops);
+    (void)fold(&stage);
+    sp_presence_recover(find(&stage, "b"), 2003, &stage.ops);
+    (void)fold(&stage);
+    sp_presence_suspect(find(&stage, "b"), SP_AGENT_SILENT, 2004, &stage.ops);
+    (void)fold(&stage);
+    check_bytes(&stage.log, "3c0161e8070f02017802797a030131077b226b223a307d" /* announce a */
+                            "3c0162e8070f00000000"                           /* b */
+                            "3c0163e8070f00000000"                           /* c */
+                            "3d0162d10fe80701" /* suspect b: connection lost */
+                            "3f0163d20f"       /* end c */
+                            "3e0162d30f"       /* recover b */
+                            "3d0162d40fd30f00" /* suspect b: silent */);
+    struct sp_buf bytes;
+    sp_buf_init(&bytes, SIZE_MAX);
+    sp_presence_encode(&stage.core.presence, &bytes);
+    check_bytes(&bytes, "01"
+                        "0161e807e80702017802797a030131077b226b223a307d" /* online: a */
+                        "01"
+                        "0162e807d40fd30f0000000000" /* suspected: b */
+                        "01"
+                        "0163e807d20f00000000" /* offline: c */);
+    sp_buf_fini(&bytes);
+    end(&stage);
+}
+
 /* Ops that do not fit the state are damage. */
 static void test_refuses_ops_that_make_no_sense(void **state) {
     (void)state;
@@ -727,6 +774,7 @@ int main(void) {
         cmocka_unit_test(test_limits_may_change),
         cmocka_unit_test(test_what_cannot_be),
         cmocka_unit_test(test_a_full_table_forgets_the_longest_gone),
+        cmocka_unit_test(test_bytes_are_those_of_the_format),
         cmocka_unit_test(test_refuses_ops_that_make_no_sense),
         cmocka_unit_test(test_any_story),
     };
