@@ -30,14 +30,31 @@ static enum sp_http_verdict on_readyz(struct sp_http_request *request) {
 
 /* ---- the server ------------------------------------------------------------------------------ */
 
-/* Where a client that came by this address reaches the Redis protocol: the same host. */
+/* The host of the Host header, without its port; an IPv6 address keeps its brackets. */
+static sp_str asked_host(const struct sp_http_request *request) {
+    sp_str host = sp_http_header(request, "host");
+    size_t len = host.len;
+    while (len > 0 && host.ptr[len - 1] >= '0' && host.ptr[len - 1] <= '9') {
+        len--;
+    }
+    bool has_port = len > 1 && host.ptr[len - 1] == ':';
+    return sp_str_of(host.ptr, has_port ? len - 1 : host.len);
+}
+
+/* Where this client reaches the Redis protocol: who listens everywhere is where it was asked. */
 static void add_resp_address(struct sp_http_request *request, struct sp_buf *to) {
     sp_str listen = sp_settings_text(&request->server->settings, SP_SET_LISTEN);
+    bool anywhere = sp_str_eq(listen, SP_STR("0.0.0.0")) || sp_str_eq(listen, SP_STR("::"));
+    sp_str host = asked_host(request);
     bool six = listen.len > 0 && memchr(listen.ptr, ':', listen.len) != NULL;
-    char text[300];
+    char text[600];
+    if (anywhere && host.len > 0 && host.len < 300) {
+        listen = host;
+        six = false;
+    }
     int len = snprintf(text, sizeof(text), "%s%.*s%s:%d", six ? "[" : "", SP_STR_ARG(listen),
                        six ? "]" : "", request->server->resp_port);
-    sp_json_add_string(to, sp_str_of(text, (size_t)len));
+    sp_http_add_json_text(to, sp_str_of(text, (size_t)len));
 }
 
 static enum sp_http_verdict on_v1(struct sp_http_request *request) {

@@ -17,7 +17,7 @@ import zlib
 import harness
 from harness import SOURCE, SPOOR, Skip
 
-READY = re.compile(r"^ready resp=127\.0\.0\.1:(\d+) http=(?:127\.0\.0\.1:(\d+)|off) data=(.*) position=(\d+)\n$")
+READY = re.compile(r"^ready resp=[\d.]+:(\d+) http=(?:[\d.]+:(\d+)|off) data=(.*) position=(\d+)\n$")
 
 
 class Server:
@@ -494,6 +494,11 @@ def the_server_says_what_it_is(folder):
         assert about["data"] == str(folder / "data")
         description = client.ask("/v1/openapi.json").json()
         assert description["openapi"].startswith("3.1") and "/v1/openapi.json" in description["paths"]
+    with Server(folder / "everywhere", "--listen", "0.0.0.0") as server, Client(server) as client:
+        for host, shown in (("box.example:80", "box.example"), ("10.1.2.3", "10.1.2.3"), ("[::1]:7380", "[::1]"),
+                            ("", "0.0.0.0")):
+            client.send(f"GET /v1 HTTP/1.1\r\nHost: {host}\r\n\r\n")
+            assert client.read().json()["resp"] == f"{shown}:{server.resp}"
 
 
 def a_connection_may_go_on_as_the_redis_protocol(folder):
