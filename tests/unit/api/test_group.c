@@ -90,7 +90,7 @@ static void test_what_fails_comes_again_and_dies(void **state) {
     spoor_close(store);
 }
 
-/* What was handed out over a connection that is lost comes again; what was acknowledged does not. */
+/* What was handed out over a connection that is lost comes again; what was acknowledged never. */
 static void test_a_server_that_dies(void **state) {
     (void)state;
     enum { JOBS = 20 };
