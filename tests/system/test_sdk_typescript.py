@@ -38,6 +38,12 @@ export const agent = defineAgent({
   on: { "t.x": async (event: SpoorEvent<{ n: number }>, ctx) => { await ctx.emit("t.y", event.data.n); } },
 });
 export const bus = createTestBus({ agents: [agent] });
+const several = [
+  { name: "c", on: { "t.x": async (event: SpoorEvent) => event.id } },
+  { name: "d", on: { "t.y": { handler: async (event: SpoorEvent) => event.id } } },
+  { name: "e" },
+];
+export const agents = several.map((definition) => defineAgent(definition));
 // @ts-expect-error a handler is a function
 defineAgent({ name: "b", on: { "t.x": 5 } });
 """

@@ -5,7 +5,7 @@ import type { Query, SubscribeQuery } from "./query.js";
 export interface Bus {
     /** Appends an event; returns when it is durable. */
     publish<T = unknown>(type: string, data?: T, options?: PublishOptions): Promise<Published>;
-    /** Appends all of them, in this order, or none. They cannot have expected versions. */
+    /** Appends all of them, in this order, or none; an expected version counts those before it. */
     publishBatch(events: readonly NewEvent[]): Promise<Published[]>;
     /** The events that a query asks for, at most 1000 where it has no limit. */
     query<T = unknown>(query?: Query): Promise<SpoorEvent<T>[]>;

@@ -179,6 +179,37 @@ export function checkEvent(event: NewEvent): void {
             throw new SpoorError(`${name}: longer than 4096 bytes`);
         }
     }
+    const [what, stream] =
+        event.stream === undefined ? ["source", event.source] : ["stream", event.stream];
+    if (stream?.startsWith("$") === true) {
+        throw new SpoorError(
+            `${what}: ${JSON.stringify(stream)} begins with $: only the store writes there`,
+        );
+    }
+    for (const name of Object.keys(event.extensions ?? {})) {
+        if (name === "" || TAKEN.has(name)) {
+            throw new SpoorError(
+                `extensions: ${JSON.stringify(name)} cannot be the name of an extension attribute`,
+            );
+        }
+    }
+    checkVersion(event.expectedVersion);
+}
+
+/** Names that every event has for itself. */
+const TAKEN = new Set([...ASSIGNED, "id", "type", "source", "stream", "data"]);
+
+function checkVersion(version: unknown): void {
+    if (
+        version !== undefined &&
+        version !== "none" &&
+        !(Number.isSafeInteger(version) && (version as number) >= 0)
+    ) {
+        const found = JSON.stringify(version) ?? kindOf(version);
+        throw new SpoorError(
+            `expectedVersion: expected a whole number from 0 or "none", found ${found}`,
+        );
+    }
 }
 
 function checkType(type: unknown): void {

@@ -1,7 +1,15 @@
 /** What a program does with a bus: over a server, and over one in memory. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { connect, ConflictError, SpoorError, type Bus, type SpoorEvent } from "../src/index.js";
+import {
+    connect,
+    ConflictError,
+    SpoorError,
+    type Bus,
+    type NewEvent,
+    type Published,
+    type SpoorEvent,
+} from "../src/index.js";
 import { createTestBus } from "../src/testing/index.js";
 import { Server } from "./server.js";
 
@@ -110,6 +118,159 @@ for (const [world, open] of Object.entries(worlds))
                 ["b.one", "b.two"],
             );
             assert.deepEqual(await bus.publishBatch([]), []);
+        });
+
+        test("a batch of which one event is refused stores nothing", async () => {
+            const before = (await bus.query({ reverse: true, limit: 1 }))[0]!.position;
+            const good = { type: "r.good", stream: "r1" };
+            const many = Object.fromEntries(Array.from({ length: 65 }, (_, n) => [`e${n}`, n]));
+            const refused: [NewEvent, RegExp][] = [
+                [
+                    { type: "r.large", data: "x".repeat(1 << 20) },
+                    /^LIMIT event 2: event: found 10486\d\d bytes, expected at most 1048576$/,
+                ],
+                [{ type: "r.many", extensions: many }, /^LIMIT .*attributes/],
+                [{ type: "r.*" }, /^event 2: type: found the wildcard/],
+                [{ type: "r.own", stream: "$r" }, /^event 2: stream: "\$r" begins with \$/],
+                [
+                    { type: "r.taken", extensions: { position: 7 } },
+                    /^event 2: extensions: "position" cannot be/,
+                ],
+                [
+                    { type: "r.version", expectedVersion: -1 },
+                    /^event 2: expectedVersion: .*found -1$/,
+                ],
+                [{ type: "r.code", data: () => 1 }, /expected what JSON can hold/],
+            ];
+            for (const [event, message] of refused) {
+                await assert.rejects(bus.publishBatch([good, event, good]), (error: unknown) => {
+                    assert.ok(error instanceof SpoorError);
+                    assert.match(error.message, message);
+                    return true;
+                });
+            }
+            const [last] = await bus.query({ reverse: true, limit: 1 });
+            assert.equal(last!.position, before);
+            assert.equal((await bus.publishBatch([good]))[0]!.version, 1);
+        });
+
+        test("expected versions in a batch hold, all of them, or are a conflict", async () => {
+            const batch: NewEvent[] = [
+                { type: "x.a", id: "x-1", stream: "x1", expectedVersion: "none" },
+                { type: "x.b", id: "x-2", stream: "x2" },
+                { type: "x.c", id: "x-3", stream: "x1", expectedVersion: 1 },
+                { type: "x.d", id: "x-4", stream: "x2", expectedVersion: 1 },
+            ];
+            const places = (list: Published[]): unknown[] =>
+                list.map(({ id, stream, version, duplicate }) => [id, stream, version, duplicate]);
+            const done = await bus.publishBatch(batch);
+            assert.deepEqual(places(done), [
+                ["x-1", "x1", 1, false],
+                ["x-2", "x2", 1, false],
+                ["x-3", "x1", 2, false],
+                ["x-4", "x2", 2, false],
+            ]);
+            assert.deepEqual(
+                (await bus.query({ type: "x.*" })).map(({ id, position, entryid }) => [
+                    id,
+                    position,
+                    entryid,
+                ]),
+                done.map(({ id, position, entryid }) => [id, position, entryid]),
+            );
+            // The whole batch again is no conflict: it is there.
+            const again = await bus.publishBatch(batch);
+            assert.deepEqual(
+                again,
+                done.map((one) => ({ ...one, duplicate: true })),
+            );
+            const conflict = (stale: NewEvent[], actual: number, message: RegExp): Promise<void> =>
+                assert.rejects(bus.publishBatch(stale), (error: unknown) => {
+                    assert.ok(error instanceof ConflictError);
+                    assert.equal(error.actualVersion, actual);
+                    assert.match(error.message, message);
+                    return true;
+                });
+            await conflict(
+                [
+                    { type: "x.e", stream: "x3" },
+                    { type: "x.f", stream: "x1", expectedVersion: 1 },
+                ],
+                2,
+                /^CONFLICT stream x1 is at version 2, expected 1$/,
+            );
+            await conflict(
+                [
+                    { type: "x.e", stream: "x1" },
+                    { type: "x.f", stream: "x1", expectedVersion: 2 },
+                ],
+                2,
+                /^CONFLICT stream x1 is at version 2, expected 1$/,
+            );
+            await conflict([batch[0]!, { type: "x.g", stream: "x9" }], 2, /expected 0$/);
+            await assert.rejects(
+                bus.publishBatch([
+                    { type: "x.e", stream: "x3" },
+                    { type: "x.f", stream: "x3", expectedVersion: "none" },
+                ]),
+                /expectedVersion: 0 of x3 cannot hold behind 1 other events/,
+            );
+            assert.equal((await bus.query({ type: "x.*" })).length, 4);
+        });
+
+        test("events that are there already, or twice in a batch, are stored once", async () => {
+            const first = await bus.publish("d.one", 1, { id: "d-1", stream: "d1" });
+            const done = await bus.publishBatch([
+                { type: "d.two", data: 2, id: "d-2", stream: "d1" },
+                { type: "d.one", data: 7, id: "d-1", stream: "d1" },
+                { type: "d.two", data: 8, id: "d-2", stream: "d1" },
+                { type: "d.one", data: 3, id: "d-1", source: "another", stream: "d1" },
+            ]);
+            assert.deepEqual(
+                done.map(({ position, version, duplicate }) => [
+                    position - first.position,
+                    version,
+                    duplicate,
+                ]),
+                [
+                    [1, 2, false],
+                    [0, 1, true],
+                    [1, 2, true],
+                    [2, 3, false],
+                ],
+            );
+            assert.deepEqual(
+                (await bus.query({ stream: "d1" })).map(({ data }) => data),
+                [1, 2, 3],
+            );
+        });
+
+        test("an event of a batch is stored as it was given", async () => {
+            const bytes = new Uint8Array([0, 255, 128, 7]);
+            const [one, two] = await bus.publishBatch([
+                {
+                    type: "g.json",
+                    data: { a: ["ä"] },
+                    stream: "g1",
+                    correlationid: "run-g",
+                    schemaversion: 2,
+                    time: new Date(0),
+                    metadata: { tenant: "x" },
+                    extensions: { region: "eu", weight: 3 },
+                },
+                { type: "g.bytes", data: bytes, datacontenttype: "application/octet-stream" },
+            ]);
+            const event = (await bus.get(one!.id))!;
+            assert.deepEqual(
+                [event.data, event.stream, event.correlationid, event.schemaversion, event.time],
+                [{ a: ["ä"] }, "g1", "run-g", "2", "1970-01-01T00:00:00.000Z"],
+            );
+            assert.deepEqual(
+                [event.metadata, event["region"], event["weight"]],
+                [{ tenant: "x" }, "eu", "3"],
+            );
+            assert.deepEqual((await bus.get(two!.id))?.data, bytes);
+            assert.deepEqual([two!.stream, (await bus.get(two!.id))?.source], ["tester", "tester"]);
         });
 
         test("queries", async () => {

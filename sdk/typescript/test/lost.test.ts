@@ -108,6 +108,26 @@ test("a publish whose answer did not arrive is stored once", async () => {
     await through.close();
 });
 
+test("a batch whose answer did not arrive is stored once", async () => {
+    const through = await connect(proxy.url, { source: "tester" });
+    const before = proxy.cuts;
+    proxy.cutAt = "*5\r\n:"; // where the answer about one event begins
+    const done = await through.publishBatch([
+        { type: "lost.batch", stream: "lost-batch", expectedVersion: "none" },
+        { type: "lost.batch", stream: "lost-batch", expectedVersion: 1 },
+    ]);
+    assert.deepEqual(
+        done.map(({ version, duplicate }) => [version, duplicate]),
+        [
+            [1, true],
+            [2, true],
+        ],
+    );
+    assert.equal(proxy.cuts, before + 1);
+    assert.equal((await bus.query({ stream: "lost-batch" })).length, 2);
+    await through.close();
+});
+
 test("a subscription that was cut goes on behind what it gave", async () => {
     const through = await connect(proxy.url);
     await bus.publishBatch([1, 2, 3].map((n) => ({ type: "cut.tick", data: n })));

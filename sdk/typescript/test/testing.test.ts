@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { defineAgent, SpoorError } from "../src/index.js";
+import { defineAgent, SpoorError, type Context } from "../src/index.js";
 import { createTestBus, ExpectationError } from "../src/testing/index.js";
 
 const echo = defineAgent({
@@ -96,7 +96,8 @@ test("NDJSON is replayed", async () => {
     writeFileSync(
         file,
         '{"id":"1","type":"say.a","source":"ann","correlationid":"r","data":{"n":1},"position":7,"version":3,"mood":"calm"}\n' +
-            '{"id":"2","type":"say.b","source":"bob","data":{"n":2},"hash":"00"}\n',
+            '{"id":"2","type":"say.b","source":"bob","data":{"n":2},"hash":"00"}\n' +
+            '{"id":"3","type":"group.created","source":"spoor","stream":"$group:x","data":{}}\n',
     );
     const bus = createTestBus({ agents: [echo] });
     const emitted = await bus.replay(file);
@@ -108,6 +109,7 @@ test("NDJSON is replayed", async () => {
         ],
     );
     assert.deepEqual((await bus.get("1"))?.["mood"], "calm");
+    assert.equal(await bus.get("3"), undefined);
     assert.deepEqual(await bus.replay([{ id: "1", type: "say.a", source: "ann" }]), []);
     rmSync(folder, { recursive: true });
     await bus.close();
@@ -147,4 +149,20 @@ test("definitions that cannot be are refused at once", () => {
     ] as const) {
         assert.throws(() => defineAgent(definition as never), complaint);
     }
+});
+
+test("definitions in one array have each their own patterns", async () => {
+    const definitions = [
+        { name: "first", on: { "one.x": (_: unknown, ctx: Context) => ctx.emit("did.one") } },
+        { name: "second", on: { "two.x": (_: unknown, ctx: Context) => ctx.emit("did.two") } },
+        { name: "third", on: { "one.x": undefined } },
+    ];
+    const bus = createTestBus({ agents: definitions.map((each) => defineAgent(each)) });
+    await bus
+        .when([{ type: "one.x" }, { type: "two.x" }])
+        .thenEmits([
+            { type: "did.one", source: "first" },
+            { type: "did.two", source: "second" },
+        ]);
+    await bus.close();
 });

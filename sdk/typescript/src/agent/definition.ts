@@ -80,7 +80,7 @@ export interface AgentDefinition {
     on?:
         | {
               readonly [pattern: string]:
-                  Handler | HandlerOptions | readonly (Handler | HandlerOptions)[];
+                  Handler | HandlerOptions | readonly (Handler | HandlerOptions)[] | undefined;
           }
         | undefined;
     /** Where its log lines go; standard error, one JSON object a line. */
@@ -113,6 +113,9 @@ export function planOf(definition: AgentDefinition): Plan {
         throw new SpoorError("an agent needs a name");
     }
     const reactions = Object.entries(definition.on ?? {}).flatMap(([pattern, value]) => {
+        if (value === undefined) {
+            return []; // a pattern of another agent, where definitions are in one array
+        }
         const list: readonly (Handler | HandlerOptions)[] = Array.isArray(value)
             ? value
             : [value as Handler];

@@ -1,13 +1,20 @@
 /** A bus that is a server. */
 import type { AgentInfo, AgentQuery, Bus, DeadLetters, Effect, Subscription } from "../bus.js";
-import { SpoorError } from "../errors.js";
 import type { NewEvent, Published, PublishOptions, SpoorEvent } from "../event.js";
 import { queryWords, type Query, type SubscribeQuery } from "../query.js";
-import { appendWords, identify } from "./append.js";
+import { appendWords, batchWords, identify, identifyAll } from "./append.js";
 import { findServer } from "./address.js";
-import { Connection, type Reply } from "./connection.js";
+import { Connection } from "./connection.js";
 import { RedisDeadLetters } from "./dead_letters.js";
-import { asEvents, asList, asMap, asNumber, asPublished, asText } from "./replies.js";
+import {
+    asEvents,
+    asList,
+    asMap,
+    asNumber,
+    asPublished,
+    asPublishedAll,
+    asText,
+} from "./replies.js";
 import { RedisSubscription } from "./subscription.js";
 
 export interface ConnectOptions {
@@ -53,25 +60,10 @@ class RedisBus implements Bus {
     }
 
     async publishBatch(events: readonly NewEvent[]): Promise<Published[]> {
-        const batch = events.map((event) => identify(event, this.#source));
-        if (batch.some((event) => event.expectedVersion !== undefined)) {
-            throw new SpoorError(
-                "publishBatch: an event of a batch cannot have an expected version",
-            );
-        }
-        if (batch.length === 0) {
-            return [];
-        }
-        const replies = await this.#connection.transaction(batch.map(appendWords));
-        const refused = replies.findIndex((reply) => reply instanceof Error);
-        if (refused >= 0) {
-            const { message } = replies[refused] as Error;
-            const stored = replies.filter((reply) => !(reply instanceof Error)).length;
-            throw new SpoorError(
-                `publishBatch: event ${refused} was refused: ${message} (${stored} others were stored)`,
-            );
-        }
-        return (replies as Reply[]).map((reply, at) => asPublished(reply, batch[at]?.id ?? ""));
+        const batch = identifyAll(events, this.#source);
+        return batch.length === 0
+            ? []
+            : asPublishedAll(await this.#connection.send(batchWords(batch)), batch);
     }
 
     async query<T>(query: Query = {}): Promise<SpoorEvent<T>[]> {

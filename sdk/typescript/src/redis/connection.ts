@@ -35,11 +35,6 @@ interface Client {
     close(): Promise<void>;
     destroy(): void;
     sendCommand(words: readonly Argument[]): Promise<unknown>;
-    multi(): Multi;
-}
-interface Multi {
-    addCommand(words: readonly Argument[]): Multi;
-    exec(): Promise<unknown[]>;
 }
 
 export class Connection {
@@ -118,28 +113,6 @@ export class Connection {
                   ? new LostError("the connection was lost", { cause: error })
                   : error;
         }
-    }
-
-    /**
-     * Sends commands as one transaction and gives their replies; of one that was refused, the
-     * error.
-     */
-    transaction(commands: readonly (readonly Argument[])[]): Promise<(Reply | Error)[]> {
-        return this.#again(async () => {
-            const multi = this.#client.multi();
-            for (const words of commands) {
-                multi.addCommand(words);
-            }
-            try {
-                return (await multi.exec()) as Reply[];
-            } catch (error) {
-                const { replies } = error as { replies?: (Reply | Error)[] };
-                if (replies === undefined) {
-                    throw error;
-                }
-                return replies.map((reply) => (reply instanceof Error ? fromServer(reply) : reply));
-            }
-        });
     }
 
     async close(): Promise<void> {

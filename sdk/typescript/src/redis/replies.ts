@@ -1,6 +1,7 @@
 /** Replies of the server as values. */
 import { SpoorError } from "../errors.js";
 import { parseEvent, type Published, type SpoorEvent } from "../event.js";
+import { placeOf, type Identified } from "./append.js";
 import type { Reply } from "./connection.js";
 
 function unexpected(what: string, reply: unknown): SpoorError {
@@ -55,4 +56,23 @@ export function asPublished(reply: Reply, id: string): Published {
         entryid: asText(map.get("entryid"), "entryid"),
         duplicate: asNumber(map.get("duplicate"), "duplicate") === 1,
     };
+}
+
+/** What SPOOR.BATCH answers, an array for each event. */
+export function asPublishedAll(reply: Reply, events: readonly Identified[]): Published[] {
+    const list = asList(reply, "SPOOR.BATCH");
+    if (list.length !== events.length) {
+        throw unexpected("SPOOR.BATCH", reply);
+    }
+    return events.map((event, at) => {
+        const [position, version, entryid, , duplicate] = asList(list[at] ?? null, "SPOOR.BATCH");
+        return {
+            id: event.id,
+            position: asNumber(position, "position"),
+            stream: placeOf(event),
+            version: asNumber(version, "version"),
+            entryid: asText(entryid, "entryid"),
+            duplicate: asNumber(duplicate, "duplicate") === 1,
+        };
+    });
 }

@@ -9,16 +9,9 @@ import {
     type Effect,
     type Subscription,
 } from "../bus.js";
-import { SpoorError } from "../errors.js";
-import {
-    encodeData,
-    type NewEvent,
-    type Published,
-    type PublishOptions,
-    type SpoorEvent,
-} from "../event.js";
+import type { NewEvent, Published, PublishOptions, SpoorEvent } from "../event.js";
 import type { Query, SubscribeQuery } from "../query.js";
-import { identify } from "../redis/append.js";
+import { identify, identifyAll } from "../redis/append.js";
 import type { MemoryStore } from "./memory_store.js";
 import { compileConditions, firstFrom, select } from "./select.js";
 import { MemorySubscription } from "./memory_subscription.js";
@@ -55,14 +48,7 @@ export class MemoryBus implements Bus {
     }
 
     async publishBatch(events: readonly NewEvent[]): Promise<Published[]> {
-        const batch = events.map((event) => identify(event, this.#source));
-        if (batch.some((event) => event.expectedVersion !== undefined)) {
-            throw new SpoorError(
-                "publishBatch: an event of a batch cannot have an expected version",
-            );
-        }
-        batch.forEach(encodeData); // throws before anything is appended
-        return batch.map((event) => this.#store.log.append(event));
+        return this.#store.log.appendAll(identifyAll(events, this.#source));
     }
 
     async query<T>(query: Query = {}): Promise<SpoorEvent<T>[]> {

@@ -2,15 +2,9 @@
 import type { Clock } from "../clock.js";
 import type { Effect } from "../bus.js";
 import { ConflictError, SpoorError } from "../errors.js";
-import {
-    checkEvent,
-    encodeData,
-    type NewEvent,
-    type Published,
-    type SpoorEvent,
-} from "../event.js";
+import { encodeData, type NewEvent, type Published, type SpoorEvent } from "../event.js";
 import { newId } from "../ids.js";
-import type { Identified } from "../redis/append.js";
+import { checkLimits, expectations, placeOf, type Identified } from "../redis/append.js";
 
 export class MemoryLog {
     readonly events: SpoorEvent[] = [];
@@ -31,26 +25,45 @@ export class MemoryLog {
     }
 
     append(event: Identified): Published {
-        checkEvent(event);
-        const known = this.find(event.id, event.source);
-        if (known !== undefined) {
-            return published(known, true);
+        return this.appendAll([event])[0]!;
+    }
+
+    /** All of them or none. Whoever hears of one finds all of them there. */
+    appendAll(events: readonly Identified[]): Published[] {
+        events.forEach((event, at) => checkOne(event, at, events.length));
+        const wanted = expectations(events);
+        if (events.some(({ id, source }) => this.find(id, source) === undefined)) {
+            wanted.forEach((version, stream) => this.#checkVersion(stream, version));
         }
-        const stream = event.stream ?? event.source;
+        const before = this.events.length;
+        const results = events.map((event) => this.#store(event));
+        for (const stored of this.events.slice(before)) {
+            this.#listeners.forEach((listener) => listener(stored));
+        }
+        return results;
+    }
+
+    #checkVersion(stream: string, expected: number): void {
         const version = this.#versions.get(stream) ?? 0;
-        const expected = event.expectedVersion === "none" ? 0 : event.expectedVersion;
-        if (expected !== undefined && expected !== version) {
+        if (version !== expected) {
             throw new ConflictError(
                 `CONFLICT stream ${stream} is at version ${version}, expected ${expected}`,
                 version,
             );
         }
-        const stored = this.#complete(event, stream, version + 1);
+    }
+
+    #store(event: Identified): Published {
+        const stream = placeOf(event);
+        const known = this.find(event.id, event.source);
+        if (known !== undefined) {
+            return published(known, stream, true);
+        }
+        const stored = this.#complete(event, stream, (this.#versions.get(stream) ?? 0) + 1);
         this.events.push(stored);
-        this.#versions.set(stream, version + 1);
+        this.#versions.set(stream, stored.version);
         this.#byId.set(stored.id, [...this.withId(stored.id), stored]);
-        this.#listeners.forEach((listener) => listener(stored));
-        return published(stored, false);
+        return published(stored, stream, false);
     }
 
     /** What the bus itself has to tell of an event; gives the position. */
@@ -171,8 +184,21 @@ function storedData(event: NewEvent): unknown {
         : encoded;
 }
 
+/** Throws where a server would refuse the event, in its words. */
+function checkOne(event: Identified, at: number, count: number): void {
+    try {
+        checkLimits(event);
+    } catch (error) {
+        throw error instanceof SpoorError && count > 1
+            ? new SpoorError(error.message.replace(/^(LIMIT )?/, `$1event ${at + 1}: `))
+            : error;
+    }
+}
+
+/** Of one that was there already, the stream is the one that was named now. */
 function published(
-    { id, position, stream, version, entryid }: SpoorEvent,
+    { id, position, version, entryid }: SpoorEvent,
+    stream: string,
     duplicate: boolean,
 ): Published {
     return { id, position, stream, version, entryid, duplicate };
