@@ -315,7 +315,9 @@ static const char *judge_given(struct bus_system *sys, struct bus_group *group, 
         if (!due && !free) {
             return "that is in flight, dead, not due or behind another of its key";
         }
-        return given->count == entry->count + 1 ? NULL : "with a wrong count";
+        /* Given up as dropped, and read again for a cursor that was set back: it is new. */
+        bool anew = dropped && given->count == 1;
+        return given->count == entry->count + 1 || anew ? NULL : "with a wrong count";
     }
     if (p <= cursor || p > bus_durable(sys)) {
         return "that is not between the cursor and the durable end";

@@ -109,7 +109,7 @@ static struct sp_bus_trim choose_trim(struct bus_system *sys, uint32_t key) {
     return trim;
 }
 
-/* How many entries an exact trim takes. */
+/* How many entries an exact trim takes; by id, of those that the log still has. */
 static uint64_t trimmed_by(struct bus_system *sys, uint32_t key, const struct sp_bus_trim *trim) {
     const struct bus_stream *stream = stream_of(sys, key);
     uint32_t name = sys->model.key_stream[key];
@@ -117,7 +117,8 @@ static uint64_t trimmed_by(struct bus_system *sys, uint32_t key, const struct sp
     if (trim->kind == SP_TRIM_LENGTH) {
         return stream->length > trim->length ? stream->length - trim->length : 0;
     }
-    for (uint64_t p = 1; (p = bus_model_next_shown(&sys->model, &sys->log, name, p)) != 0; p++) {
+    for (uint64_t p = sys->log.first;
+         (p = bus_model_next_shown(&sys->model, &sys->log, name, p)) != 0; p++) {
         count += sp_entry_id_compare(sys->log.events[p - 1].id, trim->id) < 0 ? 1 : 0;
     }
     return count;
@@ -144,7 +145,7 @@ static void trim_along(struct bus_system *sys, uint32_t key, const struct sp_bus
             sys->log.events[p - 1].stream == sys->model.key_stream[key] && sys->model.shown[p - 1];
     }
     bool exact = !trim->approximate && dropped == 0;
-    most = most > dropped ? most : dropped;
+    most += dropped;
     if (left > before || before - left > most || (exact && before - left != most)) {
         sim_wrong(sys->world, "%s: %llu entries of %llu are left, %llu should go", sys->call.what,
                   (unsigned long long)left, (unsigned long long)before, (unsigned long long)most);
