@@ -435,6 +435,23 @@ static void take_times(struct bus_system *sys, struct bus_group *group) {
     }
 }
 
+/* Tried again for a consumer, found to be gone, and there was no room to forget them. */
+static void adopt_gone(struct bus_system *sys, struct bus_group *group,
+                       const struct sp_group *of_core, uint32_t consumer) {
+    for (size_t i = 0; i < group->count; i++) {
+        struct bus_entry *entry = &group->entries[i];
+        struct sp_pending pending;
+        if (entry->state == BUS_WAITING && entry->position < sys->log.first &&
+            sp_pending_at(of_core, entry->position, &pending) &&
+            pending.count == entry->count + 1) {
+            entry->state = BUS_FLIGHT;
+            entry->count = pending.count;
+            entry->time_ms = pending.time_ms;
+            entry->consumer = consumer;
+        }
+    }
+}
+
 void bus_step_receive(struct bus_system *sys, struct bus_group *group, uint32_t consumer,
                       uint32_t count, bool noack) {
     struct sp_key key = bus_world_key(sys, group->key);
@@ -464,6 +481,7 @@ void bus_step_receive(struct bus_system *sys, struct bus_group *group, uint32_t 
         uint32_t gone = bus_forget_gone(sys, group);
         take_all_given(sys, group, consumer, noack, sp_group_get(of_core).cursor.position);
         take_times(sys, group);
+        adopt_gone(sys, group, of_core, consumer);
         bool forgot = bus_forget_gone(sys, group) + gone > 0;
         if (status == SP_OK && given != sys->given_count) {
             sim_wrong(sys->world, "receive: answered %u, gave %zu", given, sys->given_count);

@@ -269,14 +269,17 @@ static bool give_new(struct receiving *r, const struct bus_feed *feed, uint32_t 
     return true;
 }
 
-/* Entries whose events are gone are not pending any more. */
+/*
+ * Entries whose events are gone are not pending any more. Where there is no room to say so now they
+ * stay until they are due again: what was asked has been done.
+ */
 static sp_status forget_gone(struct receiving *r, const uint64_t *gone, size_t count) {
     if (count == 0) {
         return SP_OK;
     }
     sp_buf_reset(&r->bus->ops);
     (void)sp_group_forget(r->group, gone, count, &r->bus->ops);
-    return take_ops(r, SP_OPS_LAZY);
+    return take_ops(r, SP_OPS_LAZY) == SP_FAILED ? SP_FAILED : SP_OK;
 }
 
 /* What is due and what is free to go again. */
