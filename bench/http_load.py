@@ -72,7 +72,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default=",".join(EVENTS))
     parser.add_argument("--data", default=str(ROOT / "build"), help="where folders are made")
     parser.add_argument("--spoor", default=str(ROOT / "build" / "spoor"))
