@@ -365,7 +365,8 @@ static void test_doubles_of_what_is_under_way(void **state) {
     event.data = (spoor_str){data, BIG}; /* large enough to be written at once */
     submit(store, &event, 1, &outcome[2]);
     submit(store, &event, 1, &outcome[3]);
-    assert_int_equal(outcome[1].calls, 0);
+    /* Over a server a submit may find that an answer has come; here only a turn looks. */
+    assert_true(help_is_remote() || outcome[1].calls == 0);
     for (int i = 0; i < 4; i++) {
         turn_until(store, &outcome[i]);
         assert_int_equal(outcome[i].status, SPOOR_OK);
