@@ -298,6 +298,7 @@ static inline bool local_is_relaxed(const struct local_log *log) {
 SP_WARN_UNUSED sp_status local_sync_now(struct local_log *log, struct sp_error *error);
 /* The segment ends where this write begins the next: it is to be synced before, if it is raw. */
 void local_sync_hold(struct write_op *op, struct segment *before);
+/* The write is done: what was synced before it may be vouched for. */
 void local_sync_release(struct write_op *op);
 /* Syncs the segment held, if there is one. By whoever writes. */
 SP_WARN_UNUSED sp_status local_sync_before(struct write_op *op);

@@ -105,12 +105,20 @@ void local_sync_hold(struct write_op *op, struct segment *before) {
 }
 
 void local_sync_release(struct write_op *op) {
-    if (op->before != NULL) {
-        pthread_mutex_lock(&op->log->mutex);
-        segment_unref_locked(op->before);
-        pthread_mutex_unlock(&op->log->mutex);
-        op->before = NULL;
+    struct local_log *log = op->log;
+    if (op->before == NULL) {
+        return;
     }
+    pthread_mutex_lock(&log->mutex);
+    uint64_t last_block = op->before->next_block - 1;
+    if (op->status == SP_OK && last_block > log->synced_block) {
+        sp_invariant(last_block <= log->durable_block); /* writes finish in order */
+        log->synced_block = last_block;
+        log->synced_position = op->before->next_position - 1;
+    }
+    segment_unref_locked(op->before);
+    pthread_mutex_unlock(&log->mutex);
+    op->before = NULL;
 }
 
 sp_status local_sync_before(struct write_op *op) {
