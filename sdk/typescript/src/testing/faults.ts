@@ -60,11 +60,16 @@ export class FaultyPort implements Port {
     }
 
     async ack(key: string, group: string, entryids: readonly string[]): Promise<void> {
-        // What comes once more is not acknowledged yet.
-        const really = entryids.filter((id) => !this.lanes.some((lane) => lane.repeat(key, id)));
+        // What comes once more is not acknowledged yet; it comes when the worker has let go of all
+        // that it acknowledges here: until then it would take it for a delivery that it works on.
+        const comesAgain = (id: string): boolean =>
+            this.lanes.some((lane) => lane.comesAgain(key, id));
+        const again = entryids.filter(comesAgain);
+        const really = entryids.filter((id) => !comesAgain(id));
         if (really.length > 0) {
             await this.#at(["ack"], () => this.#port.ack(key, group, really));
         }
+        again.forEach((id) => this.lanes.forEach((lane) => lane.repeat(key, id)));
     }
 
     nack(key: string, group: string, entryid: string, failure: Failure): Promise<void> {
@@ -177,10 +182,15 @@ export class FaultyLane implements Lane {
     }
 
     /** Whether the delivery comes once more in place of being acknowledged. */
-    repeat(key: string, entryid: string): boolean {
+    comesAgain(key: string, entryid: string): boolean {
+        return this.#twice.has(`${key}\n${entryid}`);
+    }
+
+    /** Brings it once more, if it is of this lane. */
+    repeat(key: string, entryid: string): void {
         const delivery = this.#twice.get(`${key}\n${entryid}`);
         if (delivery === undefined) {
-            return false;
+            return;
         }
         this.#twice.delete(`${key}\n${entryid}`);
         this.#coming++;
@@ -194,7 +204,6 @@ export class FaultyLane implements Lane {
                 }
             });
         });
-        return true;
     }
 
     wake(): Promise<void> {
