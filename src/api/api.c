@@ -77,13 +77,13 @@ void spoor_options_init(spoor_options *options) {
 
 void api_lock(spoor *store) {
     if (store->own_thread) {
-        pthread_mutex_lock(&store->lock);
+        sp_guard_enter(&store->lock);
     }
 }
 
 void api_unlock(spoor *store) {
     if (store->own_thread) {
-        pthread_mutex_unlock(&store->lock);
+        sp_guard_leave(&store->lock);
     }
 }
 
@@ -143,11 +143,11 @@ static void *drive(void *context) {
     spoor *store = context;
     bool closing = false;
     while (!closing) {
-        pthread_mutex_lock(&store->lock);
+        sp_guard_enter(&store->lock);
         api_kick(store);
         closing = store->closing;
         bool idle = !sp_engine_must_wait(store->engine);
-        pthread_mutex_unlock(&store->lock);
+        sp_guard_leave(&store->lock);
         if (!closing) {
             wait_for_ring(store, idle ? IDLE_MS : UPKEEP_MS);
         }
@@ -167,11 +167,7 @@ static sp_status start_thread(spoor *store, struct sp_error *error) {
 }
 
 static void init_locks(spoor *store) {
-    pthread_mutexattr_t recursive;
-    pthread_mutexattr_init(&recursive);
-    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
-    pthread_mutex_init(&store->lock, &recursive);
-    pthread_mutexattr_destroy(&recursive);
+    sp_guard_init(&store->lock);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -297,7 +293,7 @@ static void free_store(spoor *store) {
     pthread_cond_destroy(&store->work);
     pthread_cond_destroy(&store->news);
     pthread_mutex_destroy(&store->wake_lock);
-    pthread_mutex_destroy(&store->lock);
+    sp_guard_fini(&store->lock);
     free(store);
 }
 
@@ -375,9 +371,9 @@ spoor_status spoor_open(const char *folder, const spoor_options *options, spoor 
 
 static void close_engine(spoor *store) {
     if (store->own_thread) {
-        pthread_mutex_lock(&store->lock);
+        sp_guard_enter(&store->lock);
         store->closing = true;
-        pthread_mutex_unlock(&store->lock);
+        sp_guard_leave(&store->lock);
         api_ring(store);
         pthread_join(store->thread, NULL);
     }

@@ -168,7 +168,7 @@ static void await(spoor *store, struct waiter *waiter) {
     }
     while (!waiter->answered) {
         if (store->own_thread) {
-            pthread_cond_wait(&waiter->cond, &store->lock);
+            (void)sp_guard_wait(&store->lock, &waiter->cond, NULL);
         } else {
             (void)sp_engine_turn(store->engine, -1);
         }
@@ -179,9 +179,9 @@ static void await(spoor *store, struct waiter *waiter) {
 static void make_room(spoor *store) {
     if (store->own_thread) {
         api_kick(store);
-        pthread_mutex_unlock(&store->lock);
+        sp_guard_leave(&store->lock);
         sched_yield();
-        pthread_mutex_lock(&store->lock);
+        sp_guard_enter(&store->lock);
     } else {
         (void)sp_engine_turn(store->engine, 1);
         sp_engine_wait(store->engine, 1);

@@ -1,8 +1,8 @@
 /*
  * What a handle of the public API is; only api*.c include this.
  *
- * A store that its host drives has no lock. One with its own thread has one recursive lock, held
- * by whoever uses the engine: the store's thread, a caller, or a callback that submits more.
+ * A store that its host drives has no lock. One with its own thread has one, held by whoever uses
+ * the engine, in turns: the store's thread, a caller, or a callback that submits more.
  * Durable writes happen on the log's worker, so the lock is never held across one.
  *
  * A store that is a server has a client in place of all that, which has a lock of its own.
@@ -24,7 +24,7 @@ struct spoor {
     bool own_thread;
     bool closing;
     pthread_t thread;
-    pthread_mutex_t lock;
+    struct sp_guard lock;
     pthread_cond_t work; /* the store's thread waits here */
     pthread_cond_t news; /* subscriptions wait here for the durable position to rise */
     pthread_mutex_t wake_lock;

@@ -129,12 +129,12 @@ static uint64_t now_ms(void) {
 static void wait_for_news(spoor *store, uint64_t seen, uint64_t deadline_ms) {
     struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
                              .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
-    pthread_mutex_lock(&store->lock);
+    sp_guard_enter(&store->lock);
     while (sp_engine_durable_position(store->engine) == seen &&
            sp_engine_state(store->engine, NULL) == SP_OK && now_ms() < deadline_ms) {
-        (void)pthread_cond_timedwait(&store->news, &store->lock, &until);
+        (void)sp_guard_wait(&store->lock, &store->news, &until);
     }
-    pthread_mutex_unlock(&store->lock);
+    sp_guard_leave(&store->lock);
 }
 
 /*

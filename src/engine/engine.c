@@ -59,6 +59,11 @@ static void answer(struct sp_engine *engine, sp_status status) {
     }
 }
 
+void engine_note_progress(struct sp_engine *engine) {
+    engine->log->ops->poll(engine->log, &engine->progress);
+    atomic_store(&engine->durable_seen, engine->progress.durable_position);
+}
+
 static void land_flights(struct sp_engine *engine) {
     struct flight landed[IN_FLIGHT_MAX];
     uint32_t count = 0;
@@ -79,7 +84,7 @@ static void land_flights(struct sp_engine *engine) {
 
 /* The durability gate: nobody is answered before what he is told is durable. */
 static uint32_t release(struct sp_engine *engine) {
-    engine->log->ops->poll(engine->log, &engine->progress);
+    engine_note_progress(engine);
     if (engine->progress.state != SP_OK) {
         struct sp_error error;
         sp_error_clear(&error);

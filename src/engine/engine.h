@@ -17,12 +17,11 @@
 #ifndef SP_ENGINE_ENGINE_H
 #define SP_ENGINE_ENGINE_H
 
-#include <pthread.h>
-
 #include "base/error.h"
 #include "core/core.h"
 #include "event/envelope.h"
 #include "log/local.h"
+#include "os/guard.h"
 
 struct sp_engine;
 
@@ -34,7 +33,7 @@ struct sp_engine_options {
     bool read_only;
     bool inline_jobs;
     bool threaded_writes;   /* see sp_log_local_options */
-    pthread_mutex_t *guard; /* taken by cursors of other threads; NULL: there are none */
+    struct sp_guard *guard; /* taken by cursors of other threads; NULL: there are none */
     struct sp_event_limits limits;
     uint32_t outstanding_max;
     uint64_t segment_bytes_min; /* 0 and so on: the log's defaults */

@@ -193,7 +193,7 @@ void engine_cut(struct sp_engine *engine) {
         status = engine->log->ops->append(engine->log, engine->progress.head_block, &block, &error);
     }
     if (status == SP_OK) {
-        engine->log->ops->poll(engine->log, &engine->progress);
+        engine_note_progress(engine);
         take_off(engine);
         status = index_block(engine);
     }

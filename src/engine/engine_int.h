@@ -5,6 +5,7 @@
 #define SP_ENGINE_ENGINE_INT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/prng.h"
 #include "core/presence_read.h"
@@ -123,9 +124,10 @@ struct sp_engine {
     sp_status state;
     struct sp_error failure;
     bool closing;           /* what was taken is finished, and nothing more is taken */
-    pthread_mutex_t *guard; /* held by whoever uses the engine, where threads share it; else NULL */
+    struct sp_guard *guard; /* held by whoever uses the engine, where threads share it; else NULL */
 
     struct sp_log_progress progress;
+    _Atomic uint64_t durable_seen; /* its durable position, for cursors of other threads */
     struct open_block open;
     struct gathered_ops ops;
     bool held; /* from begin to end: the open block is not cut */
@@ -303,5 +305,8 @@ static inline void engine_presence_note(struct sp_engine *engine, const struct s
 }
 
 void engine_fail(struct sp_engine *engine, sp_status status, const struct sp_error *error);
+
+/* Asks the log where it stands. */
+void engine_note_progress(struct sp_engine *engine);
 
 #endif

@@ -307,7 +307,7 @@ sp_status engine_recover(struct sp_engine *engine, struct sp_error *error) {
     if (status != SP_OK) {
         return status;
     }
-    log->ops->poll(log, &engine->progress);
+    engine_note_progress(engine);
     engine->snapshot_segment = engine->progress.head_segment;
     if (engine->local) {
         engine->snapshot_segment = 0;

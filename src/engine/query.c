@@ -7,13 +7,13 @@
 
 void engine_enter(struct sp_engine *engine) {
     if (engine->guard != NULL) {
-        pthread_mutex_lock(engine->guard);
+        sp_guard_enter(engine->guard);
     }
 }
 
 void engine_leave(struct sp_engine *engine) {
     if (engine->guard != NULL) {
-        pthread_mutex_unlock(engine->guard);
+        sp_guard_leave(engine->guard);
     }
 }
 
@@ -324,10 +324,7 @@ static sp_status say_dropped(uint64_t first, uint64_t next, struct sp_error *err
 
 /* A following cursor looks at what has become durable since. SP_TIMEOUT where nothing has. */
 static sp_status follow_on(struct sp_cursor *cursor) {
-    struct sp_engine *engine = cursor->engine;
-    engine_enter(engine);
-    uint64_t durable = engine->progress.durable_position;
-    engine_leave(engine);
+    uint64_t durable = atomic_load(&cursor->engine->durable_seen);
     if (cursor->from > durable) {
         return SP_TIMEOUT;
     }
@@ -405,7 +402,7 @@ static sp_status next_position(struct sp_cursor *cursor, uint64_t *ret_position,
     if (cursor->plan == PLAN_LIST) {
         return next_in_list(cursor, ret_position);
     }
-    if (!cursor->planned) {
+    if (!cursor->planned && !cursor_plan_short(cursor)) {
         engine_enter(cursor->engine);
         sp_status status = overtaken_locked(cursor, error);
         status = status == SP_OK ? cursor_plan_locked(cursor, error) : status;

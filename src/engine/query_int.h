@@ -86,6 +86,12 @@ SP_WARN_UNUSED sp_status cursor_new(struct sp_engine *engine, struct sp_cursor *
 SP_WARN_UNUSED sp_status cursor_fetch(struct sp_cursor *cursor, uint64_t position,
                                       struct sp_error *error);
 
+/*
+ * Whether the range is too short for an index to be of use: it is then planned, without the guard,
+ * so that a cursor that follows the log holds up nobody.
+ */
+bool cursor_plan_short(struct sp_cursor *cursor);
+
 /* Chooses how to answer for [from, until]; the guard is held. */
 SP_WARN_UNUSED sp_status cursor_plan_locked(struct sp_cursor *cursor, struct sp_error *error);
 void cursor_unplan(struct sp_cursor *cursor);

@@ -189,6 +189,21 @@ void cursor_unplan(struct sp_cursor *cursor) {
     cursor->candidate_count = 0;
 }
 
+static bool is_short(const struct sp_cursor *cursor) {
+    uint64_t range = cursor->until >= cursor->from ? cursor->until - cursor->from + 1 : 0;
+    uint64_t short_events = cursor->engine->options.scan_short_events;
+    return range <= (short_events != 0 ? short_events : SCAN_SHORT_EVENTS);
+}
+
+bool cursor_plan_short(struct sp_cursor *cursor) {
+    sp_require(!cursor->planned && cursor->plan != PLAN_LIST);
+    if (is_short(cursor)) {
+        cursor->plan = PLAN_SCAN;
+        cursor->planned = true;
+    }
+    return cursor->planned;
+}
+
 sp_status cursor_plan_locked(struct sp_cursor *cursor, struct sp_error *error) {
     sp_require(!cursor->planned && cursor->plan != PLAN_LIST);
     uint64_t range = cursor->until >= cursor->from ? cursor->until - cursor->from + 1 : 0;
@@ -196,8 +211,7 @@ sp_status cursor_plan_locked(struct sp_cursor *cursor, struct sp_error *error) {
     struct expansion expansion = {.cursor = cursor};
     sp_buf_init(&expansion.hashes, (size_t)SP_INDEX_TYPES_MAX * sizeof(uint64_t));
     sp_status status = SP_OK;
-    uint64_t short_events = cursor->engine->options.scan_short_events;
-    if (range > (short_events != 0 ? short_events : SCAN_SHORT_EVENTS)) {
+    if (!is_short(cursor)) {
         status = consider_key(cursor, SP_INDEX_STREAM, cursor->stream, &best);
         status = status == SP_OK
                      ? consider_key(cursor, SP_INDEX_CORRELATION, cursor->correlation, &best)

@@ -63,15 +63,18 @@ struct sp_loop {
     struct event hang_up;
     struct event accept_again;
     int wake_fd;
-    bool ticked; /* the clocks were read in this turn */
+    struct sp_guard *guard;
+    bool ticked; /* the clocks were read in this turn, and the guard is held */
     bool stopping;
     uint64_t stop_ms; /* when a drain ends at the latest */
     uint64_t cron_ms; /* when upkeep is due */
     char inbox[INBOX_BYTES];
 };
 
+/* The first thing of a turn: from here on the engine belongs to the loop, until it sleeps. */
 static void tick(struct sp_loop *loop) {
     if (!loop->ticked) {
+        sp_guard_enter(loop->guard);
         sp_server_tick(loop->server);
         loop->ticked = true;
     }
@@ -508,13 +511,21 @@ static void upkeep(struct sp_loop *loop) {
     }
 }
 
+/* Others may use the engine while the loop sleeps. */
+static void pause_turn(struct sp_loop *loop) {
+    if (loop->ticked) {
+        loop->ticked = false;
+        sp_guard_leave(loop->guard);
+    }
+}
+
 sp_status sp_loop_run(struct sp_loop *loop) {
     struct sp_server *server = loop->server;
     int wait_ms = 0;
     while (!is_drained(loop) && !server->failed) {
         int most_ms = wait_ms < 0 || wait_ms > CRON_MS ? CRON_MS : wait_ms;
         struct timeval wait = timeval_of(most_ms);
-        loop->ticked = false;
+        pause_turn(loop);
         if (most_ms > 0) {
             (void)event_add(&loop->timer, &wait);
         }
@@ -525,6 +536,7 @@ sp_status sp_loop_run(struct sp_loop *loop) {
         wait_ms = sp_server_turn(server);
         wait_ms = flush(loop, wait_ms);
     }
+    pause_turn(loop);
     return server->failed ? SP_FAILED : SP_OK;
 }
 
@@ -543,13 +555,14 @@ static bool add_events(struct sp_loop *loop) {
            event_add(&loop->interrupt, NULL) == 0 && event_add(&loop->hang_up, NULL) == 0;
 }
 
-sp_status sp_loop_new(struct sp_server *server, int wake_fd, struct sp_loop **ret_loop,
-                      struct sp_error *error) {
+sp_status sp_loop_new(struct sp_server *server, struct sp_guard *guard, int wake_fd,
+                      struct sp_loop **ret_loop, struct sp_error *error) {
     struct sp_loop *loop = calloc(1, sizeof(*loop));
     if (loop == NULL) {
         return sp_error_set(error, SP_NO_MEMORY, "loop");
     }
     loop->server = server;
+    loop->guard = guard;
     loop->wake_fd = wake_fd;
     loop->base = event_base_new();
     if (loop->base == NULL) {

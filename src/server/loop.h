@@ -4,7 +4,8 @@
  * One turn: whatever the sockets have is read and handed to the connections, the server moves the
  * store on, then everything that may be sent is sent, directly; a socket that takes no more is
  * waited for. Reading goes through one buffer for all clients; only what is left over is kept with
- * a client.
+ * a client. The engine may be used by other threads while the loop sleeps, or behind each turn: it
+ * takes turns with them (os/guard.h).
  */
 #ifndef SP_SERVER_LOOP_H
 #define SP_SERVER_LOOP_H
@@ -14,10 +15,10 @@
 struct sp_loop;
 
 /*
- * Makes the loop of a server and listens. `wake_fd` becomes readable when the store has finished
- * something. SP_INVALID: the address; SP_BUSY: the port is taken; SP_DENIED; SP_NO_MEMORY.
+ * Makes the loop of a server and listens. The loop holds the engine's guard whenever it does not
+ * sleep. `wake_fd` becomes readable when the store has finished something. SP_INVALID: the address; SP_BUSY: the port is taken; SP_DENIED; SP_NO_MEMORY.
  */
-SP_WARN_UNUSED sp_status sp_loop_new(struct sp_server *server, int wake_fd,
+SP_WARN_UNUSED sp_status sp_loop_new(struct sp_server *server, struct sp_guard *guard, int wake_fd,
                                      struct sp_loop **ret_loop, struct sp_error *error);
 
 /* Closes what is still connected, frees. */

@@ -23,6 +23,7 @@ enum {
 /* What is open, in the order of opening. */
 struct serving {
     struct sp_fs *fs;
+    struct sp_guard guard; /* the engine's: the loop and the threads of read models share it */
     struct sp_engine *engine;
     struct sp_engine_opened opened;
     struct sp_bus *bus;
@@ -48,6 +49,7 @@ static struct sp_engine_options engine_options(struct serving *serving,
         .fs = serving->fs,
         .clock = sp_clock_system(),
         .entropy = sp_entropy,
+        .guard = &serving->guard,
         .create = true,
         .limits = SP_EVENT_LIMITS_DEFAULT,
         .outstanding_max = OUTSTANDING_MAX,
@@ -111,7 +113,8 @@ static sp_status open_server(struct serving *serving, struct sp_settings *settin
         status = sp_http_init(serving->server, sp_http_route_tables(), error);
     }
     if (status == SP_OK) {
-        status = sp_loop_new(serving->server, serving->wake_fd, &serving->loop, error);
+        status =
+            sp_loop_new(serving->server, &serving->guard, serving->wake_fd, &serving->loop, error);
     }
     return status;
 }
@@ -134,6 +137,7 @@ static void close_all(struct serving *serving) {
     if (serving->wake_fd >= 0) {
         sp_wakeup_close(serving->wake_fd);
     }
+    sp_guard_fini(&serving->guard);
 }
 
 static void announce(struct serving *serving, sp_serve_ready_fn *ready, void *context) {
@@ -169,6 +173,7 @@ sp_status sp_serve(struct sp_settings *settings, int log_fd, sp_serve_ready_fn *
                    void *context, struct sp_error *error) {
     struct serving serving = {.wake_fd = -1};
     raise_descriptors(settings);
+    sp_guard_init(&serving.guard);
     sp_status status = open_store(&serving, settings, error);
     if (status == SP_OK) {
         status = open_server(&serving, settings, log_fd, error);
