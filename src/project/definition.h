@@ -21,6 +21,8 @@
 #ifndef SP_PROJECT_DEFINITION_H
 #define SP_PROJECT_DEFINITION_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "base/error.h"
 #include "match/filter.h"
@@ -143,6 +145,15 @@ bool sp_projection_name_valid(sp_str name);
  */
 void sp_statement_write(const struct sp_statement *statement, enum sp_dialect dialect,
                         struct sp_buf *to);
+
+/*
+ * Fills the error with what a database said of a statement: SP_INVALID, with line and column of the
+ * file. `written_offset` is a byte of what sp_statement_write wrote; 0 where it is not known.
+ */
+SP_WARN_UNUSED sp_status sp_statement_fail(const struct sp_definition *definition,
+                                           const struct sp_statement *statement,
+                                           size_t written_offset, struct sp_error *error,
+                                           const char *what);
 
 /*
  * ---- the values of parameters

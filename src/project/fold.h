@@ -30,9 +30,9 @@ enum {
 struct sp_fold_source {
     /*
      * The next event, borrowed until the next call. SP_TIMEOUT: nothing more for now; SP_END:
-     * nothing more at all; SP_BUSY: looked at some and found none, call again. SP_CORRUPT: the event
-     * behind the position cannot be read, which stops the fold as one that cannot be applied. Any
-     * other status ends the fold with it.
+     * nothing more at all; SP_BUSY: looked at some and found none, call again. SP_CORRUPT: the
+     * event behind the position cannot be read, which stops the fold as one that cannot be applied.
+     * Any other status ends the fold with it.
      */
     sp_status (*next)(void *context, const struct sp_event **ret_event, struct sp_error *error);
     /* Everything up to here was looked at, the event yielded last included. */

@@ -2,8 +2,8 @@
  * Read models in a folder of SQLite files. helper
  *
  *     projections/LOCK            held by whoever fills read models here
- *     projections/NAME.3.db       build 3 of NAME, with -wal and -shm beside it; its state stands in
- *                                 its table spoor_build, one row
+ *     projections/NAME.3.db       build 3 of NAME, with -wal and -shm beside it; its state is the
+ *                                 row of its table spoor_build
  *     projections/NAME.db         a symbolic link to the current build
  *
  * People may open any of them with the sqlite3 shell, while they are filled: they are in WAL mode,
@@ -29,16 +29,16 @@ struct sp_sqlite_options {
     const char *folder; /* made where it is missing; copied */
     struct sp_clock clock;
     /*
-     * Takes no lock and writes nothing: for the builds that are there and queries over them. `open`,
-     * `swap` and `drop` are SP_DENIED then.
+     * Takes no lock and writes nothing: for the builds that are there and queries over them.
+     * `open`, `swap` and `drop` are SP_DENIED then.
      */
     bool read_only;
     uint32_t cache_kib; /* of pages, per build that is open; 0: 16,384 */
 };
 
 /*
- * Opens the sink. SP_BUSY where another process fills read models in this folder, SP_NOT_FOUND where
- * it is missing and read_only, SP_IO.
+ * Opens the sink. SP_BUSY where another process fills read models in this folder, SP_NOT_FOUND
+ * where it is missing and read_only, SP_IO.
  */
 SP_WARN_UNUSED sp_status sp_sqlite_sink_open(const struct sp_sqlite_options *options,
                                              struct sp_sink **ret_sink, struct sp_error *error);
