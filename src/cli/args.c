@@ -4,7 +4,7 @@
 
 #include "base/assert.h"
 #include "base/size.h"
-#include "cli/suggest.h"
+#include "base/suggest.h"
 
 struct parser {
     const struct sp_command_table *table;

@@ -98,6 +98,8 @@ struct sp_sql_done {
     uint64_t position;
     /* With SP_BUSY the read model that lags behind `seen`, and where it is: `position`. */
     char lagging[SP_SQL_NAME_SIZE];
+    /* With SP_NOT_FOUND the table, as the query names it, cut where it is longer. */
+    char missing[SP_SQL_NAME_SIZE];
 };
 
 struct sp_sql_column {
@@ -136,7 +138,8 @@ struct sp_sql_reader {
 };
 
 /*
- * Runs one query. `ret_done` may be NULL; of another status than SP_OK and SP_BUSY it says nothing.
+ * Runs one query. `ret_done` may be NULL; of another status than SP_OK, SP_BUSY and SP_NOT_FOUND it
+ * says nothing.
  */
 static inline sp_status sp_reader_query(struct sp_sql_reader *reader, const struct sp_sql *sql,
                                         const struct sp_rows *rows, void *context,

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "cli/args.h"
-#include "cli/suggest.h"
+#include "base/suggest.h"
 
 static const struct sp_command COMMANDS[] = {
     {.name = "events",

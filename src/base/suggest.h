@@ -1,8 +1,8 @@
 /*
  * What somebody probably meant who wrote something unknown. pure
  */
-#ifndef SP_CLI_SUGGEST_H
-#define SP_CLI_SUGGEST_H
+#ifndef SP_BASE_SUGGEST_H
+#define SP_BASE_SUGGEST_H
 
 #include "base/str.h"
 
