@@ -3,8 +3,8 @@
  *
  * The worker is asked in frames and answers in their order. Of a batch several are on their way at
  * once, bounded in number and bytes. Whatever the worker does that it should not (no answer in
- * time, no sense, no more worker) ends it: it is killed, and the next call starts another, which is told
- * of a program when that is run first.
+ * time, no sense, no more worker) ends it: it is killed, and the next call starts another, which is
+ * told of a program when that is run first.
  *
  *     program:  known to worker N ──► run ──► answered
  *                    ▲                 │
