@@ -117,23 +117,28 @@ ON CONFLICT (agent_id) DO UPDATE SET total_errors = agent_stats.total_errors + 1
 -- spoor: on agent.tokens_generated, token.generated where {"data.count": {"$gte": 0, "$lte": 1e12}}
 INSERT INTO agent_stats (agent_id, total_tokens)
 VALUES (:source, CAST(ROUND(CAST(:data ->> 'count' AS NUMERIC)) AS BIGINT))
-ON CONFLICT (agent_id) DO UPDATE SET total_tokens = agent_stats.total_tokens + excluded.total_tokens;
+ON CONFLICT (agent_id) DO UPDATE SET
+    total_tokens = agent_stats.total_tokens + excluded.total_tokens;
 -- spoor: on token.usage where {"data.total_tokens": {"$gte": 0, "$lte": 1e12}}
 INSERT INTO agent_stats (agent_id, total_tokens)
 VALUES (:source, CAST(ROUND(CAST(:data ->> 'total_tokens' AS NUMERIC)) AS BIGINT))
-ON CONFLICT (agent_id) DO UPDATE SET total_tokens = agent_stats.total_tokens + excluded.total_tokens;
+ON CONFLICT (agent_id) DO UPDATE SET
+    total_tokens = agent_stats.total_tokens + excluded.total_tokens;
 -- spoor: on token.usage where {"data.total_tokens": {"$exists": false}, "data.input_tokens": {"$gte": 0, "$lte": 1e12}, "data.output_tokens": {"$gte": 0, "$lte": 1e12}}
 INSERT INTO agent_stats (agent_id, total_tokens)
 VALUES (:source, CAST(ROUND(CAST(:data ->> 'input_tokens' AS NUMERIC)
     + CAST(:data ->> 'output_tokens' AS NUMERIC)) AS BIGINT))
-ON CONFLICT (agent_id) DO UPDATE SET total_tokens = agent_stats.total_tokens + excluded.total_tokens;
+ON CONFLICT (agent_id) DO UPDATE SET
+    total_tokens = agent_stats.total_tokens + excluded.total_tokens;
 -- spoor: on response.generated, response_generated, ResponseGenerated, tool.called, tool_called, ToolCalled, model.completed where {"data.usage.prompt_tokens": {"$gte": 0, "$lte": 1e12}, "data.usage.completion_tokens": {"$gte": 0, "$lte": 1e12}}
 INSERT INTO agent_stats (agent_id, total_tokens)
 VALUES (:source, CAST(ROUND(CAST(:data -> 'usage' ->> 'prompt_tokens' AS NUMERIC)
     + CAST(:data -> 'usage' ->> 'completion_tokens' AS NUMERIC)) AS BIGINT))
-ON CONFLICT (agent_id) DO UPDATE SET total_tokens = agent_stats.total_tokens + excluded.total_tokens;
+ON CONFLICT (agent_id) DO UPDATE SET
+    total_tokens = agent_stats.total_tokens + excluded.total_tokens;
 -- spoor: on response.generated, response_generated, ResponseGenerated, tool.called, tool_called, ToolCalled, model.completed where {"data.usage.prompt_tokens": {"$exists": false}, "data.usage.input_tokens": {"$gte": 0, "$lte": 1e12}, "data.usage.output_tokens": {"$gte": 0, "$lte": 1e12}}
 INSERT INTO agent_stats (agent_id, total_tokens)
 VALUES (:source, CAST(ROUND(CAST(:data -> 'usage' ->> 'input_tokens' AS NUMERIC)
     + CAST(:data -> 'usage' ->> 'output_tokens' AS NUMERIC)) AS BIGINT))
-ON CONFLICT (agent_id) DO UPDATE SET total_tokens = agent_stats.total_tokens + excluded.total_tokens;
+ON CONFLICT (agent_id) DO UPDATE SET
+    total_tokens = agent_stats.total_tokens + excluded.total_tokens;
