@@ -53,7 +53,8 @@ SELECT given.task_id, given.agent_id, COALESCE(:data ->> 'task_type', created.ta
 FROM (SELECT CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') AS TEXT)
         AS task_id,
     COALESCE(:data ->> 'agent_id', :data ->> 'agent',
-        CASE WHEN :type <> 'task.assigned' THEN substr(:type, 15) END, :source) AS agent_id) AS given
+        CASE WHEN :type <> 'task.assigned' THEN substr(:type, 15) END, :source)
+        AS agent_id) AS given
 LEFT JOIN active_tasks_created AS created ON created.task_id = given.task_id
 WHERE NOT EXISTS (SELECT 1 FROM active_tasks_over AS gone
     WHERE gone.task_id = given.task_id
@@ -92,7 +93,8 @@ INSERT INTO active_tasks_over (task_id, state, early, ended_time_ms)
 SELECT CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') AS TEXT),
     substr(:type, 6),
     CASE WHEN EXISTS (SELECT 1 FROM active_tasks
-        WHERE task_id = CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') AS TEXT))
+        WHERE task_id =
+            CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') AS TEXT))
         THEN 0 ELSE 1 END,
     :time_ms
 WHERE TRUE

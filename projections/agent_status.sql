@@ -167,7 +167,8 @@ WHERE task.task_id = CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->
     AND agent_status.agent_id = task.was_agent;
 
 -- The end of a task lowers the count of the agent that has it, once. An end that contradicts the
--- one before takes its place. Of a task that nobody was seen to assign, the one who tells has done it.
+-- one before takes its place. Of a task that nobody was seen to assign, the one who
+-- tells has done it.
 -- spoor: on task.completed, task.failed, task.cancelled where {"$or": [{"data.task_id": {"$exists": true, "$ne": null}}, {"data.id": {"$exists": true, "$ne": null}}, {"data.taskId": {"$exists": true, "$ne": null}}]}
 INSERT INTO agent_status_tasks (task_id, agent_id, state, changed, early, ended_time_ms)
 VALUES (CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') AS TEXT),

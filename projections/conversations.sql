@@ -98,7 +98,8 @@ ON CONFLICT (id) DO UPDATE SET handoff_count = conversations_early.handoff_count
         THEN conversations_early.status ELSE 'active' END,
     updated_at = excluded.updated_at;
 -- spoor: on handoff.rejected where {"data.from": {"$prefix": ""}, "data.to": {"$prefix": ""}}
-UPDATE conversations SET active_agent = :data ->> 'from', updated_at = COALESCE(:time, :recordedtime)
+UPDATE conversations SET active_agent = :data ->> 'from',
+    updated_at = COALESCE(:time, :recordedtime)
 WHERE id = :correlationid AND active_agent = :data ->> 'to';
 
 -- An answer completes what was asked. Who answers is at it, where nobody was named by a handoff.

@@ -1,7 +1,10 @@
 -- spoor: projection event_search version 1
 --
--- Every event, to be found by the words in it. The same question for both databases:
---     SELECT position, type, source FROM event_search('refund "partial refund"') ORDER BY position
+-- Every event, to be found by the words in it. It runs on request: it takes as much room as the
+-- events do.
+--     SQLite:      SELECT position, type FROM event_search('refund policy') ORDER BY position
+--     PostgreSQL:  SELECT position, type FROM event_search
+--                  WHERE words @@ websearch_to_tsquery('simple', 'refund policy') ORDER BY position
 -- docs/read-models.md says what each column means, and where the two differ.
 
 -- spoor: only sqlite
@@ -20,16 +23,6 @@ CREATE TABLE event_search (
 );
 -- spoor: only postgresql
 CREATE INDEX event_search_words ON event_search USING gin (words);
--- spoor: only postgresql
-CREATE FUNCTION event_search(query TEXT) RETURNS TABLE (content TEXT, type TEXT, source TEXT,
-    correlationid TEXT, "position" BIGINT, id TEXT, recordedtime TEXT, rank DOUBLE PRECISION)
-LANGUAGE sql STABLE AS '
-    SELECT found.content, found.type, found.source, found.correlationid, found."position",
-        found.id, found.recordedtime,
-        CAST(-ts_rank(found.words, wanted.words) AS DOUBLE PRECISION)
-    FROM event_search AS found, websearch_to_tsquery(''simple'',
-        regexp_replace(query, ''[^[:alnum:]"\u0080-\U0010FFFF]+'', '' '', ''g'')) AS wanted (words)
-    WHERE found.words @@ wanted.words';
 
 -- spoor: on #
 -- spoor: only sqlite

@@ -171,7 +171,8 @@ WHERE task.task_id = CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->
     AND system_health_agents.agent_id = task.was_agent;
 
 -- The end of a task lowers the count of the agent that has it, once. An end that contradicts the
--- one before takes its place. Of a task that nobody was seen to assign, the one who tells has done it.
+-- one before takes its place. Of a task that nobody was seen to assign, the one who
+-- tells has done it.
 -- spoor: on task.completed, task.failed, task.cancelled where {"$or": [{"data.task_id": {"$exists": true, "$ne": null}}, {"data.id": {"$exists": true, "$ne": null}}, {"data.taskId": {"$exists": true, "$ne": null}}]}
 INSERT INTO system_health_tasks (task_id, agent_id, state, changed, early, ended_time_ms)
 VALUES (CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') AS TEXT),
