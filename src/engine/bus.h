@@ -132,6 +132,7 @@ struct sp_bus_added {
     uint64_t recorded_us;
     uint64_t position;
     uint64_t version;
+    sp_str first_stream; /* of a duplicate: where the event went; else, or unknown, a NULL ptr */
     bool duplicate;
     bool id_made;        /* the event had no id, and was given this one: */
     uint8_t made_id[16]; /* as a packed UUID */

@@ -67,13 +67,23 @@ static struct sp_engine_id wish_of(const struct sp_bus_add *add) {
     return (struct sp_engine_id){.wish = wishes[add->id_kind], .id = add->id};
 }
 
-static struct sp_bus_added added_of(const struct sp_engine_result *result) {
+/* The table of streams keeps names in their place. */
+static sp_str first_stream(const struct sp_bus *bus, const struct sp_engine_result *result) {
+    const struct sp_streams *streams = &sp_engine_core(bus->engine)->streams;
+    return result->known_stream == 0
+               ? (sp_str){.ptr = NULL}
+               : sp_stream_name(sp_stream_at(streams, result->known_stream - 1));
+}
+
+static struct sp_bus_added added_of(const struct sp_bus *bus,
+                                    const struct sp_engine_result *result) {
     bool own = !sp_entry_id_is_none(result->own_id);
     struct sp_bus_added added = {
         .id = own ? result->own_id : sp_entry_id_of_log(result->recorded_us, result->entry_seq),
         .recorded_us = result->recorded_us,
         .position = result->position,
         .version = result->version,
+        .first_stream = first_stream(bus, result),
         .duplicate = result->duplicate,
         .id_made = result->id_made,
     };
@@ -108,7 +118,7 @@ sp_status sp_bus_add(struct sp_bus *bus, const struct sp_bus_add *add,
         status = status == SP_OK ? bus_take_ops(bus, SP_OPS_ORDERED, error) : SP_OK;
     }
     if (status == SP_OK) {
-        *ret_added = added_of(&result);
+        *ret_added = added_of(bus, &result);
     }
     return status;
 }
@@ -147,7 +157,7 @@ sp_status sp_bus_append(struct sp_bus *bus, struct sp_event *event, uint64_t exp
     };
     status = sp_engine_submit(bus->engine, &append, error);
     if (status == SP_OK) {
-        *ret_added = added_of(&result);
+        *ret_added = added_of(bus, &result);
     }
     return status;
 }
@@ -176,7 +186,7 @@ sp_status sp_bus_append_all(struct sp_bus *bus, struct sp_event *events, uint32_
         status = sp_engine_submit(bus->engine, &append, error);
     }
     for (uint32_t i = 0; i < count && status == SP_OK; i++) {
-        ret_added[i] = added_of(&results[i]);
+        ret_added[i] = added_of(bus, &results[i]);
     }
     free(results);
     return status;

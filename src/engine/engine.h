@@ -86,6 +86,8 @@ struct sp_engine_result {
     uint64_t recorded_us;
     uint32_t entry_seq;
     struct sp_entry_id own_id; /* in its stream, where that is another than the log's; else none */
+    /* Of a duplicate of an earlier append: the number of its stream in the core, plus 1; else 0. */
+    uint32_t known_stream;
     bool duplicate;
     bool id_made;   /* the id was made here: */
     uint8_t id[16]; /* as a packed UUID */

@@ -400,6 +400,13 @@ static sp_status decide(struct submit *submit) {
                            : sp_error_set(submit->error, status, "%s", sp_status_text(status));
 }
 
+/* The producer may have named another stream this time than the event went to. */
+static uint32_t known_stream(const struct sp_engine *engine, const struct sp_event *event) {
+    sp_str name = event->attr[SP_ATTR_STREAM];
+    uint32_t index = sp_streams_find(&engine->core.streams, sp_stream_hash(name), name);
+    return index == UINT32_MAX ? 0 : index + 1;
+}
+
 static sp_status describe_known(struct submit *submit, uint32_t i) {
     struct sp_engine *engine = submit->engine;
     const struct sp_core_candidate *candidate = &engine->candidates[i];
@@ -423,6 +430,7 @@ static sp_status describe_known(struct submit *submit, uint32_t i) {
         struct sp_event event;
         status = sp_record_decode(&record, scratch, &event);
         (void)(status == SP_OK && sp_event_own_id(&event, &result->own_id));
+        result->known_stream = status == SP_OK ? known_stream(engine, &event) : 0;
     }
     return status;
 }

@@ -86,7 +86,7 @@ static void write_added(struct sp_resp *reply, sp_str stream, const struct sp_bu
     sp_resp_bulk_text(reply, "position");
     sp_resp_unsigned(reply, added->position);
     sp_resp_bulk_text(reply, "stream");
-    sp_resp_bulk(reply, stream);
+    sp_resp_bulk(reply, added->first_stream.ptr != NULL ? added->first_stream : stream);
     sp_resp_bulk_text(reply, "version");
     sp_resp_unsigned(reply, added->version);
     sp_resp_bulk_text(reply, "entryid");

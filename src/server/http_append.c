@@ -369,7 +369,8 @@ static void add_result(struct sp_buf *to, const struct append *append, uint32_t 
     sp_buf_add_str(to, SP_STR(",\"position\":"));
     sp_buf_add_u64(to, added->position);
     sp_buf_add_str(to, SP_STR(",\"stream\":"));
-    sp_json_add_string(to, append->names[2 * (size_t)i + 1]);
+    sp_json_add_string(to, added->first_stream.ptr != NULL ? added->first_stream
+                                                           : append->names[2 * (size_t)i + 1]);
     sp_buf_add_str(to, SP_STR(",\"version\":"));
     sp_buf_add_u64(to, added->version);
     sp_buf_add_str(to, SP_STR(",\"entryid\":\""));

@@ -105,6 +105,8 @@ def one_event_is_appended_once(folder):
         assert first["stream"] == "/x" and re.fullmatch(r"\d+-\d+", first["entryid"]), first
         again = server.post(CORE, CLOUD)
         assert again.status == 200 and again.json() == {**first, "duplicate": True}, again.body
+        elsewhere = server.post(CORE, CLOUD, path="/v1/events?stream=other")
+        assert elsewhere.json() == again.json(), elsewhere.body  # it says where the first one went
         assert server.count() == 1
         for kind in (None, "application/x-www-form-urlencoded"):  # as `curl -d` sends it
             assert server.post({"type": "t", "source": "s"}, kind).status == 201
