@@ -421,8 +421,10 @@ static sp_status say_failed(struct making *making, struct sp_error *error) {
 }
 
 static sp_status fold(struct making *making, struct sp_error *error) {
+    uint64_t snapshot_events = making->travel->options.snapshot_events;
     const struct sp_fold_options options = {
         .build = making->build,
+        .batch_events = snapshot_events < SP_FOLD_BATCH_EVENTS ? (uint32_t)snapshot_events : 0,
         .source = {.next = source_next,
                    .position = source_position,
                    .seek = source_seek,
