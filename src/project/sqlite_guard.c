@@ -152,7 +152,7 @@ static int authorize(void *context, int action, const char *first, const char *s
         return call(reader, second);
     case SQLITE_PRAGMA:
         return is_harmless_pragma(first) ? SQLITE_OK : deny(reader, name_of(action, NULL), first);
-    case SQLITE_UPDATE: /* so says a virtual table that declares itself; is_readonly says the rest */
+    case SQLITE_UPDATE: /* a virtual table that declares itself says so; it changes nothing */
         if (strcmp(first, "sqlite_master") == 0) {
             return SQLITE_OK;
         }

@@ -116,7 +116,7 @@ sp_status reader_freshen(struct sqlite_reader *reader, uint32_t slots, bool *ret
 /* Reads the names of the folder's builds anew, and of each that has changed those of its tables. */
 sp_status reader_look_around(struct sqlite_reader *reader, struct sp_error *error);
 
-/* Opens a build by itself, read-only. The caller closes it, also on failure where it is not NULL. */
+/* Opens a build by itself, read-only. The caller closes it, also on failure, NULL or not. */
 int reader_open_file(const struct sqlite_reader *reader, const char *target, sqlite3 **ret_db);
 
 /* True where the build that is attached there has this table. */

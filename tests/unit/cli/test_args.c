@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "cli/args.h"
 #include "base/suggest.h"
+#include "cli/args.h"
 
 static const struct sp_command COMMANDS[] = {
     {.name = "events",

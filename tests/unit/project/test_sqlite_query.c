@@ -16,7 +16,7 @@
 #include "project/sql_text.h"
 #include "project/sqlite_query.h"
 
-/* ---- a folder of builds, as the sink leaves it ------------------------------------------------ */
+/* ---- a folder of builds, as the sink leaves it ----------------------------------------------- */
 
 struct place {
     char folder[64];
@@ -96,7 +96,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* ---- asking ----------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 /* Rows as text: `a|1|NULL` and a line end. */
 struct seen {
@@ -186,7 +186,7 @@ static void expect_error(struct place *place, const char *text, sp_status expect
     expect_error_of(place, &sql, expected, part);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void test_rows(void **state) {
     struct sp_sql_done done;
