@@ -154,6 +154,7 @@ WHERE agent_status_tasks.state <> 'open' AND :time_ms > agent_status_tasks.ended
 INSERT INTO agent_status (agent_id, presence, last_active)
 SELECT task.agent_id, 'on', COALESCE(:time, :recordedtime) FROM agent_status_tasks AS task
 WHERE task.task_id = CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') AS TEXT)
+    AND task.agent_id <> ''
 ON CONFLICT (agent_id) DO UPDATE SET last_active = excluded.last_active;
 UPDATE agent_status SET current_task_count = current_task_count + 1,
     assigned_tasks = assigned_tasks + 1
@@ -176,13 +177,16 @@ VALUES (CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') A
     substr(:type, 6), :position, 1, :time_ms)
 ON CONFLICT (task_id) DO UPDATE SET
     state = excluded.state, was_agent = agent_status_tasks.agent_id,
-    was_state = agent_status_tasks.state,
+    agent_id = CASE WHEN agent_status_tasks.agent_id = ''
+        THEN excluded.agent_id ELSE agent_status_tasks.agent_id END,
+    was_state = CASE WHEN agent_status_tasks.agent_id = '' THEN '' ELSE agent_status_tasks.state END,
     changed = excluded.changed, ended_time_ms = excluded.ended_time_ms
 WHERE agent_status_tasks.state <> excluded.state;
 -- spoor: on task.completed, task.failed where {"$or": [{"data.task_id": {"$exists": true, "$ne": null}}, {"data.id": {"$exists": true, "$ne": null}}, {"data.taskId": {"$exists": true, "$ne": null}}]}
 INSERT INTO agent_status (agent_id, presence, last_active)
 SELECT task.agent_id, 'on', COALESCE(:time, :recordedtime) FROM agent_status_tasks AS task
 WHERE task.task_id = CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') AS TEXT)
+    AND task.agent_id <> ''
 ON CONFLICT (agent_id) DO UPDATE SET
     presence = CASE WHEN agent_status.presence = 'failed' AND agent_status.agent_id = :source
         AND :type = 'task.completed' THEN 'on' ELSE agent_status.presence END,

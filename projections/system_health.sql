@@ -158,6 +158,7 @@ WHERE system_health_tasks.state <> 'open' AND :time_ms > system_health_tasks.end
 INSERT INTO system_health_agents (agent_id, presence)
 SELECT task.agent_id, 'on' FROM system_health_tasks AS task
 WHERE task.task_id = CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') AS TEXT)
+    AND task.agent_id <> ''
 ON CONFLICT (agent_id) DO NOTHING;
 UPDATE system_health_agents SET current_task_count = current_task_count + 1,
     assigned_tasks = assigned_tasks + 1
@@ -180,13 +181,16 @@ VALUES (CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') A
     substr(:type, 6), :position, 1, :time_ms)
 ON CONFLICT (task_id) DO UPDATE SET
     state = excluded.state, was_agent = system_health_tasks.agent_id,
-    was_state = system_health_tasks.state,
+    agent_id = CASE WHEN system_health_tasks.agent_id = ''
+        THEN excluded.agent_id ELSE system_health_tasks.agent_id END,
+    was_state = CASE WHEN system_health_tasks.agent_id = '' THEN '' ELSE system_health_tasks.state END,
     changed = excluded.changed, ended_time_ms = excluded.ended_time_ms
 WHERE system_health_tasks.state <> excluded.state;
 -- spoor: on task.completed, task.failed where {"$or": [{"data.task_id": {"$exists": true, "$ne": null}}, {"data.id": {"$exists": true, "$ne": null}}, {"data.taskId": {"$exists": true, "$ne": null}}]}
 INSERT INTO system_health_agents (agent_id, presence)
 SELECT task.agent_id, 'on' FROM system_health_tasks AS task
 WHERE task.task_id = CAST(COALESCE(:data ->> 'task_id', :data ->> 'id', :data ->> 'taskId') AS TEXT)
+    AND task.agent_id <> ''
 ON CONFLICT (agent_id) DO UPDATE SET
     presence = CASE WHEN system_health_agents.presence = 'failed'
         AND system_health_agents.agent_id = :source
