@@ -113,4 +113,24 @@ double sp_json_number(sp_str raw);
  */
 int sp_json_compare_numbers(sp_str a, sp_str b);
 
+/*
+ * The same, exact whatever the size and however they are written, but that exponents beyond some
+ * 10^12 are all alike. O(digits).
+ */
+int sp_json_compare_exact(sp_str a, sp_str b);
+
+/* True for a number without a fraction, however it is written: 1, 1.0, 10e-1. */
+bool sp_json_is_integral(sp_str raw);
+
+enum { SP_JSON_DIVISOR_DIGITS_MAX = 18 };
+
+/*
+ * True where the number is a whole multiple of the divisor, exactly. The divisor is above 0 and has
+ * at most SP_JSON_DIVISOR_DIGITS_MAX significant digits, see sp_json_is_divisor. O(digits).
+ */
+bool sp_json_is_multiple(sp_str raw, sp_str divisor);
+
+/* True for a number that sp_json_is_multiple takes as a divisor. */
+bool sp_json_is_divisor(sp_str raw);
+
 #endif

@@ -13,6 +13,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/json_decimal.h"
+
 enum {
     DIGITS_EXACT_MAX = 19, /* so many always fit into 64 bits */
     DIGITS_TIE_MAX = 800,  /* more than the 768 that decide the hardest tie between two doubles */
@@ -23,15 +25,6 @@ enum {
 };
 
 #define MANTISSA_EXACT_MAX (UINT64_C(1) << DBL_MANT_DIG)
-
-/* The value is digits × 10^exponent; the digits are those of raw between first and last. */
-struct decimal {
-    bool negative;
-    const char *first; /* first digit other than 0, NULL where the value is 0 */
-    const char *last;  /* behind the last digit of the fraction, or of the integer */
-    size_t count;      /* digits in [first, last), the point not counted */
-    int64_t exponent;
-};
 
 static bool is_digit(char byte) {
     return (uint8_t)(byte - '0') < 10;
@@ -57,10 +50,10 @@ static int64_t read_exponent(const char *at, const char *end) {
     return negative ? -value : value;
 }
 
-static struct decimal read_decimal(sp_str raw) {
+struct sp_decimal sp_decimal_read(sp_str raw) {
     sp_require(raw.len > 0);
     const char *end = raw.ptr + raw.len;
-    struct decimal d = {.negative = raw.ptr[0] == '-'};
+    struct sp_decimal d = {.negative = raw.ptr[0] == '-'};
     const char *at = raw.ptr + d.negative;
     const char *point = NULL;
     for (; at < end && (is_digit(*at) || *at == '.'); at++) {
@@ -84,7 +77,7 @@ static struct decimal read_decimal(sp_str raw) {
 }
 
 /* Clinger's fast path: both factors and so the single rounding exact. */
-static bool exact_product(const struct decimal *d, double *ret_value) {
+static bool exact_product(const struct sp_decimal *d, double *ret_value) {
     static const double POWERS[POWER_EXACT_MAX + 1] = {
         1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
         1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
@@ -124,7 +117,7 @@ static void write_exponent(char *to, int64_t exponent) {
     to[sizeof(digits) - at] = '\0';
 }
 
-static double slow_product(const struct decimal *d) {
+static double slow_product(const struct sp_decimal *d) {
     char text[DIGITS_TIE_MAX + 32];
     size_t count = 0;
     bool tail = false; /* a digit other than 0 was left out */
@@ -149,7 +142,7 @@ static double slow_product(const struct decimal *d) {
 }
 
 double sp_json_number(sp_str raw) {
-    struct decimal d = read_decimal(raw);
+    struct sp_decimal d = sp_decimal_read(raw);
     double value = 0;
     if (d.first != NULL && !exact_product(&d, &value)) {
         /* The value is below 10^magnitude and at least a tenth of that. */

@@ -118,6 +118,12 @@ static bool follow(struct re_follow *f, uint16_t from, enum before before, int b
                 keep(f, next, inst->next);
             }
             break;
+        case SP_RE_SET:
+            if (byte != BYTE_NONE &&
+                sp_re_bytes_has(&f->program->sets[inst->other], (uint8_t)byte)) {
+                keep(f, next, inst->next);
+            }
+            break;
         case SP_RE_SPLIT:
             depth = push(f, depth, inst->other);
             depth = push(f, depth, inst->next);
@@ -181,6 +187,12 @@ static void find_columns(struct sp_regex *regex) {
         if (program->insts[i].op == SP_RE_BYTE) {
             starts[program->insts[i].low] = true;
             starts[program->insts[i].high + 1] = true;
+        }
+    }
+    for (uint16_t i = 0; i < program->set_count; i++) {
+        for (int byte = 1; byte < 256; byte++) {
+            starts[byte] |= sp_re_bytes_has(&program->sets[i], (uint8_t)byte) !=
+                            sp_re_bytes_has(&program->sets[i], (uint8_t)(byte - 1));
         }
     }
     for (int byte = 1; program->has_places && byte < 256; byte++) {
@@ -297,10 +309,10 @@ static void build_table(struct sp_regex *regex, struct sp_pool *pool) {
     regex->at_end = kept_end;
 }
 
-static sp_status compile(struct sp_regex *regex, sp_str expression, struct sp_pool *pool,
-                         struct sp_error *error) {
+static sp_status compile(struct sp_regex *regex, sp_str expression, enum sp_regex_dialect dialect,
+                         struct sp_pool *pool, struct sp_error *error) {
     struct sp_re_node *tree = NULL;
-    sp_status status = sp_re_parse(expression, pool, &tree, error);
+    sp_status status = sp_re_parse(expression, dialect, pool, &tree, error);
     if (status != SP_OK) {
         return status;
     }
@@ -317,13 +329,18 @@ static sp_status compile(struct sp_regex *regex, sp_str expression, struct sp_po
 }
 
 sp_status sp_regex_compile(sp_str expression, struct sp_regex **ret_regex, struct sp_error *error) {
+    return sp_regex_compile_as(expression, SP_REGEX_USUAL, ret_regex, error);
+}
+
+sp_status sp_regex_compile_as(sp_str expression, enum sp_regex_dialect dialect,
+                              struct sp_regex **ret_regex, struct sp_error *error) {
     struct sp_regex *regex = calloc(1, sizeof(*regex));
     if (regex == NULL) {
         return sp_error_set(error, SP_NO_MEMORY, "out of memory");
     }
     struct sp_pool pool;
     sp_pool_init(&pool, MEMORY_MAX);
-    sp_status status = compile(regex, expression, &pool, error);
+    sp_status status = compile(regex, expression, dialect, &pool, error);
     sp_pool_fini(&pool);
     if (status != SP_OK) {
         sp_regex_free(regex);
@@ -336,6 +353,7 @@ sp_status sp_regex_compile(sp_str expression, struct sp_regex **ret_regex, struc
 void sp_regex_free(struct sp_regex *regex) {
     if (regex != NULL) {
         free(regex->program.insts);
+        free(regex->program.sets);
         free(regex->table);
         free(regex->at_end);
         free(regex);

@@ -19,6 +19,7 @@ struct re_parse {
     const char *end;
     struct sp_pool *pool;
     struct sp_error *error;
+    enum sp_regex_dialect dialect;
     uint32_t depth;
     bool fold; /* (?i) */
     bool all;  /* (?s): the dot takes newlines as well */
@@ -133,43 +134,82 @@ static sp_status read_hex(struct re_parse *p, int count, uint32_t *ret_code) {
     return SP_OK;
 }
 
+static bool is_ascii_letter(char byte) {
+    return (byte | 0x20) >= 'a' && (byte | 0x20) <= 'z';
+}
+
+/* Reads the digits of \uHHHH, or of the two that write a code point as a surrogate pair. */
+static sp_status read_unicode(struct re_parse *p, uint32_t *ret_code) {
+    sp_status status = read_hex(p, 4, ret_code);
+    bool high = status == SP_OK && sp_json_is_high_surrogate(*ret_code);
+    if (high && p->dialect == SP_REGEX_ECMA && p->end - p->at >= 6 && looking_at(p, "\\u")) {
+        uint32_t low = sp_json_hex4(p->at + 2);
+        if (sp_json_is_low_surrogate(low)) {
+            *ret_code = 0x10000 + ((*ret_code - 0xd800) << 10) + (low - 0xdc00);
+            p->at += 6;
+        }
+    }
+    return status;
+}
+
 /* Reads what follows a backslash where it stands for one code point. */
 static sp_status read_escape_code(struct re_parse *p, uint32_t *ret_code) {
-    static const char LETTERS[] = "ntrfvae0";
-    static const char CODES[] = "\n\t\r\f\v\a\x1b";
+    static const char LETTERS[] = "ntrfv0ae";
+    static const char CODES[] = "\n\t\r\f\v\0\a\x1b";
     sp_require(p->at < p->end);
     char letter = *p->at;
-    const char *known = letter != '\0' ? memchr(LETTERS, letter, sizeof(LETTERS) - 1) : NULL;
+    bool ecma = p->dialect == SP_REGEX_ECMA;
+    const char *known = letter != '\0' ? memchr(LETTERS, letter, ecma ? 6 : 8) : NULL;
     if (known != NULL) {
         p->at++;
         *ret_code = (uint8_t)CODES[known - LETTERS];
         return SP_OK;
     }
-    if (accept(p, "x{")) {
+    if (accept(p, ecma ? "u{" : "x{")) {
         return read_hex(p, 0, ret_code);
     }
     if (accept(p, "x")) {
         return read_hex(p, 2, ret_code);
     }
     if (accept(p, "u")) {
-        return read_hex(p, 4, ret_code);
+        return read_unicode(p, ret_code);
     }
-    if (letter >= '1' && letter <= '9') {
+    if (ecma && letter == 'c' && p->end - p->at > 1 && is_ascii_letter(p->at[1])) {
+        *ret_code = (uint8_t)p->at[1] & 31;
+        p->at += 2;
+        return SP_OK;
+    }
+    if ((letter >= '1' && letter <= '9') || (ecma && looking_at(p, "k<"))) {
         return unsupported(p, "references to groups are not supported");
     }
-    if (letter == 'p' || letter == 'P') {
-        return unsupported(p, "classes by Unicode property are not supported");
-    }
-    bool is_letter = (letter | 0x20) >= 'a' && (letter | 0x20) <= 'z';
-    if (is_letter || (uint8_t)letter <= ' ' || (uint8_t)letter >= 0x7f) {
-        return unsupported(p, "this escape is not known");
+    if (is_ascii_letter(letter) || (uint8_t)letter <= ' ' || (uint8_t)letter >= 0x7f) {
+        return fail_at(p, p->at, ecma ? SP_INVALID : SP_UNSUPPORTED, "this escape is not known");
     }
     *ret_code = (uint8_t)*p->at++;
     return SP_OK;
 }
 
 static bool is_named_class(char letter) {
-    return letter != '\0' && strchr("dDwWsS", letter) != NULL;
+    return letter != '\0' && strchr("dDwWsSpP", letter) != NULL;
+}
+
+/* Reads a class named by a letter, or by a property of Unicode. */
+static sp_status read_named_class(struct re_parse *p, struct sp_re_class *class) {
+    const char *from = p->at++;
+    if ((*from | 0x20) != 'p') {
+        sp_re_class_add_named(class, p->dialect, *from);
+        return SP_OK;
+    }
+    const char *name = p->at + 1;
+    const char *close = looking_at(p, "{") ? memchr(name, '}', (size_t)(p->end - name)) : NULL;
+    if (close == NULL) {
+        return fail(p, "expected `{`, the name of a property of Unicode and `}`");
+    }
+    if (!sp_re_class_add_property(class, sp_str_of(name, (size_t)(close - name)), *from == 'P')) {
+        return unsupported(p, "of Unicode's properties only the general categories are known");
+    }
+    p->at = close + 1;
+    return SP_OK;
 }
 
 /* Reads the escape behind a backslash, outside a class. */
@@ -179,8 +219,8 @@ static sp_status read_escape(struct re_parse *p, struct sp_re_node **ret_node) {
     }
     struct sp_re_class class = {.pool = p->pool};
     if (is_named_class(*p->at)) {
-        sp_re_class_add_named(&class, *p->at++);
-        return class_node(p, &class, false, false, ret_node);
+        sp_status named = read_named_class(p, &class);
+        return named == SP_OK ? class_node(p, &class, false, false, ret_node) : named;
     }
     if (accept(p, "b")) {
         return place_node(p, SP_RE_WORD_EDGE, ret_node);
@@ -188,10 +228,11 @@ static sp_status read_escape(struct re_parse *p, struct sp_re_node **ret_node) {
     if (accept(p, "B")) {
         return place_node(p, SP_RE_NO_WORD_EDGE, ret_node);
     }
-    if (accept(p, "A")) {
+    bool ecma = p->dialect == SP_REGEX_ECMA;
+    if (!ecma && accept(p, "A")) {
         return place_node(p, SP_RE_START, ret_node);
     }
-    if (accept(p, "z")) {
+    if (!ecma && accept(p, "z")) {
         return place_node(p, SP_RE_END, ret_node);
     }
     uint32_t code = 0;
@@ -217,9 +258,8 @@ static sp_status read_class_code(struct re_parse *p, struct sp_re_class *class, 
         return fail(p, "nothing after the backslash");
     }
     if (is_named_class(*p->at)) {
-        sp_re_class_add_named(class, *p->at++);
         *ret_named = true;
-        return SP_OK;
+        return read_named_class(p, class);
     }
     if (accept(p, "b")) {
         *ret_code = '\b';
@@ -259,7 +299,7 @@ static sp_status read_class(struct re_parse *p, struct sp_re_node **ret_node) {
     sp_require(*open == '[');
     struct sp_re_class class = {.pool = p->pool};
     bool negate = accept(p, "^");
-    bool first = true;
+    bool first = p->dialect != SP_REGEX_ECMA; /* where a `]` is one of the class */
     while (first || !accept(p, "]")) {
         if (p->at == p->end) {
             return fail_at(p, open, SP_INVALID, "this bracket is never closed");
@@ -286,7 +326,8 @@ static sp_status read_flags(struct re_parse *p) {
         } else if (*p->at == '-' && value) {
             value = false;
         } else {
-            return unsupported(p, "expected one of the flags i and s");
+            return fail_at(p, p->at, p->dialect == SP_REGEX_ECMA ? SP_INVALID : SP_UNSUPPORTED,
+                           "expected one of the flags i and s");
         }
     }
     return SP_OK;
@@ -301,6 +342,10 @@ static sp_status read_group_head(struct re_parse *p, bool *ret_body) {
     if (looking_at(p, "=") || looking_at(p, "!") || looking_at(p, "<=") || looking_at(p, "<!")) {
         return unsupported(p, "looking ahead or behind is not supported");
     }
+    bool ecma = p->dialect == SP_REGEX_ECMA;
+    if (ecma && (looking_at(p, "P") || looking_at(p, "#"))) {
+        return fail(p, "expected a group as ECMA-262 has it");
+    }
     if (looking_at(p, ">") || looking_at(p, "(") || looking_at(p, "|") || looking_at(p, "#")) {
         return unsupported(p, "this kind of group is not supported");
     }
@@ -313,7 +358,7 @@ static sp_status read_group_head(struct re_parse *p, bool *ret_body) {
         return SP_OK;
     }
     sp_status status = read_flags(p);
-    if (status == SP_OK && p->at < p->end && *p->at == ')') {
+    if (status == SP_OK && !ecma && p->at < p->end && *p->at == ')') {
         *ret_body = false; /* (?i): flags for what follows it */
         return SP_OK;
     }
@@ -355,10 +400,13 @@ static sp_status read_dot(struct re_parse *p, struct sp_re_node **ret_node) {
     if (p->all) {
         sp_re_class_add(&class, 0, SP_RE_CODE_MAX);
     } else {
-        sp_re_class_add(&class, 0, '\n' - 1);
-        sp_re_class_add(&class, '\n' + 1, SP_RE_CODE_MAX);
+        sp_re_class_add(&class, '\n', '\n');
     }
-    return class_node(p, &class, false, false, ret_node);
+    if (!p->all && p->dialect == SP_REGEX_ECMA) {
+        sp_re_class_add(&class, '\r', '\r');
+        sp_re_class_add(&class, 0x2028, 0x2029);
+    }
+    return class_node(p, &class, false, !p->all, ret_node);
 }
 
 static sp_status read_atom(struct re_parse *p, struct sp_re_node **ret_node) {
@@ -509,11 +557,15 @@ static sp_status read_alternation(struct re_parse *p, struct sp_re_node **ret_no
     return status;
 }
 
-sp_status sp_re_parse(sp_str expression, struct sp_pool *pool, struct sp_re_node **ret_tree,
-                      struct sp_error *error) {
+sp_status sp_re_parse(sp_str expression, enum sp_regex_dialect dialect, struct sp_pool *pool,
+                      struct sp_re_node **ret_tree, struct sp_error *error) {
     const char *start = expression.len > 0 ? expression.ptr : "";
-    struct re_parse p = {
-        .start = start, .at = start, .end = start + expression.len, .pool = pool, .error = error};
+    struct re_parse p = {.start = start,
+                         .at = start,
+                         .end = start + expression.len,
+                         .pool = pool,
+                         .error = error,
+                         .dialect = dialect};
     if (expression.len > SP_REGEX_BYTES_MAX) {
         return fail_at(&p, start + SP_REGEX_BYTES_MAX, SP_LIMIT, "the expression is too long");
     }

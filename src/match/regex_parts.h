@@ -39,14 +39,16 @@ struct sp_re_node {
 };
 
 /* Parses an expression; the tree is kept in the pool. The statuses of sp_regex_compile. */
-SP_WARN_UNUSED sp_status sp_re_parse(sp_str expression, struct sp_pool *pool,
-                                     struct sp_re_node **ret_tree, struct sp_error *error);
+SP_WARN_UNUSED sp_status sp_re_parse(sp_str expression, enum sp_regex_dialect dialect,
+                                     struct sp_pool *pool, struct sp_re_node **ret_tree,
+                                     struct sp_error *error);
 
 /* The program. Each instruction names those that follow it. */
 
 enum sp_re_op {
     SP_RE_MATCH,
     SP_RE_BYTE,  /* a byte from `low` to `high`, then `next` */
+    SP_RE_SET,   /* a byte of the set number `other`, then `next` */
     SP_RE_SPLIT, /* `next` and `other` */
     SP_RE_AT,    /* at `place`, `next` */
 };
@@ -60,14 +62,25 @@ struct sp_re_inst {
     uint16_t other;
 };
 
+/* One bit for each value of a byte. */
+struct sp_re_bytes {
+    uint64_t bits[4];
+};
+
+static inline bool sp_re_bytes_has(const struct sp_re_bytes *bytes, uint8_t byte) {
+    return (bytes->bits[byte >> 6] >> (byte & 63) & 1) != 0;
+}
+
 struct sp_re_program {
     struct sp_re_inst *insts; /* from malloc */
+    struct sp_re_bytes *sets; /* from malloc */
+    uint16_t set_count;
     uint16_t count;
     uint16_t start;
     bool has_places; /* some instruction is AT */
 };
 
-/* Writes the tree as a program. SP_LIMIT, SP_NO_MEMORY. The caller frees the instructions. */
+/* Writes the tree as a program. SP_LIMIT, SP_NO_MEMORY. The caller frees instructions and sets. */
 SP_WARN_UNUSED sp_status sp_re_program_make(const struct sp_re_node *tree,
                                             struct sp_re_program *ret_program);
 
@@ -82,7 +95,9 @@ struct sp_re_class {
 
 void sp_re_class_add(struct sp_re_class *class, uint32_t first, uint32_t last);
 /* Adds the class that the letter d, w or s stands for, a capital its opposite. */
-void sp_re_class_add_named(struct sp_re_class *class, char letter);
+void sp_re_class_add_named(struct sp_re_class *class, enum sp_regex_dialect dialect, char letter);
+/* Adds a category of Unicode, or its opposite; false where there is none of the name. */
+bool sp_re_class_add_property(struct sp_re_class *class, sp_str name, bool opposite);
 /* Sorts and joins the ranges, after adding the other case of each letter where wanted. */
 void sp_re_class_finish(struct sp_re_class *class, bool fold, bool negate);
 

@@ -9,12 +9,15 @@
 enum {
     EMITS_MAX = 64 * SP_REGEX_PROGRAM_MAX, /* repetitions of nothing write nothing, and take time */
     SEQUENCE_BYTES_MAX = 4,
+    SETS_MAX = SP_REGEX_PROGRAM_MAX,
+    BRANCHES_MAX = 128, /* first bytes, or those that follow some: at most 64 and the ASCII ones */
 };
 
 struct re_emit {
     struct sp_re_program *program;
     uint32_t emits;
     bool full;
+    bool out_of_memory;
 };
 
 static uint16_t inst_new(struct re_emit *e, struct sp_re_inst inst) {
@@ -33,33 +36,49 @@ static uint16_t emit_split(struct re_emit *e, uint16_t next, uint16_t other) {
     return inst_new(e, (struct sp_re_inst){.op = SP_RE_SPLIT, .next = next, .other = other});
 }
 
+/* The instruction, or one like it among those from `first` on: equal tails of a class are one. */
+static uint16_t inst_shared(struct re_emit *e, uint16_t first, struct sp_re_inst inst) {
+    for (uint16_t i = first; i < e->program->count; i++) {
+        if (memcmp(&e->program->insts[i], &inst, sizeof(inst)) == 0) {
+            return i;
+        }
+    }
+    return inst_new(e, inst);
+}
+
+/* The number of a set of bytes. */
+static uint16_t set_number(struct re_emit *e, const struct sp_re_bytes *bytes) {
+    struct sp_re_program *program = e->program;
+    for (uint16_t i = 0; i < program->set_count; i++) {
+        if (memcmp(&program->sets[i], bytes, sizeof(*bytes)) == 0) {
+            return i;
+        }
+    }
+    uint16_t count = program->set_count;
+    if (count == SETS_MAX) {
+        e->full = true;
+        return 0;
+    }
+    if ((count & (count - 1)) == 0) { /* room is a power of two */
+        size_t room = count == 0 ? 1 : 2 * (size_t)count;
+        struct sp_re_bytes *sets = realloc(program->sets, room * sizeof(*sets));
+        if (sets == NULL) {
+            e->out_of_memory = true;
+            e->full = true;
+            return 0;
+        }
+        program->sets = sets;
+    }
+    program->sets[count] = *bytes;
+    return program->set_count++;
+}
+
 /* Code points of one length in UTF-8 that are the product of byte ranges, as bytes. */
 struct byte_sequence {
     uint8_t low[SEQUENCE_BYTES_MAX];
     uint8_t high[SEQUENCE_BYTES_MAX];
     uint32_t len;
 };
-
-/*
- * Writes the sequence before `next`. Equal tails of one class, from `first` on, are written once.
- */
-static uint16_t emit_bytes(struct re_emit *e, const struct byte_sequence *bytes, uint16_t first,
-                           uint16_t next) {
-    sp_require(bytes->len >= 1 && bytes->len <= SEQUENCE_BYTES_MAX);
-    for (uint32_t i = bytes->len; i > 0; i--) {
-        struct sp_re_inst inst = {
-            .op = SP_RE_BYTE, .low = bytes->low[i - 1], .high = bytes->high[i - 1], .next = next};
-        uint16_t same = SP_RE_NONE;
-        for (uint16_t k = first; k < e->program->count && same == SP_RE_NONE; k++) {
-            const struct sp_re_inst *have = &e->program->insts[k];
-            bool equal = have->op == SP_RE_BYTE && have->low == inst.low &&
-                         have->high == inst.high && have->next == inst.next;
-            same = equal ? k : SP_RE_NONE;
-        }
-        next = same != SP_RE_NONE ? same : inst_new(e, inst);
-    }
-    return next;
-}
 
 static uint32_t encode(uint32_t code, uint8_t *to) {
     sp_require(code <= SP_RE_CODE_MAX && (code < 0xd800 || code > 0xdfff));
@@ -111,29 +130,138 @@ static uint32_t sequence_end(uint32_t first, uint32_t last) {
     return last;
 }
 
-static uint16_t emit_class(struct re_emit *e, const struct sp_re_node *node, uint16_t next) {
-    uint16_t first_inst = e->program->count;
-    uint16_t entry = SP_RE_NONE;
+/* The sequences of a class, in their order. */
+struct class_bytes {
+    struct byte_sequence *items;
+    uint32_t count;
+    uint32_t room;
+};
+
+static bool add_sequence(struct re_emit *e, struct class_bytes *all, uint32_t first,
+                         uint32_t last) {
+    if (all->count == all->room) {
+        uint32_t room = all->room == 0 ? 16 : 2 * all->room;
+        struct byte_sequence *items = realloc(all->items, room * sizeof(*items));
+        if (items == NULL) {
+            e->out_of_memory = true;
+            e->full = true;
+            return false;
+        }
+        all->items = items;
+        all->room = room;
+    }
+    struct byte_sequence *bytes = &all->items[all->count++];
+    bytes->len = encode(first, bytes->low);
+    uint32_t last_len = encode(last, bytes->high);
+    sp_invariant(last >= first && last_len == bytes->len);
+    return true;
+}
+
+static void find_sequences(struct re_emit *e, const struct sp_re_node *node,
+                           struct class_bytes *all) {
     for (uint32_t i = 0; i < node->range_count; i++) {
         uint32_t first = node->ranges[i].first;
-        while (first <= node->ranges[i].last && !e->full) {
+        while (first <= node->ranges[i].last) {
             if (first >= 0xd800 && first <= 0xdfff) {
                 first = 0xe000; /* surrogates are no characters */
                 continue;
             }
-            struct byte_sequence bytes;
             uint32_t last = sequence_end(first, node->ranges[i].last);
-            bytes.len = encode(first, bytes.low);
-            uint32_t last_len = encode(last, bytes.high);
-            sp_invariant(last >= first && last_len == bytes.len);
-            uint16_t part = emit_bytes(e, &bytes, first_inst, next);
-            entry = entry == SP_RE_NONE ? part : emit_split(e, entry, part);
+            if (!add_sequence(e, all, first, last)) {
+                return;
+            }
             first = last + 1;
         }
     }
-    if (entry == SP_RE_NONE) { /* a class of nothing, [^\s\S]: no byte is from 1 to 0 */
-        entry = inst_new(e, (struct sp_re_inst){.op = SP_RE_BYTE, .low = 1, .next = next});
+}
+
+/* Bytes that lead to one and the same instruction. */
+struct branch {
+    uint16_t next;
+    struct sp_re_bytes bytes;
+};
+
+static void add_branch(struct branch *branches, uint32_t *count, uint16_t next, uint8_t low,
+                       uint8_t high) {
+    uint32_t at = 0;
+    while (at < *count && branches[at].next != next) {
+        at++;
     }
+    if (at == *count) {
+        sp_require(*count < BRANCHES_MAX);
+        branches[(*count)++] = (struct branch){.next = next};
+    }
+    for (uint32_t byte = low; byte <= high; byte++) {
+        branches[at].bytes.bits[byte >> 6] |= UINT64_C(1) << (byte & 63);
+    }
+}
+
+/* Writes a branch: a range where its bytes are one, else a set. */
+static uint16_t emit_branch(struct re_emit *e, const struct branch *branch, uint16_t first_inst) {
+    uint32_t low = 0;
+    while (!sp_re_bytes_has(&branch->bytes, (uint8_t)low)) {
+        low++;
+    }
+    uint32_t high = low;
+    while (high < 255 && sp_re_bytes_has(&branch->bytes, (uint8_t)(high + 1))) {
+        high++;
+    }
+    bool range = true;
+    for (uint32_t byte = high + 1; byte < 256 && range; byte++) {
+        range = !sp_re_bytes_has(&branch->bytes, (uint8_t)byte);
+    }
+    struct sp_re_inst inst = {.op = range ? SP_RE_BYTE : SP_RE_SET, .next = branch->next};
+    if (range) {
+        inst.low = (uint8_t)low;
+        inst.high = (uint8_t)high;
+    } else {
+        inst.other = set_number(e, &branch->bytes);
+    }
+    return e->full ? 0 : inst_shared(e, first_inst, inst);
+}
+
+/*
+ * Writes sequences that agree in their first `place` bytes, from there on. What they have in common
+ * is written once: beginnings for they stand together, ends for equal instructions are shared.
+ */
+static uint16_t emit_sequences(struct re_emit *e, const struct byte_sequence *items, uint32_t count,
+                               uint32_t place, uint16_t first_inst, uint16_t next) {
+    struct branch branches[BRANCHES_MAX];
+    uint32_t branch_count = 0;
+    sp_require(place < SEQUENCE_BYTES_MAX && count > 0);
+    for (uint32_t i = 0; i < count && !e->full;) {
+        uint8_t low = items[i].low[place];
+        uint8_t high = items[i].high[place];
+        uint32_t end = i + 1;
+        uint16_t child = next;
+        if (items[i].len > place + 1) {
+            while (end < count && items[end].low[place] == low && items[end].high[place] == high) {
+                end++;
+            }
+            child = emit_sequences(e, items + i, end - i, place + 1, first_inst, next);
+        }
+        add_branch(branches, &branch_count, child, low, high);
+        i = end;
+    }
+    uint16_t entry = SP_RE_NONE;
+    for (uint32_t i = branch_count; i > 0 && !e->full; i--) {
+        uint16_t part = emit_branch(e, &branches[i - 1], first_inst);
+        struct sp_re_inst split = {.op = SP_RE_SPLIT, .next = part, .other = entry};
+        entry = entry == SP_RE_NONE || e->full ? part : inst_shared(e, first_inst, split);
+    }
+    return e->full ? 0 : entry;
+}
+
+static uint16_t emit_class(struct re_emit *e, const struct sp_re_node *node, uint16_t next) {
+    struct class_bytes all = {.items = NULL};
+    find_sequences(e, node, &all);
+    uint16_t entry = 0;
+    if (all.count == 0 && !e->full) { /* a class of nothing, [^\s\S]: no byte is from 1 to 0 */
+        entry = inst_new(e, (struct sp_re_inst){.op = SP_RE_BYTE, .low = 1, .next = next});
+    } else if (!e->full) {
+        entry = emit_sequences(e, all.items, all.count, 0, e->program->count, next);
+    }
+    free(all.items);
     return entry;
 }
 
@@ -210,7 +338,8 @@ sp_status sp_re_program_make(const struct sp_re_node *tree, struct sp_re_program
     program.start = emit(&e, tree, match);
     if (e.full) {
         free(program.insts);
-        return SP_LIMIT;
+        free(program.sets);
+        return e.out_of_memory ? SP_NO_MEMORY : SP_LIMIT;
     }
     struct sp_re_inst *exact = realloc(program.insts, program.count * sizeof(*exact));
     program.insts = exact != NULL ? exact : program.insts;

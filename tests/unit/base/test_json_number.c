@@ -191,6 +191,48 @@ static void other_numbers_compare_as_doubles(void **state) {
     assert_int_equal(compared("200000000000000000000", "100000000000000000000"), 1);
 }
 
+static int exact(const char *a, const char *b) {
+    int order = sp_json_compare_exact(sp_str_from(a), sp_str_from(b));
+    assert_int_equal(sp_json_compare_exact(sp_str_from(b), sp_str_from(a)), -order);
+    return order;
+}
+
+static void any_numbers_compare_exactly(void **state) {
+    (void)state;
+    assert_int_equal(exact("100000000000000000000", "99999999999999999999"), 1);
+    assert_int_equal(exact("1e400", "2e400"), -1);
+    assert_int_equal(exact("1.0", "1"), 0);
+    assert_int_equal(exact("10e-1", "1.000"), 0);
+    assert_int_equal(exact("0.1", "0.10000000000000000000000001"), -1);
+    assert_int_equal(exact("-0.0", "0e5"), 0);
+    assert_int_equal(exact("-2", "-10"), 1);
+    assert_int_equal(exact("-1", "0.0001"), -1);
+    assert_int_equal(exact("123.456e3", "123456"), 0);
+}
+
+static bool integral(const char *raw) {
+    return sp_json_is_integral(sp_str_from(raw));
+}
+
+static bool multiple(const char *raw, const char *divisor) {
+    assert_true(sp_json_is_divisor(sp_str_from(divisor)));
+    return sp_json_is_multiple(sp_str_from(raw), sp_str_from(divisor));
+}
+
+static void wholes_and_multiples_are_told(void **state) {
+    (void)state;
+    assert_true(integral("1.0") && integral("10e-1") && integral("1e99") && integral("-0.000"));
+    assert_false(integral("1.5") || integral("1e-1") || integral("0.01e1"));
+    assert_true(multiple("0", "3") && multiple("-9", "3") && multiple("0.0075", "0.0001"));
+    assert_true(multiple("1e308", "0.5") && multiple("4.02", "0.01") && multiple("35", "1.75"));
+    assert_false(multiple("0.00751", "0.0001") || multiple("1e308", "0.123456789"));
+    assert_false(multiple("10", "3") || multiple("1", "10") || multiple("5", "1e1"));
+    assert_true(multiple("123456789012345678000", "123456789012345678"));
+    assert_false(multiple("123456789012345678001", "123456789012345678"));
+    assert_false(sp_json_is_divisor(SP_STR("0")) || sp_json_is_divisor(SP_STR("-1")));
+    assert_false(sp_json_is_divisor(SP_STR("1234567890123456789")));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hard_cases_are_rounded_correctly),
@@ -200,6 +242,8 @@ int main(void) {
         cmocka_unit_test(a_locale_with_a_comma_changes_nothing),
         cmocka_unit_test(integers_compare_exactly),
         cmocka_unit_test(other_numbers_compare_as_doubles),
+        cmocka_unit_test(any_numbers_compare_exactly),
+        cmocka_unit_test(wholes_and_multiples_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

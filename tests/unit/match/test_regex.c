@@ -222,7 +222,8 @@ static const struct {
     {"(?<!a)b", SP_UNSUPPORTED, 2, "looking"},
     {"(?>a)", SP_UNSUPPORTED, 2, "this kind of group"},
     {"a*+", SP_UNSUPPORTED, 2, "possessive"},
-    {"\\p{L}", SP_UNSUPPORTED, 1, "property"},
+    {"\\p{Greek}", SP_UNSUPPORTED, 2, "general categories"},
+    {"\\pL", SP_INVALID, 2, "expected `{`"},
     {"[[:alpha:]]", SP_UNSUPPORTED, 1, "[:alpha:]"},
     {"\\q", SP_UNSUPPORTED, 1, "not known"},
     {"(?x)a", SP_UNSUPPORTED, 2, "flags"},
@@ -233,6 +234,55 @@ static const struct {
     {"((((a{50}){50}){50}){50}){50}", SP_LIMIT, 0, "too large"},
     {"a*****************", SP_LIMIT, 10, "repetitions of repetitions"},
 };
+
+/* As ECMA-262 reads them, and differently from the usual. */
+static const struct search_case ECMA[] = {
+    {"^\\s$", "\u00a0", true},
+    {"^\\S$", "\u00a0", false},
+    {"^.$", "\u2028", false},
+    {"(?s:^.$)", "\u2028", true},
+    {"a[]", "a", false},
+    {"^a[^]$", "a\n", true},
+    {"^\\cJ$", "\n", true},
+    {"^\\u{1F600}$", "😀", true},
+    {"^\\ud83d\\ude00$", "😀", true},
+    {"^\\p{Lu}\\P{Lu}$", "Éé", true},
+    {"^[\\p{L}_]+$", "a_é", true},
+    {"^\\p{Letter}+$", "aéя漢", true},
+    {"^\\p{Letter}+$", "a1", false},
+    {"^\\p{Nd}$", "৪", true},
+    {"^\\p{gc=Nd}$", "4", true},
+    {"^\\p{ASCII}$", "é", false},
+    {"^\\P{ASCII}$", "é", true},
+    {"^\\p{Any}$", "é", true},
+    {"^\\p{Assigned}$", "\u0378", false},
+    {"^\\p{LC}$", "ǅ", true},
+    {"^\\p{P}+$", "!?«", true},
+    {"^(?<year>\\d{4})$", "2026", true},
+    {"^[^\\p{L}]$", "漢", false},
+};
+
+static void test_ecma(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof(ECMA) / sizeof(ECMA[0]); i++) {
+        struct sp_regex *regex = NULL;
+        struct sp_error error;
+        sp_error_clear(&error);
+        sp_status status =
+            sp_regex_compile_as(sp_str_from(ECMA[i].expression), SP_REGEX_ECMA, &regex, &error);
+        if (status != SP_OK ||
+            sp_regex_search(regex, sp_str_from(ECMA[i].text), false) != ECMA[i].found) {
+            fail_msg("`%s` in `%s`: %s", ECMA[i].expression, ECMA[i].text, error.text);
+        }
+        sp_regex_free(regex);
+    }
+    static const char *const NONE[] = {"\\a", "\\e", "\\A", "\\z", "(?P<n>a)", "(?i)a", "(?#x)"};
+    for (size_t i = 0; i < sizeof(NONE) / sizeof(NONE[0]); i++) {
+        struct sp_regex *regex = NULL;
+        assert_int_equal(sp_regex_compile_as(sp_str_from(NONE[i]), SP_REGEX_ECMA, &regex, NULL),
+                         SP_INVALID);
+    }
+}
 
 static void test_refused(void **state) {
     (void)state;
@@ -402,6 +452,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_searches),
         cmocka_unit_test(test_escaped_text),
+        cmocka_unit_test(test_ecma),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_time_is_linear),
         cmocka_unit_test(test_without_table),
