@@ -4,6 +4,7 @@
  * compared.
  */
 #include "engine/engine_int.h"
+#include "engine/query.h"
 
 /* The record at an index of a body that is in memory. O(records before it). */
 static sp_status walk_to(sp_str body, uint64_t first_position, uint64_t position,
@@ -150,4 +151,19 @@ sp_status engine_find_correlation(struct sp_engine *engine, sp_str id, struct sp
     }
     *ret_correlation = correlation;
     return SP_OK;
+}
+
+/*
+ * ---- types
+ * ----------------------------------------------------------------------------------------
+ */
+
+uint64_t sp_engine_type_count(const struct sp_engine *engine) {
+    struct sp_index_stats stats;
+    sp_index_stats(engine->index, &stats);
+    return stats.types;
+}
+
+sp_status sp_engine_types(const struct sp_engine *engine, sp_engine_type_fn *each, void *context) {
+    return sp_index_each_type(engine->index, each, context);
 }

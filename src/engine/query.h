@@ -105,6 +105,21 @@ SP_WARN_UNUSED sp_status sp_cursor_effects_first(struct sp_engine *engine, sp_st
                                                  struct sp_error *error);
 
 /*
+ * ---- types; loop-thread
+ * ---------------------------------------------------------------------------
+ */
+
+/* How many distinct types the events of the log have: it rises when a new one comes. O(types). */
+uint64_t sp_engine_type_count(const struct sp_engine *engine);
+
+/* Called once per type; the text lasts for the call. False ends the walk. */
+typedef bool sp_engine_type_fn(void *context, sp_str type);
+
+/* SP_OK, or SP_LIMIT where there are more types than the index lists. */
+SP_WARN_UNUSED sp_status sp_engine_types(const struct sp_engine *engine, sp_engine_type_fn *each,
+                                         void *context);
+
+/*
  * ---- runs (runs.c)
  * --------------------------------------------------------------------------------
  */

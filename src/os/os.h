@@ -49,6 +49,7 @@ struct sp_worker_options {
     const char *name; /* shown by the system's tools; at most 15 bytes */
     bool inline_jobs; /* no thread: jobs run in sp_worker_run */
     bool background;  /* thread at the lowest priority: it gets what the others leave */
+    uint8_t niceness; /* of its thread, above the others'; 0 to 19 */
     bool idle_io; /* its reads and writes wait for everybody else's, where the device's scheduler
                          knows of that (mq-deadline and bfq do); `background` implies it */
     /* Called on the worker's thread after each finished job; may be NULL. */

@@ -62,6 +62,7 @@ struct sp_worker {
     _Atomic bool closing;
     bool inline_jobs;
     bool background;
+    uint8_t niceness;
     bool idle_io;
     bool spins;
     char name[NAME_SIZE];
@@ -164,6 +165,9 @@ static void set_up_thread(const struct sp_worker *worker) {
         (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
                       IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT);
     }
+    if (worker->niceness > 0) {
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), worker->niceness);
+    }
     if (worker->background) {
         struct sched_param none = {.sched_priority = 0};
         if (sched_setscheduler(0, SCHED_IDLE, &none) != 0) {
@@ -219,6 +223,7 @@ struct sp_worker *sp_worker_new(const struct sp_worker_options *options, struct 
     }
     worker->inline_jobs = options->inline_jobs;
     worker->background = options->background;
+    worker->niceness = options->niceness;
     worker->idle_io = options->idle_io || options->background;
     worker->spins = !options->background && sysconf(_SC_NPROCESSORS_ONLN) > 1;
     worker->wake = options->wake;

@@ -58,6 +58,7 @@ struct sp_projects_options {
     struct sp_sink *sink;     /* taken over, also on failure */
     bool sink_read_only;      /* another process builds there: nothing is built or dropped here */
     bool threads;
+    bool tries_out; /* what is added is first tried on a SQLite database in memory */
     struct sp_clock clock;
     uint64_t grace_ms; /* how long what was swapped out stays */
     const struct sp_projects_shipped *shipped;
@@ -96,7 +97,7 @@ enum sp_projects_outcome {
 /*
  * Adds a definition, or replaces the one of its name. SP_INVALID: the text, with line and column in
  * the error; SP_LIMIT: too many; SP_DENIED: the store is only read; SP_BUSY: after a turn, again.
- * The name is copied to `ret_name`, of SP_PROJECTS_NAME_BYTES_MAX + 1 bytes, where that is not NULL.
+ * The name is copied to `ret_name`, of SP_PROJECTS_NAME_BYTES_MAX + 1 bytes; NULL: to nowhere.
  */
 SP_WARN_UNUSED sp_status sp_projects_add(struct sp_projects *projects, sp_str text, char *ret_name,
                                          enum sp_projects_outcome *ret_outcome,
@@ -137,12 +138,12 @@ SP_WARN_UNUSED sp_status sp_projects_status(struct sp_projects *projects, sp_str
 
 /* What metrics show of one. */
 struct sp_projects_figures {
-    sp_str name;            /* lasts for the call */
-    const char *state;      /* waiting, building, running, failed */
-    uint64_t position;      /* of the current build */
-    uint64_t lag_events;    /* behind the durable head; 0 where it waits for a first event */
-    uint64_t lag_us;        /* how long the oldest of them has been there; likewise */
-    uint64_t applied_total; /* events applied by this process */
+    sp_str name;         /* lasts for the call */
+    const char *state;   /* waiting, building, running, failed */
+    uint64_t position;   /* of the current build */
+    uint64_t lag_events; /* behind the durable head; 0 where it waits for a first event */
+    uint64_t lag_us;     /* how long the oldest of them has been there; likewise */
+    uint64_t applied;    /* events that its current build has taken in */
     bool failed;
     bool rebuilding;
 };
@@ -166,9 +167,9 @@ SP_WARN_UNUSED sp_status sp_projects_want(struct sp_projects *projects, sp_str n
                                           struct sp_error *error);
 
 /*
- * Waits until what queries see of a projection has taken in every event up to `position`; position 0:
- * until there is something for queries to see. Never on the loop's thread. SP_NOT_FOUND: no such
- * projection; SP_FAILED: it has stopped before, the error says where and why; SP_TIMEOUT;
+ * Waits until what queries see of a projection has taken in every event up to `position`; of
+ * position 0: until there is something for queries to see. Never on the loop's thread. SP_NOT_FOUND:
+ * no such projection; SP_FAILED: it has stopped before, the error says where and why; SP_TIMEOUT;
  * SP_CANCELLED: the store is being closed. A projection that waits for a first event is wanted by
  * this.
  */

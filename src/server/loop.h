@@ -16,7 +16,8 @@ struct sp_loop;
 
 /*
  * Makes the loop of a server and listens. The loop holds the engine's guard whenever it does not
- * sleep. `wake_fd` becomes readable when the store has finished something. SP_INVALID: the address; SP_BUSY: the port is taken; SP_DENIED; SP_NO_MEMORY.
+ * sleep. `wake_fd` becomes readable when the store has finished something. SP_INVALID: the address;
+ * SP_BUSY: the port is taken; SP_DENIED; SP_NO_MEMORY.
  */
 SP_WARN_UNUSED sp_status sp_loop_new(struct sp_server *server, struct sp_guard *guard, int wake_fd,
                                      struct sp_loop **ret_loop, struct sp_error *error);
