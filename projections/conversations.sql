@@ -34,18 +34,20 @@ CREATE TABLE conversations_early (
     responses BIGINT NOT NULL DEFAULT 0,
     updated_at TEXT,
     completed_at TEXT,
+    completed_time_ms BIGINT,
     ended BIGINT NOT NULL DEFAULT 0
 );
 
 -- spoor: on conversation.started, conversation_started, ConversationStarted
 INSERT INTO conversations (id, started_at, active_agent, status, tool_count, handoff_count,
-    last_tool, user_messages, responses, updated_at, completed_at, ended, started_time_ms,
-    started_recorded_ms)
+    last_tool, user_messages, responses, updated_at, completed_at, duration_ms, ended,
+    started_time_ms, started_recorded_ms)
 SELECT :correlationid, COALESCE(:time, :recordedtime), COALESCE(early.active_agent, :source),
     COALESCE(early.status, 'active'), COALESCE(early.tool_count, 0),
     COALESCE(early.handoff_count, 0), early.last_tool, COALESCE(early.user_messages, 0),
     COALESCE(early.responses, 0), COALESCE(early.updated_at, :time, :recordedtime),
-    early.completed_at, COALESCE(early.ended, 0), :time_ms, :recordedtime_ms
+    early.completed_at, early.completed_time_ms - :time_ms, COALESCE(early.ended, 0), :time_ms,
+    :recordedtime_ms
 FROM (SELECT 1 AS one) AS always
 LEFT JOIN conversations_early AS early ON early.id = :correlationid
 WHERE TRUE
@@ -113,8 +115,9 @@ UPDATE conversations SET responses = responses + 1,
         COALESCE(:time_ms - started_time_ms, :recordedtime_ms - started_recorded_ms) END,
     updated_at = COALESCE(:time, :recordedtime)
 WHERE id = :correlationid;
-INSERT INTO conversations_early (id, responses, active_agent, status, completed_at, updated_at)
-SELECT :correlationid, 1, :source, 'completed', COALESCE(:time, :recordedtime),
+INSERT INTO conversations_early (id, responses, active_agent, status, completed_at,
+    completed_time_ms, updated_at)
+SELECT :correlationid, 1, :source, 'completed', COALESCE(:time, :recordedtime), :time_ms,
     COALESCE(:time, :recordedtime)
 WHERE NOT EXISTS (SELECT 1 FROM conversations WHERE id = :correlationid)
 ON CONFLICT (id) DO UPDATE SET responses = conversations_early.responses + 1,
@@ -124,6 +127,8 @@ ON CONFLICT (id) DO UPDATE SET responses = conversations_early.responses + 1,
         THEN conversations_early.status ELSE 'completed' END,
     completed_at = CASE WHEN conversations_early.ended = 1
         THEN conversations_early.completed_at ELSE excluded.completed_at END,
+    completed_time_ms = CASE WHEN conversations_early.ended = 1
+        THEN conversations_early.completed_time_ms ELSE excluded.completed_time_ms END,
     updated_at = excluded.updated_at;
 
 -- The end. A failure stays one where `conversation.ended` follows.
@@ -137,16 +142,17 @@ UPDATE conversations SET
         COALESCE(:time_ms - started_time_ms, :recordedtime_ms - started_recorded_ms),
     updated_at = COALESCE(:time, :recordedtime)
 WHERE id = :correlationid;
-INSERT INTO conversations_early (id, status, completed_at, ended, updated_at)
+INSERT INTO conversations_early (id, status, completed_at, completed_time_ms, ended, updated_at)
 SELECT :correlationid,
     CASE WHEN :type IN ('run.completed', 'conversation.completed', 'conversation.ended')
         THEN 'completed' ELSE 'failed' END,
-    COALESCE(:time, :recordedtime), 1, COALESCE(:time, :recordedtime)
+    COALESCE(:time, :recordedtime), :time_ms, 1, COALESCE(:time, :recordedtime)
 WHERE NOT EXISTS (SELECT 1 FROM conversations WHERE id = :correlationid)
 ON CONFLICT (id) DO UPDATE SET
     status = CASE WHEN :type = 'conversation.ended' AND conversations_early.ended = 1
         THEN conversations_early.status ELSE excluded.status END,
-    completed_at = excluded.completed_at, ended = 1, updated_at = excluded.updated_at;
+    completed_at = excluded.completed_at, completed_time_ms = excluded.completed_time_ms,
+    ended = 1, updated_at = excluded.updated_at;
 -- spoor: on conversation.completed, conversation.failed, conversation.ended, run.completed, run.failed where {"data.duration_ms": {"$gte": 0, "$lte": 1e12}}
 UPDATE conversations SET duration_ms = CAST(:data ->> 'duration_ms' AS DOUBLE PRECISION)
 WHERE id = :correlationid;

@@ -183,7 +183,8 @@ ON CONFLICT (task_id) DO UPDATE SET
     state = excluded.state, was_agent = system_health_tasks.agent_id,
     agent_id = CASE WHEN system_health_tasks.agent_id = ''
         THEN excluded.agent_id ELSE system_health_tasks.agent_id END,
-    was_state = CASE WHEN system_health_tasks.agent_id = '' THEN '' ELSE system_health_tasks.state END,
+    was_state = CASE WHEN system_health_tasks.agent_id = ''
+        THEN '' ELSE system_health_tasks.state END,
     changed = excluded.changed, ended_time_ms = excluded.ended_time_ms
 WHERE system_health_tasks.state <> excluded.state;
 -- spoor: on task.completed, task.failed where {"$or": [{"data.task_id": {"$exists": true, "$ne": null}}, {"data.id": {"$exists": true, "$ne": null}}, {"data.taskId": {"$exists": true, "$ne": null}}]}
