@@ -28,12 +28,12 @@ CREATE INDEX event_search_words ON event_search USING gin (words);
 -- spoor: only sqlite
 INSERT INTO event_search
     (rowid, content, type, source, correlationid, position, id, recordedtime)
-VALUES (:position, CAST(:data AS TEXT), :type, :source, :correlationid, :position, :id,
+VALUES (:position, :data_text, :type, :source, :correlationid, :position, :id,
     :recordedtime);
 -- spoor: only postgresql
 INSERT INTO event_search
     (content, type, source, correlationid, position, id, recordedtime, words)
-VALUES (CAST(:data AS TEXT), :type, :source, :correlationid, :position, :id, :recordedtime,
-    to_tsvector('simple', regexp_replace(substr(
-        concat_ws(' ', CAST(:data AS TEXT), :type, :source, :correlationid), 1, 200000),
+VALUES (:data_text, :type, :source, :correlationid, :position, :id, :recordedtime,
+    to_tsvector('simple', regexp_replace(
+        substr(concat_ws(' ', :data_text, :type, :source, :correlationid), 1, 200000),
         '[^[:alnum:]\u0080-\U0010FFFF]+', ' ', 'g')));

@@ -2,8 +2,10 @@
  * Parameters: what their names mean, and their values for an event.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/time.h"
+#include "base/utf8.h"
 #include "event/attributes.h"
 #include "project/definition_int.h"
 
@@ -13,6 +15,7 @@ static const struct {
     enum sp_parameter_kind kind;
 } OWN[] = {
     {"data", SP_PARAMETER_DATA},
+    {"data_text", SP_PARAMETER_DATA_TEXT},
     {"position", SP_PARAMETER_POSITION},
     {"version", SP_PARAMETER_VERSION},
     {"recordedtime", SP_PARAMETER_RECORDEDTIME},
@@ -63,11 +66,12 @@ sp_status parameter_find(sp_str text, size_t offset, sp_str name,
     } else if (known != NULL) {
         return refuse_alias(text, offset, known, error);
     } else if (!extension_name(name)) {
-        return lex_fail(text, offset, error, SP_INVALID,
-                        ":%.*s: no parameter is called so; expected an attribute of the event, "
-                        ":data, :metadata, :position, :version, :time_ms, :recordedtime_ms, or an "
-                        "extension's name of letters and digits",
-                        SP_STR_ARG(name));
+        return lex_fail(
+            text, offset, error, SP_INVALID,
+            ":%.*s: no parameter is called so; expected an attribute of the event, "
+            ":data, :data_text, :metadata, :position, :version, :time_ms, :recordedtime_ms, or an "
+            "extension's name of letters and digits",
+            SP_STR_ARG(name));
     }
     *ret_parameter = parameter;
     return SP_OK;
@@ -120,6 +124,16 @@ static void bind_data(struct sp_bound *bound, const struct sp_event *event) {
     }
 }
 
+static void bind_data_text(struct sp_bound *bound, const struct sp_event *event) {
+    bound->type = SP_BOUND_NULL;
+    sp_str data = event->data;
+    if (event->has_data && sp_utf8_valid(data) &&
+        (data.len == 0 || memchr(data.ptr, '\0', data.len) == NULL)) {
+        bound->type = SP_BOUND_TEXT;
+        bound->text = data;
+    }
+}
+
 static void bind_extension(struct sp_bound *bound, const struct sp_event *event, sp_str name) {
     bound->type = SP_BOUND_NULL;
     for (uint32_t i = 0; i < event->extension_count; i++) {
@@ -139,6 +153,9 @@ void sp_parameter_get(const struct sp_parameter *parameter, const struct sp_even
         break;
     case SP_PARAMETER_DATA:
         bind_data(ret_bound, event);
+        break;
+    case SP_PARAMETER_DATA_TEXT:
+        bind_data_text(ret_bound, event);
         break;
     case SP_PARAMETER_POSITION:
         bind_integer(ret_bound, event->position);

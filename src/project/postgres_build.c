@@ -134,6 +134,7 @@ static unsigned type_of(const struct sp_parameter *parameter) {
     case SP_PARAMETER_TIME_MS:
     case SP_PARAMETER_RECORDEDTIME_MS:
         return TYPE_INT8;
+    case SP_PARAMETER_DATA_TEXT:
     case SP_PARAMETER_RECORDEDTIME:
     case SP_PARAMETER_ENTRYID:
     case SP_PARAMETER_EXTENSION:

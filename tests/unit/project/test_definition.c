@@ -388,11 +388,17 @@ static void gives_values(void **state) {
     assert_bound(&event, "position", SP_BOUND_INTEGER, "7");
     assert_bound(&event, "version", SP_BOUND_INTEGER, "2");
     assert_bound(&event, "data", SP_BOUND_JSON, "{\"a\":1}");
+    assert_bound(&event, "data_text", SP_BOUND_TEXT, "{\"a\":1}");
     assert_bound(&event, "metadata", SP_BOUND_JSON, "{}");
     assert_bound(&event, "tries", SP_BOUND_TEXT, "5");
     assert_bound(&event, "other", SP_BOUND_NULL, "");
     event.data_is_json = false;
     assert_bound(&event, "data", SP_BOUND_BYTES, "{\"a\":1}");
+    assert_bound(&event, "data_text", SP_BOUND_TEXT, "{\"a\":1}");
+    event.data = sp_str_of("a\0b", 3);
+    assert_bound(&event, "data_text", SP_BOUND_NULL, "");
+    event.data = SP_STR("\xff");
+    assert_bound(&event, "data_text", SP_BOUND_NULL, "");
     event.has_data = false;
     assert_bound(&event, "data", SP_BOUND_NULL, "");
     event.attr[SP_ATTR_TIME] = SP_STR("2026-11-20T05:49:12Z");
