@@ -185,10 +185,10 @@ struct sp_bound_scratch {
 /*
  * What a parameter is for an event:
  *   :position :version :time_ms :recordedtime_ms   INTEGER; :time_ms NULL where there is no time
- *   :data         JSON, or BYTES, which a sink gives its statements as NULL: `->>` of what is no JSON
- *                 would stop the projection; NULL where there is none
- *   :data_text    TEXT: data as it was given, JSON or not; NULL where it is no text: it is not UTF-8,
- *                 or has a zero byte, which PostgreSQL has no text with
+ *   :data         JSON, or BYTES, which sinks give as NULL: `->>` of what is no JSON would stop the
+ *                 projection; NULL where there is none
+ *   :data_text    TEXT: data as it was given, JSON or not; NULL where it is not UTF-8, or has a
+ *                 zero byte, which PostgreSQL has no text with
  *   :metadata     JSON, or NULL
  *   all others    TEXT, or NULL where the event has none. A time is in UTC: as given where it ends
  *                 in `Z`, else turned; an extension that is no string is its JSON text.
