@@ -442,8 +442,8 @@ static void bind_value(sqlite3_stmt *compiled, int number, const struct sp_bound
         (void)sqlite3_bind_text64(compiled, number, text, bound->text.len, SQLITE_STATIC,
                                   SQLITE_UTF8);
         break;
-    case SP_BOUND_BYTES:
-        (void)sqlite3_bind_blob64(compiled, number, text, bound->text.len, SQLITE_STATIC);
+    case SP_BOUND_BYTES: /* no JSON: `->>` of it would stop the projection, as a blob too */
+        (void)sqlite3_bind_null(compiled, number);
         break;
     }
 }
