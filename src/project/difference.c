@@ -15,6 +15,7 @@ struct walk {
     bool has_row[2];
     uint32_t column_count;
     uint32_t key_count;
+    bool has_key;
     uint32_t keys[SP_SQL_COLUMNS_MAX]; /* columns, in the order of the key */
     bool is_key[SP_SQL_COLUMNS_MAX];
     sp_str columns[SP_SQL_COLUMNS_MAX];
@@ -140,6 +141,7 @@ static sp_status add_order(sqlite3 *db, struct walk *walk, bool is_virtual, stru
             sp_buf_add_str(sql, SP_STR(" COLLATE BINARY"));
             walk->keys[walk->key_count++] = (uint32_t)sqlite3_column_int(statement, 1);
         }
+        walk->has_key = walk->has_key || (by_key != 0 && !is_virtual && walk->key_count > 0);
         int code = sqlite3_finalize(statement);
         if (code != SQLITE_OK) {
             return fail(db, walk->table, error);
@@ -227,6 +229,7 @@ static bool tell(const struct walk *walk, enum sp_change change) {
         .change = change,
         .table = walk->table,
         .columns = walk->columns,
+        .has_key = walk->has_key,
         .is_key = walk->is_key,
         .before = change == SP_CHANGE_ADDED ? NULL : walk->values[0],
         .after = change == SP_CHANGE_REMOVED ? NULL : walk->values[1],

@@ -24,7 +24,8 @@ struct sp_difference {
     enum sp_change change;
     sp_str table;
     const sp_str *columns;
-    const bool *is_key;
+    bool has_key;                      /* the table has a primary key */
+    const bool *is_key;                /* columns; without a primary key all of them */
     const struct sp_sql_value *before; /* NULL of one that was added */
     const struct sp_sql_value *after;  /* NULL of one that was removed */
     uint32_t column_count;

@@ -200,10 +200,10 @@ static sp_status source_seek(void *context, uint64_t position, struct sp_error *
  * -------------------------------------------------------------------------------
  */
 
+/* The first event that is kept; says as well whether the query is one. */
 static sp_status find_first(struct making *making, struct sp_error *error) {
-    const struct sp_query query = {.limit = 0};
     struct sp_cursor *cursor = NULL;
-    sp_status status = sp_cursor_open(making->travel->engine, &query, &cursor, error);
+    sp_status status = sp_cursor_open(making->travel->engine, &making->query, &cursor, error);
     if (status == SP_OK) {
         uint64_t last;
         sp_cursor_range(cursor, &making->first, &last);
