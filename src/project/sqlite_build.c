@@ -432,6 +432,7 @@ static void bind_value(sqlite3_stmt *compiled, int number, const struct sp_bound
     const char *text = bound->text.ptr != NULL ? bound->text.ptr : "";
     switch (bound->type) {
     case SP_BOUND_NULL:
+    case SP_BOUND_BYTES: /* `->>` of what is no JSON would stop the projection */
         (void)sqlite3_bind_null(compiled, number);
         break;
     case SP_BOUND_INTEGER:
@@ -441,9 +442,6 @@ static void bind_value(sqlite3_stmt *compiled, int number, const struct sp_bound
     case SP_BOUND_JSON:
         (void)sqlite3_bind_text64(compiled, number, text, bound->text.len, SQLITE_STATIC,
                                   SQLITE_UTF8);
-        break;
-    case SP_BOUND_BYTES: /* no JSON: `->>` of it would stop the projection, as a blob too */
-        (void)sqlite3_bind_null(compiled, number);
         break;
     }
 }

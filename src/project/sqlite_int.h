@@ -16,7 +16,7 @@ enum {
     SQLITE_CACHE_KIB = 16384,
     SQLITE_WAL_PAGES = 4000,      /* checkpointed when it is as long */
     SQLITE_STEPS_UNIT = 1000000,  /* steps of SQLite's machine between two looks at how many */
-    SQLITE_STEPS_UNITS_MAX = 500, /* of one event */
+    SQLITE_STEPS_UNITS_MAX = 100, /* of one event */
     SQLITE_VALUE_BYTES_MAX = 128 << 20,
 };
 

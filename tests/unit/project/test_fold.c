@@ -281,6 +281,35 @@ static void finds_what_a_commit_refuses(void **state) {
     sp_definition_unref(definition);
 }
 
+/* Data that is no JSON has no members, and does not stop what looks for one. */
+static sp_status make_bytes(void *context, struct sp_event *event, struct sp_error *error) {
+    (void)context;
+    (void)error;
+    event->data = SP_STR("no json");
+    event->data_is_json = false;
+    return SP_OK;
+}
+
+static void takes_data_that_is_no_json(void **state) {
+    struct fixture *f = *state;
+    struct sp_error error;
+    struct sp_build *build = NULL;
+    struct sp_definition *definition =
+        definition_of("-- spoor: projection bytes version 1\n"
+                      "CREATE TABLE t (a TEXT, b TEXT);\n"
+                      "-- spoor: on a\nINSERT INTO t VALUES (:data ->> 'n', :data_text);\n");
+    assert_int_equal(sp_sqlite_scratch_new(definition, sp_clock_system(), NULL, &build, &error),
+                     SP_OK);
+    struct fixture own = {.build = build, .memory = f->memory};
+    memory_add(f->memory, "a", "x", "{}");
+    struct sp_fold *fold = fold_of(&own, (struct sp_fold_options){.upcast = make_bytes});
+    assert_int_equal(run_to(fold, 0), SP_FOLD_CAUGHT_UP);
+    assert_build_rows(build, "SELECT a IS NULL AND b = 'no json' FROM t", "1");
+    sp_fold_free(fold);
+    build->ops->close(build);
+    sp_definition_unref(definition);
+}
+
 static void stops_at_a_damaged_event(void **state) {
     struct fixture *f = *state;
     memory_add(f->memory, "a.add", "x", "{\"n\":1}");
@@ -338,6 +367,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(stops_at_a_poison_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_poison_event_may_be_the_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(finds_what_a_commit_refuses, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(takes_data_that_is_no_json, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stops_at_a_damaged_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(upcasts_first, set_up, tear_down),
     };
