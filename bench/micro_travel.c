@@ -308,6 +308,7 @@ static void measure(const char *folder, const char *path, uint64_t events, uint6
     const struct sp_travel_options options = {.engine = engine,
                                               .folder = folder,
                                               .threads = true,
+                                              .copies = true,
                                               .clock = sp_clock_system(),
                                               .snapshot_bytes_max = bytes_max,
                                               .say = on_say};

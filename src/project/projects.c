@@ -99,6 +99,13 @@ sp_status projects_find_there(struct sp_projects *projects, sp_str name,
     return SP_OK;
 }
 
+void projects_forget(struct sp_projects *projects, const struct project *project) {
+    if (projects->options.travel != NULL) {
+        sp_travel_forget(projects->options.travel, sp_str_from(project->name),
+                         project_is_there(project) ? project->definition->sha256 : NULL);
+    }
+}
+
 /* ---- what runners have handed over ----------------------------------------------------------- */
 
 /* SP_BUSY: a later turn tells it. */
@@ -456,6 +463,9 @@ sp_status sp_projects_new(const struct sp_projects_options *options,
     if (status != SP_OK) {
         sp_projects_free(projects);
         return status;
+    }
+    for (uint32_t i = 0; i < projects->count; i++) {
+        projects_forget(projects, projects->items[i]); /* a kill may have come before */
     }
     atomic_store(&projects->news, true); /* the first turn plans */
     *ret_projects = projects;

@@ -36,6 +36,7 @@ struct sp_engine;
 struct sp_event;
 struct sp_projects;
 struct sp_sink;
+struct sp_travel;
 
 enum { SP_PROJECTS_MAX = 256, SP_PROJECTS_NAME_BYTES_MAX = 63 };
 
@@ -66,7 +67,8 @@ struct sp_projects_options {
     /* Before a projection sees an event: may replace its data and version. NULL: nothing. */
     sp_status (*upcast)(void *context, struct sp_event *event, struct sp_error *error);
     void *upcast_context;
-    sp_projects_say_fn *say; /* on the loop; NULL: nobody listens */
+    struct sp_travel *travel; /* is shown what builds go through (travel.h); NULL: nobody */
+    sp_projects_say_fn *say;  /* on the loop; NULL: nobody listens */
     void *say_context;
     void (*wake)(void *context); /* on any thread: a turn has something to do */
     void *wake_context;

@@ -73,6 +73,7 @@ static sp_status add(struct sp_projects *projects, struct sp_definition *definit
     project->removed = false;
     project->told_position = position;
     projects_unlock(projects);
+    projects_forget(projects, project);
     *ret_outcome = was_there ? SP_PROJECTS_REPLACED : SP_PROJECTS_ADDED;
     projects_say(projects, false, project, "version %llu is %s",
                  (unsigned long long)definition->version, was_there ? "replaced" : "added");
@@ -137,6 +138,7 @@ sp_status sp_projects_remove(struct sp_projects *projects, sp_str name, struct s
     project->refused = false;
     pthread_cond_broadcast(&projects->changed);
     projects_unlock(projects);
+    projects_forget(projects, project);
     projects_say(projects, false, project, "removed");
     projects_plan(projects, project);
     return SP_OK;

@@ -21,6 +21,7 @@
 #include "project/fold.h"
 #include "project/projects.h"
 #include "project/sink.h"
+#include "project/travel.h"
 
 enum {
     PROJECTS_BUILDS_MAX = 16, /* that are known of one projection; the oldest retired ones go */
@@ -59,6 +60,8 @@ struct runner {
 
     struct sp_build *build; /* the thread's, with source and fold */
     struct sp_log_source *source;
+    struct sp_travel_track *track; /* NULL: nobody looks on */
+    struct sp_fold_source events;  /* of the source */
     struct sp_fold *fold;
 
     _Atomic bool stop;
@@ -172,6 +175,9 @@ struct project *projects_make(struct sp_projects *projects, sp_str name);
 
 /* Runs before what ends was looked at are freed, and what took over is in its place. loop */
 void projects_collect(struct sp_projects *projects, struct project *project);
+
+/* What is kept of other texts of the projection for states of the past goes. */
+void projects_forget(struct sp_projects *projects, const struct project *project);
 
 /* Tells the log of the server. */
 void projects_say(struct sp_projects *projects, bool warning, const struct project *project,

@@ -109,6 +109,9 @@ static void on_progress(void *context, const struct sp_fold_progress *progress) 
     rate_note(&runner->rate, projects_now_us(projects), progress->position);
     pthread_cond_broadcast(&projects->changed);
     projects_unlock(projects);
+    if (runner->track != NULL) {
+        sp_travel_track_committed(runner->track, runner->build, progress->committed);
+    }
 }
 
 static void note_trouble(struct runner *runner, sp_status status, const struct sp_error *error) {
@@ -132,11 +135,13 @@ static void note_trouble(struct runner *runner, sp_status status, const struct s
 
 static void close_all(struct runner *runner) {
     sp_fold_free(runner->fold);
+    sp_travel_track_free(runner->track);
     sp_log_source_free(runner->source);
     if (runner->build != NULL) {
         runner->build->ops->close(runner->build);
     }
     runner->fold = NULL;
+    runner->track = NULL;
     runner->source = NULL;
     runner->build = NULL;
 }
@@ -187,9 +192,17 @@ static sp_status open_fold(struct runner *runner, struct sp_error *error) {
     if (status != SP_OK) {
         return status;
     }
+    runner->events = sp_log_source_of(runner->source);
+    if (options->travel != NULL) {
+        status = sp_travel_track_new(options->travel, runner->build, &runner->track, error);
+    }
+    if (status != SP_OK) {
+        return status;
+    }
     const struct sp_fold_options fold = {
         .build = runner->build,
-        .source = sp_log_source_of(runner->source),
+        .source = runner->track != NULL ? sp_travel_track_source(runner->track, &runner->events)
+                                        : runner->events,
         .clock = options->clock,
         .awaited = &runner->awaited,
         .stop = &runner->stop,

@@ -1,18 +1,12 @@
 #include "project/travel.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "project/sqlite.h"
 #include "project/travel_int.h"
 
-enum {
-    BYTES_PER_EVENT = 250, /* of a build, for which one more event goes by between snapshots */
-    BOUNDS_SAVED_MORE = 1 << 20, /* positions known, after which they are written again */
-    BOUNDS_BYTES_MAX = 256 << 20,
-};
+enum { BOUNDS_BYTES_MAX = 256 << 20 };
 
 void travel_say(const struct sp_travel *travel, const char *what, const struct sp_error *error) {
     if (travel->options.say != NULL) {
@@ -196,149 +190,6 @@ void travel_save_bounds(struct sp_travel *travel, struct model *model, uint64_t 
 }
 
 /*
- * ---- taking snapshots
- * -----------------------------------------------------------------------------
- */
-
-/* A copy that becomes a snapshot, on the helper's thread. */
-struct saving {
-    struct sp_job job;
-    struct sp_travel *travel;
-    struct model *model;
-    uint64_t position;
-    uint64_t applied;
-    char copy[SP_FS_PATH_BYTES_MAX + 1]; /* in the snapshots' folder */
-};
-
-static void saving_work(struct sp_job *job) {
-    struct saving *saving = (struct saving *)(void *)job;
-    struct sp_travel *travel = saving->travel;
-    struct sp_error error;
-    sp_status status = sp_snapshots_save(travel->snapshots, &saving->model->key, saving->position,
-                                         saving->applied, saving->copy, &error);
-    if (status != SP_OK) {
-        travel_say(travel, "a read model's snapshot is not kept", &error);
-    }
-    (void)travel->fs->ops->unlink(travel->fs, saving->copy, NULL);
-    travel_save_bounds(travel, saving->model, BOUNDS_SAVED_MORE);
-    pthread_mutex_lock(&saving->model->mutex);
-    saving->model->is_saving = false;
-    pthread_mutex_unlock(&saving->model->mutex);
-}
-
-static void saving_done(struct sp_job *job) {
-    free(job);
-}
-
-/* Hands the copy over; within the call where there are no threads, or none is to be had. */
-static void save(struct sp_travel *travel, struct saving *saving) {
-    pthread_mutex_lock(&travel->mutex);
-    if (travel->worker == NULL && travel->options.threads) {
-        const struct sp_worker_options options = {.name = "spoor-travel", .idle_io = true};
-        travel->worker = sp_worker_new(&options, NULL);
-    }
-    struct sp_worker *worker = travel->worker;
-    if (worker != NULL) {
-        (void)sp_worker_poll(worker); /* frees those that are finished */
-        sp_worker_submit(worker, &saving->job);
-    }
-    pthread_mutex_unlock(&travel->mutex);
-    if (worker == NULL) {
-        saving_work(&saving->job);
-        saving_done(&saving->job);
-    }
-}
-
-void travel_copy_name(struct sp_travel *travel, char name[SP_FS_PATH_BYTES_MAX + 1],
-                      char path[TRAVEL_PATH_SIZE]) {
-    pthread_mutex_lock(&travel->mutex);
-    uint64_t number = ++travel->copies;
-    pthread_mutex_unlock(&travel->mutex);
-    (void)snprintf(name, SP_FS_PATH_BYTES_MAX + 1, "copy-%lu-%llu.tmp",
-                   (unsigned long)sp_process_id(), (unsigned long long)number);
-    int len = snprintf(path, TRAVEL_PATH_SIZE, "%s/%s", travel->folder, name);
-    sp_ensure(len > 0 && len < TRAVEL_PATH_SIZE);
-}
-
-static uint64_t build_bytes(struct sp_build *build) {
-    sqlite3 *db = sp_sqlite_handle(build);
-    int64_t bytes = 0;
-    sqlite3_stmt *statement = NULL;
-    (void)sqlite3_set_authorizer(db, NULL, NULL);
-    if (sqlite3_prepare_v2(db,
-                           "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
-                           -1, &statement, NULL) == SQLITE_OK &&
-        sqlite3_step(statement) == SQLITE_ROW) {
-        bytes = sqlite3_column_int64(statement, 0);
-    }
-    (void)sqlite3_finalize(statement);
-    sp_sqlite_handle_return(build);
-    return bytes > 0 ? (uint64_t)bytes : 0;
-}
-
-uint64_t travel_snapshot_events(const struct sp_travel *travel, struct sp_build *build) {
-    uint64_t by_size = build_bytes(build) / BYTES_PER_EVENT;
-    uint64_t least = travel->options.snapshot_events;
-    return by_size > least ? by_size : least;
-}
-
-static bool begin_saving(struct model *model) {
-    pthread_mutex_lock(&model->mutex);
-    bool begun = !model->is_saving;
-    model->is_saving = true;
-    pthread_mutex_unlock(&model->mutex);
-    return begun;
-}
-
-static void cancel_saving(struct model *model) {
-    pthread_mutex_lock(&model->mutex);
-    model->is_saving = false;
-    pthread_mutex_unlock(&model->mutex);
-}
-
-void travel_take(struct sp_travel *travel, struct model *model, struct sp_build *build,
-                 uint64_t events) {
-    struct sp_build_state state;
-    build->ops->state(build, &state);
-    struct sp_snapshots *snapshots =
-        travel->options.read_only ? NULL : travel_snapshots(travel, true);
-    if (snapshots == NULL || state.position == 0 ||
-        sp_snapshots_near(snapshots, &model->key, state.position, state.applied, events / 2) ||
-        !begin_saving(model)) {
-        return;
-    }
-    struct saving *saving = calloc(1, sizeof(*saving));
-    struct sp_error error;
-    char path[TRAVEL_PATH_SIZE];
-    sp_status status = saving != NULL ? SP_OK : sp_error_set(&error, SP_NO_MEMORY, "no memory");
-    if (status == SP_OK) {
-        *saving = (struct saving){
-            .job = {.work = saving_work, .done = saving_done},
-            .travel = travel,
-            .model = model,
-            .position = state.position,
-            .applied = state.applied,
-        };
-        travel_copy_name(travel, saving->copy, path);
-        status = sp_sqlite_backup(build, path, &error);
-    }
-    if (status != SP_OK) {
-        travel_say(travel, "a read model cannot be copied", &error);
-        cancel_saving(model);
-        free(saving);
-        return;
-    }
-    save(travel, saving);
-}
-
-void sp_travel_forget(struct sp_travel *travel, sp_str name, const uint8_t *sha256_kept) {
-    struct sp_snapshots *snapshots = travel_snapshots(travel, false);
-    if (snapshots != NULL) {
-        sp_snapshots_forget(snapshots, name, sha256_kept);
-    }
-}
-
-/*
  * ---- tracks
  * ---------------------------------------------------------------------------------------
  */
@@ -370,6 +221,9 @@ sp_status sp_travel_track_new(struct sp_travel *travel, struct sp_build *build,
         free(track);
         return status;
     }
+    pthread_mutex_lock(&track->model->mutex);
+    track->model->is_forgotten = false;
+    pthread_mutex_unlock(&track->model->mutex);
     *ret_track = track;
     return SP_OK;
 }
@@ -423,7 +277,7 @@ void sp_travel_track_committed(struct sp_travel_track *track, struct sp_build *b
         pthread_mutex_unlock(&model->mutex);
         track->covered = position;
     }
-    if (build != NULL && track->events >= track->events_due) {
+    if (track->travel->options.copies && track->events >= track->events_due) {
         uint64_t due = travel_snapshot_events(track->travel, build);
         if (track->events >= due) {
             travel_take(track->travel, model, build, due);

@@ -28,7 +28,7 @@
 
 #define SP_TRAVEL_BUILD_BYTES_MAX (UINT64_C(2) << 30)
 
-enum { SP_TRAVEL_SNAPSHOT_EVENTS = 100000, SP_TRAVEL_TIMEOUT_MS = 30000 };
+enum { SP_TRAVEL_SNAPSHOT_EVENTS = 50000, SP_TRAVEL_TIMEOUT_MS = 30000 };
 
 struct sp_travel;
 struct sp_travel_track;
@@ -40,7 +40,8 @@ struct sp_travel_options {
     struct sp_engine *engine; /* outlives it; with a guard where other threads ask */
     const char *folder;       /* where read models live: snapshots are in its folder `snapshots` */
     bool read_only;           /* nothing is kept: what is there is used */
-    bool threads;             /* compress beside the callers; else within their calls */
+    bool threads;             /* copy and compress beside the callers; else within their calls */
+    bool copies;              /* builds that are followed are SQLite's: snapshots are taken */
     struct sp_clock clock;
     uint64_t snapshot_bytes_max; /* of all snapshots; 0: none are kept */
     uint64_t snapshot_events;    /* that are applied between two; 0: SP_TRAVEL_SNAPSHOT_EVENTS */
@@ -71,8 +72,8 @@ struct sp_fold_source sp_travel_track_source(struct sp_travel_track *track,
                                              const struct sp_fold_source *inner);
 
 /*
- * After a commit of the build, outside a batch: `position` is what is committed. Takes a snapshot
- * where it is time. `build` NULL: one that cannot be copied (it is not SQLite's).
+ * After a commit of the build, outside a batch: `position` is what is committed. Has a snapshot
+ * taken where it is time.
  */
 void sp_travel_track_committed(struct sp_travel_track *track, struct sp_build *build,
                                uint64_t position);

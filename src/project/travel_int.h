@@ -20,6 +20,7 @@ struct model {
     struct sp_bounds bounds;
     uint64_t bounds_saved; /* how much was known when they were written last */
     bool is_saving;        /* a snapshot of it is on its way */
+    bool is_forgotten;     /* the projection is gone, or has another text: nothing is left */
 };
 
 struct sp_travel {
@@ -54,8 +55,8 @@ void travel_copy_name(struct sp_travel *travel, char name[SP_FS_PATH_BYTES_MAX +
 uint64_t travel_snapshot_events(const struct sp_travel *travel, struct sp_build *build);
 
 /*
- * Copies the build, as of its last commit, and has the copy made a snapshot. Nothing where one is
- * on its way or one is near. What goes wrong is said: nobody depends on it.
+ * Has the build, as of its last commit or a later one, made a snapshot. Nothing where one is on its
+ * way or one is near. What goes wrong is said: nobody depends on it.
  */
 void travel_take(struct sp_travel *travel, struct model *model, struct sp_build *build,
                  uint64_t events);

@@ -79,6 +79,7 @@ static void travel_begin(struct story *story, uint64_t events) {
     const struct sp_travel_options options = {
         .engine = story->help.engine,
         .folder = help_folder,
+        .copies = true,
         .clock = clock_of(story),
         .snapshot_bytes_max = events != 0 ? 1 << 30 : 0,
         .snapshot_events = events,
