@@ -88,6 +88,12 @@ def targets(lines):
         if line["bench"] == "streams" and line["ratio_to_first"] != 1:
             yield (f"appends at {short(line['streams'])} streams, of those at 1 k",
                    line["ratio_to_first"], "x", 0.7, 0.9, True)
+    for line in lines:
+        if line["bench"] == "project" and line["sink"] == "sqlite":
+            rare = line["wanted_percent"] < 50
+            yield (f"projecting {line['projection']} on SQLite, {line['wanted_percent']} % of the "
+                   "events wanted", line["events_per_s"], "/s", 3e6 if rare else 200e3,
+                   10e6 if rare else 400e3, True)
 
 
 def show_targets(lines):
@@ -120,6 +126,12 @@ def show_reads(lines):
                       short(line["events_per_s"]), short(line["events"] / line["cpu_seconds"]))
         elif line["bench"] == "sqlite_replay":
             table.row("SQLite, warm", short(line["events"]), short(line["events_per_s"]), "-")
+    table = Table("Projecting into SQLite", "projection", "wanted", "where", "events/s",
+                  "events/CPU s")
+    for line in lines:
+        if line["bench"] == "project":
+            table.row(line["projection"], f"{line['wanted_percent']} %", line["sink"],
+                      short(line["events_per_s"]), short(line["events"] / line["cpu_seconds"]))
     table = Table("Lookups", "what", "lookups/s", "CPU us", "p50 us", "p99 us")
     for line in lines:
         if line["bench"] == "query":

@@ -38,6 +38,7 @@ bench() {
 }
 
 ninja -C "$build" bench/sqlite >/dev/null 2>&1 || echo 'bench: no SQLite here to compare with' >&2
+ninja -C "$build" bench/micro_project >/dev/null
 
 bench append --outstanding 1 --events 20k
 bench append --outstanding 64 --events 1M
@@ -48,6 +49,7 @@ if [ -x "$build/bench/sqlite" ]; then
 fi
 bench replay --events 3M
 bench query --events 2M
+measure "$build/bench/micro_project" 1000000 "$(dirname "$data")"
 if [ -n "$full" ]; then
     bench append --outstanding 1000 --events 30M --streams 1M
     bench streams --streams 1k,1M,10M
