@@ -162,9 +162,10 @@ static sp_status wrap_list(struct sp_client *client, const struct sp_answer *ans
 sp_status sp_remote_find(struct sp_client *client, const char *id, const char *source,
                          struct sp_remote **ret_remote, struct sp_error *error) {
     struct sp_answer answer;
+    const sp_str raw = SP_STR("RAW");
     const sp_str args[] = {SP_STR("SPOOR.EVENT"), sp_str_from(id != NULL ? id : ""),
-                           SP_STR("SOURCE"), sp_str_from(source)};
-    sp_status status = sp_client_call(client, args, source != NULL ? 4 : 2, 0, &answer, error);
+                           source != NULL ? SP_STR("SOURCE") : raw, sp_str_from(source), raw};
+    sp_status status = sp_client_call(client, args, source != NULL ? 5 : 3, 0, &answer, error);
     if (status != SP_OK) {
         return status;
     }
@@ -180,8 +181,8 @@ sp_status sp_remote_trace(struct sp_client *client, const char *id, bool effects
                           struct sp_remote **ret_remote, struct sp_error *error) {
     struct sp_answer answer;
     const sp_str args[] = {SP_STR("SPOOR.TRACE"), sp_str_from(id != NULL ? id : ""),
-                           effects ? SP_STR("EFFECTS") : SP_STR("CAUSES")};
-    sp_status status = sp_client_call(client, args, 3, 0, &answer, error);
+                           effects ? SP_STR("EFFECTS") : SP_STR("CAUSES"), SP_STR("RAW")};
+    sp_status status = sp_client_call(client, args, 4, 0, &answer, error);
     if (status == SP_NOT_FOUND) {
         return sp_error_set(error, SP_NOT_FOUND, "no event has the id %s", id != NULL ? id : "");
     }

@@ -137,6 +137,7 @@ static sp_status receive_slice(struct sp_worker_of *worker, uint32_t slice_ms,
                             sp_str_from(worker->consumer),
                             SP_STR("COUNT"),
                             SP_STR("1"),
+                            SP_STR("RAW"),
                             slice_ms > 0 ? SP_STR("BLOCK") : SP_STR("KEYS"),
                             slice_ms > 0 ? sp_str_from(block) : sp_str_from(worker->key),
                             SP_STR("KEYS"),
@@ -144,7 +145,7 @@ static sp_status receive_slice(struct sp_worker_of *worker, uint32_t slice_ms,
     if (worker->has_answer) {
         sp_answer_fini(&worker->answer);
     }
-    sp_status status = sp_client_call(worker->client, words, slice_ms > 0 ? 10 : 8, slice_ms,
+    sp_status status = sp_client_call(worker->client, words, slice_ms > 0 ? 11 : 9, slice_ms,
                                       &worker->answer, error);
     worker->has_answer = status == SP_OK;
     return status == SP_OK ? take_delivery(worker, ret_event, ret_entry, ret_attempts, error)

@@ -260,26 +260,44 @@ sp_status sp_upcast_data(struct sp_upcasters *upcasters, sp_str type, sp_str ver
     return status;
 }
 
-sp_status sp_upcast(void *context, struct sp_event *event, struct sp_error *error) {
+static sp_status name_event(const struct sp_event *event, sp_status status,
+                            struct sp_error *error) {
+    sp_str type = event->attr[SP_ATTR_TYPE];
+    sp_str id = event->attr[SP_ATTR_ID];
+    return sp_error_prefix(
+        error, status, "event %llu (%.*s, id %.*s)", (unsigned long long)event->position,
+        (int)(type.len < SHOWN_BYTES_MAX ? type.len : SHOWN_BYTES_MAX), type.ptr,
+        (int)(id.len < SHOWN_BYTES_MAX ? id.len : SHOWN_BYTES_MAX), id.len > 0 ? id.ptr : "");
+}
+
+sp_status sp_upcast_view(struct sp_upcasters *upcasters, const struct sp_event *event,
+                         struct sp_event *room, const struct sp_event **ret_event,
+                         struct sp_error *error) {
     bool changed = false;
     sp_str version;
     sp_str data;
-    sp_str type = event->attr[SP_ATTR_TYPE];
-    sp_status status = sp_upcast_data(
-        context, type, event->attr[SP_ATTR_SCHEMAVERSION], event->data_is_json,
-        event->has_data ? event->data : SP_STR(""), &changed, &version, &data, error);
+    sp_status status =
+        sp_upcast_data(upcasters, event->attr[SP_ATTR_TYPE], event->attr[SP_ATTR_SCHEMAVERSION],
+                       event->data_is_json, event->has_data ? event->data : SP_STR(""), &changed,
+                       &version, &data, error);
     if (status != SP_OK) {
-        sp_str id = event->attr[SP_ATTR_ID];
-        return sp_error_prefix(
-            error, status, "event %llu (%.*s, id %.*s)", (unsigned long long)event->position,
-            (int)(type.len < SHOWN_BYTES_MAX ? type.len : SHOWN_BYTES_MAX), type.ptr,
-            (int)(id.len < SHOWN_BYTES_MAX ? id.len : SHOWN_BYTES_MAX), id.len > 0 ? id.ptr : "");
+        return name_event(event, status, error);
     }
+    *ret_event = event;
     if (changed) {
-        event->attr[SP_ATTR_SCHEMAVERSION] = version;
-        event->data = data;
-        event->has_data = true;
-        event->data_is_json = true;
+        if (room != event) {
+            *room = *event;
+        }
+        room->attr[SP_ATTR_SCHEMAVERSION] = version;
+        room->data = data;
+        room->has_data = true;
+        room->data_is_json = true;
+        *ret_event = room;
     }
     return SP_OK;
+}
+
+sp_status sp_upcast(void *upcasters, struct sp_event *event, struct sp_error *error) {
+    const struct sp_event *same = NULL;
+    return sp_upcast_view(upcasters, event, event, &same, error);
 }

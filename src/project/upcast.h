@@ -138,4 +138,12 @@ SP_WARN_UNUSED sp_status sp_upcast_data(struct sp_upcasters *upcasters, sp_str t
  */
 SP_WARN_UNUSED sp_status sp_upcast(void *upcasters, struct sp_event *event, struct sp_error *error);
 
+/*
+ * The same without touching the event: *ret_event is the event itself, or `room` where it changed,
+ * valid as above.
+ */
+SP_WARN_UNUSED sp_status sp_upcast_view(struct sp_upcasters *upcasters,
+                                        const struct sp_event *event, struct sp_event *room,
+                                        const struct sp_event **ret_event, struct sp_error *error);
+
 #endif

@@ -196,7 +196,7 @@ static bool copy_step(struct upcast_step *to, const struct sp_upcaster *from) {
     return true;
 }
 
-/* The old table without the one at `left_out`, and with `added` at its place; either may be none. */
+/* The old table without the one at `left_out`, and with `added`; either may be none. */
 static struct upcast_table *table_with(const struct upcast_table *old, uint32_t left_out,
                                        const struct sp_upcaster *added) {
     uint32_t room = old->count + 1;

@@ -9,6 +9,7 @@
 #include "server/handlers.h"
 #include "server/server.h"
 #include "server/subscribe_query.h"
+#include "server/upcasting.h"
 
 /* ---- SPOOR.APPEND ---------------------------------------------------------------------------- */
 
@@ -123,12 +124,19 @@ enum sp_verdict sp_on_spoor_append(struct sp_request *request) {
 
 enum { READ_DEFAULT = 1000 }; /* events, where the query has no limit */
 
-/* Writes an event as one bulk string of JSON. */
-static sp_status write_json(struct sp_request *request, struct sp_cursor *cursor,
-                            const struct sp_event *event, struct sp_error *error) {
+static const char UPCAST_CODE[] = "UPCAST"; /* of an error: an event could not be brought up */
+
+/*
+ * Writes an event as one bulk string of JSON; brought up by `upcast`, or as it is stored where that
+ * is NULL.
+ */
+static sp_status write_json(struct sp_request *request, struct sp_server *upcast,
+                            struct sp_cursor *cursor, const struct sp_event *event,
+                            struct sp_error *error) {
     uint8_t hash[SP_HASH_BYTES];
     struct sp_buf *scratch = &request->server->scratch;
     sp_status status = sp_cursor_hash(cursor, hash, error);
+    status = status == SP_OK ? sp_upcasting_view(upcast, event, &event, error) : status;
     if (status != SP_OK) {
         return status;
     }
@@ -153,8 +161,9 @@ enum {
 };
 
 /* Fills the page; SP_BUSY: there is more. */
-static sp_status write_page_events(struct sp_request *request, struct sp_cursor *cursor,
-                                   uint64_t limit, struct sp_error *error) {
+static sp_status write_page_events(struct sp_request *request, struct sp_server *upcast,
+                                   struct sp_cursor *cursor, uint64_t limit,
+                                   struct sp_error *error) {
     struct sp_resp_open open = sp_resp_open_array(request->reply, limit);
     size_t from = request->reply->to->len;
     uint64_t count = 0;
@@ -165,8 +174,8 @@ static sp_status write_page_events(struct sp_request *request, struct sp_cursor 
         bool full = count == limit || request->reply->to->len - from > PAGE_BYTES_MAX;
         status = full ? SP_BUSY : sp_cursor_next(cursor, &event, error);
         if (status == SP_OK) {
-            status = write_json(request, cursor, event, error);
-            count++;
+            status = write_json(request, upcast, cursor, event, error);
+            count += status == SP_OK;
         }
     }
     sp_resp_close(request->reply, open, count);
@@ -174,8 +183,8 @@ static sp_status write_page_events(struct sp_request *request, struct sp_cursor 
 }
 
 /* Position by position; the head is written last, as it tells of what was read. */
-static sp_status write_page(struct sp_request *request, struct sp_cursor *cursor, uint64_t limit,
-                            struct sp_error *error) {
+static sp_status write_page(struct sp_request *request, struct sp_server *upcast,
+                            struct sp_cursor *cursor, uint64_t limit, struct sp_error *error) {
     struct sp_resp *reply = request->reply;
     struct sp_buf events;
     struct sp_buf *to = reply->to;
@@ -183,7 +192,7 @@ static sp_status write_page(struct sp_request *request, struct sp_cursor *cursor
     uint64_t last = 0;
     sp_buf_init(&events, to->size_bytes_max);
     reply->to = &events;
-    sp_status status = write_page_events(request, cursor, limit, error);
+    sp_status status = write_page_events(request, upcast, cursor, limit, error);
     reply->to = to;
     sp_cursor_range(cursor, &first, &last);
     sp_resp_array(reply, 4);
@@ -197,7 +206,8 @@ static sp_status write_page(struct sp_request *request, struct sp_cursor *cursor
     bool stopped = status != SP_BUSY && status != SP_END;
     if (stopped) {
         char text[SP_ERROR_TEXT_SIZE + 16];
-        (void)snprintf(text, sizeof(text), "%s %s", sp_status_code(status), error->text);
+        (void)snprintf(text, sizeof(text), "%s %s",
+                       status == SP_INVALID ? UPCAST_CODE : sp_status_code(status), error->text);
         sp_resp_bulk_text(reply, text);
     } else {
         sp_resp_null(reply);
@@ -209,8 +219,8 @@ static sp_status write_page(struct sp_request *request, struct sp_cursor *cursor
 }
 
 /* Writes all events of the cursor, each with its depth before it or not, and closes it. */
-static sp_status write_cursor(struct sp_request *request, struct sp_cursor *cursor, bool with_depth,
-                              struct sp_error *error) {
+static sp_status write_cursor(struct sp_request *request, struct sp_server *upcast,
+                              struct sp_cursor *cursor, bool with_depth, struct sp_error *error) {
     struct sp_resp *reply = request->reply;
     struct sp_resp_open open = sp_resp_open_array(reply, 10);
     uint64_t count = 0;
@@ -225,7 +235,7 @@ static sp_status write_cursor(struct sp_request *request, struct sp_cursor *curs
             sp_resp_array(reply, 2);
             sp_resp_unsigned(reply, sp_cursor_depth(cursor));
         }
-        status = write_json(request, cursor, event, error);
+        status = write_json(request, upcast, cursor, event, error);
         count++;
     }
     sp_cursor_close(cursor);
@@ -236,10 +246,18 @@ static sp_status write_cursor(struct sp_request *request, struct sp_cursor *curs
     return SP_OK;
 }
 
+/* What reading events said: SP_INVALID is an upcaster's. */
+static enum sp_verdict refuse_events(struct sp_request *request, sp_status status,
+                                     const struct sp_error *error) {
+    return status == SP_INVALID ? sp_reply_error_str(request, UPCAST_CODE, sp_str_from(error->text))
+                                : sp_reply_own_status(request, status, error);
+}
+
 enum sp_verdict sp_on_spoor_read(struct sp_request *request) {
     struct sp_query_words words;
     struct sp_error error;
     struct sp_cursor *cursor = NULL;
+    struct sp_server *upcast = NULL;
     uint64_t limit = 0;
     size_t from = request->reply->to->len;
     sp_error_clear(&error);
@@ -252,28 +270,39 @@ enum sp_verdict sp_on_spoor_read(struct sp_request *request) {
         words.query.limit = words.paged ? 0 : limit;
         status = sp_cursor_open(request->server->engine, &words.query, &cursor, &error);
     }
-    if (status == SP_OK) {
-        status = words.paged ? write_page(request, cursor, limit, &error)
-                             : write_cursor(request, cursor, false, &error);
+    if (status != SP_OK) {
+        return sp_reply_own_status(request, status, &error);
     }
+    upcast = words.raw ? NULL : request->server;
+    status = words.paged ? write_page(request, upcast, cursor, limit, &error)
+                         : write_cursor(request, upcast, cursor, false, &error);
     if (status != SP_OK) {
         request->reply->to->len = from;
-        return sp_reply_own_status(request, status, &error);
+        return refuse_events(request, status, &error);
     }
     return SP_DONE;
 }
 
 /* ---- SPOOR.EVENT ----------------------------------------------------------------------------- */
 
+/* The number of words without a RAW at their end; *ret_upcast NULL where it was there. */
+static uint32_t without_raw(const struct sp_request *request, struct sp_server **ret_upcast) {
+    bool raw = request->argc > 2 && sp_word_is(request->args[request->argc - 1], "raw");
+    *ret_upcast = raw ? NULL : request->server;
+    return request->argc - (raw ? 1 : 0);
+}
+
 enum sp_verdict sp_on_spoor_event(struct sp_request *request) {
     struct sp_cursor *cursor = NULL;
     struct sp_error error;
     sp_str source = {.ptr = NULL};
     size_t from = request->reply->to->len;
-    if (request->argc == 4 && sp_word_is(request->args[2], "source")) {
+    struct sp_server *upcast = NULL;
+    uint32_t argc = without_raw(request, &upcast);
+    if (argc == 4 && sp_word_is(request->args[2], "source")) {
         source = request->args[3];
-    } else if (request->argc != 2) {
-        return sp_reply_error(request, "syntax error, expected id [SOURCE source]");
+    } else if (argc != 2) {
+        return sp_reply_error(request, "syntax error, expected id [SOURCE source] [RAW]");
     }
     sp_error_clear(&error);
     sp_status status =
@@ -283,11 +312,11 @@ enum sp_verdict sp_on_spoor_event(struct sp_request *request) {
         return SP_DONE;
     }
     if (status == SP_OK) {
-        status = write_cursor(request, cursor, false, &error);
+        status = write_cursor(request, upcast, cursor, false, &error);
     }
     if (status != SP_OK) {
         request->reply->to->len = from;
-        return sp_reply_status(request, status, &error);
+        return refuse_events(request, status, &error);
     }
     return SP_DONE;
 }
@@ -295,25 +324,28 @@ enum sp_verdict sp_on_spoor_event(struct sp_request *request) {
 /* ---- SPOOR.TRACE ----------------------------------------------------------------------------- */
 
 /* Which halves of a trace are asked for. False where the word is none. */
-static bool read_halves(const struct sp_request *request, bool *ret_causes, bool *ret_effects) {
-    bool one = request->argc == 3;
+static bool read_halves(const struct sp_request *request, uint32_t argc, bool *ret_causes,
+                        bool *ret_effects) {
+    bool one = argc == 3;
     *ret_causes = !one || sp_word_is(request->args[2], "causes");
     *ret_effects = !one || sp_word_is(request->args[2], "effects");
     return *ret_causes || *ret_effects;
 }
 
-static sp_status write_causes(struct sp_request *request, struct sp_error *error) {
+static sp_status write_causes(struct sp_request *request, struct sp_server *upcast,
+                              struct sp_error *error) {
     struct sp_cursor *cursor = NULL;
     sp_status status = sp_cursor_causes(request->server->engine, request->args[1], &cursor, error);
     sp_resp_bulk_text(request->reply, "causes");
-    return status == SP_OK ? write_cursor(request, cursor, false, error) : status;
+    return status == SP_OK ? write_cursor(request, upcast, cursor, false, error) : status;
 }
 
-static sp_status write_effects(struct sp_request *request, struct sp_error *error) {
+static sp_status write_effects(struct sp_request *request, struct sp_server *upcast,
+                               struct sp_error *error) {
     struct sp_cursor *cursor = NULL;
     sp_status status = sp_cursor_effects(request->server->engine, request->args[1], &cursor, error);
     sp_resp_bulk_text(request->reply, "effects");
-    return status == SP_OK ? write_cursor(request, cursor, true, error) : status;
+    return status == SP_OK ? write_cursor(request, upcast, cursor, true, error) : status;
 }
 
 enum sp_verdict sp_on_spoor_trace(struct sp_request *request) {
@@ -322,22 +354,24 @@ enum sp_verdict sp_on_spoor_trace(struct sp_request *request) {
     bool effects = false;
     size_t from = request->reply->to->len;
     sp_error_clear(&error);
-    if (request->argc > 3) {
+    struct sp_server *upcast = NULL;
+    uint32_t argc = without_raw(request, &upcast);
+    if (argc > 3) {
         return sp_reply_arity(request);
     }
-    if (!read_halves(request, &causes, &effects)) {
+    if (!read_halves(request, argc, &causes, &effects)) {
         return sp_reply_syntax(request);
     }
     sp_resp_map(request->reply, (uint64_t)causes + (uint64_t)effects);
-    sp_status status = causes ? write_causes(request, &error) : SP_OK;
+    sp_status status = causes ? write_causes(request, upcast, &error) : SP_OK;
     if (status == SP_OK && effects) {
-        status = write_effects(request, &error);
+        status = write_effects(request, upcast, &error);
     }
     if (status != SP_OK) {
         request->reply->to->len = from;
         return status == SP_NOT_FOUND
                    ? sp_reply_error_str(request, "NOTFOUND", SP_STR("no such event"))
-                   : sp_reply_own_status(request, status, &error);
+                   : refuse_events(request, status, &error);
     }
     return SP_DONE;
 }

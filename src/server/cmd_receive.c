@@ -1,7 +1,7 @@
 /*
  * SPOOR.RECEIVE and SPOOR.EXTEND: entries of groups as whole events, for workers. loop-thread
  *
- *     SPOOR.RECEIVE GROUP group consumer [COUNT n] [BLOCK ms] KEYS key [key …]
+ *     SPOOR.RECEIVE GROUP group consumer [COUNT n] [BLOCK ms] [RAW] KEYS key [key …]
  *     SPOOR.EXTEND key group id [id …] [MS ms]
  *
  * A receive is an XREADGROUP of `>`: lazily durable, and waiting with the others of its groups. Its
@@ -13,6 +13,7 @@
 #include "event/event_json.h"
 #include "server/cmd_groups.h"
 #include "server/consumers.h"
+#include "server/upcasting.h"
 #include "server/wait.h"
 
 enum {
@@ -28,6 +29,7 @@ struct receive_options {
     uint64_t count;
     uint64_t block_ms;
     bool block;
+    bool raw;
     uint32_t keys_at;
     uint32_t key_count;
 };
@@ -70,8 +72,12 @@ static bool read_option(struct sp_request *request, uint32_t *at, struct receive
         options->block = true;
         return read_whole(request, request->args[++*at], "BLOCK", 0, &options->block_ms);
     }
-    (void)sp_reply_error(request, "syntax error, expected GROUP group consumer, COUNT n or BLOCK "
-                                  "ms, and KEYS key [key ...] behind them");
+    if (sp_word_is(word, "raw")) {
+        options->raw = true;
+        return true;
+    }
+    (void)sp_reply_error(request, "syntax error, expected GROUP group consumer, COUNT n, BLOCK ms "
+                                  "or RAW, and KEYS key [key ...] behind them");
     return false;
 }
 
@@ -140,6 +146,8 @@ struct receiving {
     size_t from; /* where it begins in the buffer */
     sp_str key;
     uint64_t count;
+    struct sp_server *upcast; /* NULL: as stored */
+    struct sp_upcasting_failed failed;
 };
 
 /* A sp_bus_given_fn. What is handed out is there: its event is never NULL. */
@@ -147,7 +155,12 @@ static void write_entry(void *context, const struct sp_event *event, struct sp_e
                         uint32_t attempts) {
     struct receiving *receiving = context;
     struct sp_resp *reply = receiving->reply;
+    struct sp_error error;
     sp_require(event != NULL);
+    if (sp_upcasting_view(receiving->upcast, event, &event, &error) != SP_OK) {
+        sp_upcasting_note(&receiving->failed, id, &error);
+        return;
+    }
     sp_resp_array(reply, 4);
     sp_resp_bulk(reply, receiving->key);
     sp_resp_id(reply, id);
@@ -188,6 +201,8 @@ static sp_status receive_one(struct sp_request *request, const struct receive_op
                                       .count = left < STEP ? left : STEP};
         uint32_t count = 0;
         status = sp_bus_receive(request->server->bus, &step, write_entry, receiving, &count, error);
+        (void)sp_upcasting_give_back(request->server, &key->key, options->group,
+                                     &receiving->failed);
         left = status == SP_OK && count == step.count ? left - count : 0;
     }
     return status;
@@ -197,7 +212,9 @@ static sp_status receive_one(struct sp_request *request, const struct receive_op
 static sp_status receive_all(struct sp_request *request, const struct receive_options *options,
                              const struct receive_key *keys, uint64_t *ret_count,
                              struct sp_error *error) {
-    struct receiving receiving = {.reply = request->reply, .from = request->reply->to->len};
+    struct receiving receiving = {.reply = request->reply,
+                                  .from = request->reply->to->len,
+                                  .upcast = options->raw ? NULL : request->server};
     uint32_t first = (uint32_t)(request->server->receives++ % options->key_count);
     struct sp_resp_open open = sp_resp_open_array(request->reply, options->count);
     sp_status status = SP_OK;

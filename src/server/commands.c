@@ -96,6 +96,17 @@ static const struct sp_command_row COMMAND[] = {
     {.name = NULL},
 };
 
+static const struct sp_command_row UPCASTER[] = {
+    ROW("put", 5, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_upcaster_put,
+        "Registers a jq program from one version of a type to another."),
+    ROW("del", 4, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_upcaster_del,
+        "Takes one away."),
+    ROW("list", 2, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_upcaster_list,
+        "Lists them, as JSON."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
 static const struct sp_command_row MEMORY[] = {
     ROW("usage", -3, BUS, 2, 2, 1, "server", "4.0.0", sp_on_memory_usage,
         "Estimates the memory usage of a key."),
@@ -354,6 +365,8 @@ static const struct sp_command_row ROWS[] = {
         "Reads events by a query, as JSON."),
     PARENT("spoor.group", "spoor", "7.4.0", GROUP, "A container for groups with a policy."),
     PARENT("spoor.agent", "spoor", "7.4.0", AGENT, "A container for who is there and alive."),
+    PARENT("spoor.upcaster", "spoor", "7.4.0", UPCASTER,
+           "A container for what brings old events up while they are read."),
     PARENT("spoor.dead", "spoor", "7.4.0", DEAD, "A container for what groups gave up."),
     ROW("spoor.nack", -4, WRITE | FAST, 1, 1, 1, "spoor", "7.4.0", sp_on_spoor_nack,
         "Says that an attempt failed: key, group, id, DELAY, ERROR, DEAD."),

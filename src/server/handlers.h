@@ -101,6 +101,11 @@ sp_handler_fn sp_on_spoor_read;
 sp_handler_fn sp_on_spoor_trace;
 sp_handler_fn sp_on_spoor_event;
 
+/* upcasting.c */
+sp_handler_fn sp_on_spoor_upcaster_put;
+sp_handler_fn sp_on_spoor_upcaster_del;
+sp_handler_fn sp_on_spoor_upcaster_list;
+
 /* cmd_batch.c */
 sp_handler_fn sp_on_spoor_batch;
 

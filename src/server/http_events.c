@@ -11,6 +11,7 @@
 #include "proto/cloudevent.h"
 #include "server/http_parts.h"
 #include "server/http_query.h"
+#include "server/upcasting.h"
 
 enum {
     SLICE_EVENTS = 1024, /* looked at before others have their turn */
@@ -53,11 +54,12 @@ static const char *type_of(enum sp_http_form form) {
     sp_never();
 }
 
-sp_status sp_http_write_event(enum sp_http_form form, struct sp_cursor *cursor,
-                              const struct sp_event *event, struct sp_buf *to,
-                              struct sp_error *error) {
+sp_status sp_http_write_event(enum sp_http_form form, struct sp_server *upcast,
+                              struct sp_cursor *cursor, const struct sp_event *event,
+                              struct sp_buf *to, struct sp_error *error) {
     uint8_t hash[SP_HASH_BYTES];
     sp_status status = sp_cursor_hash(cursor, hash, error);
+    status = status == SP_OK ? sp_upcasting_view(upcast, event, &event, error) : status;
     if (status != SP_OK) {
         return status;
     }
@@ -115,6 +117,7 @@ enum sp_http_verdict sp_http_pause(struct sp_http_request *request) {
 struct page {
     struct sp_cursor *cursor;
     enum sp_http_form form;
+    struct sp_server *upcast; /* NULL: as stored */
     bool reverse;
     uint64_t left;
     uint64_t count;
@@ -203,7 +206,8 @@ static enum sp_http_verdict fill_page(struct sp_http_request *request) {
             break;
         }
         sp_buf_add_byte(&page->body, page->count == 0 ? '[' : ',');
-        status = sp_http_write_event(page->form, page->cursor, event, &page->body, &error);
+        status =
+            sp_http_write_event(page->form, page->upcast, page->cursor, event, &page->body, &error);
         if (status != SP_OK) {
             break;
         }
@@ -214,13 +218,14 @@ static enum sp_http_verdict fill_page(struct sp_http_request *request) {
         return sp_http_pause(request);
     }
     if (status != SP_OK && status != SP_END) {
-        return sp_http_refuse_status(request, status, &error);
+        return sp_http_refuse_event(request, status, &error);
     }
     return reply_page(request, page, status == SP_OK);
 }
 
 static enum sp_http_verdict begin_page(struct sp_http_request *request, struct sp_cursor *cursor,
-                                       enum sp_http_form form, const struct sp_query *query) {
+                                       enum sp_http_form form, struct sp_server *upcast,
+                                       const struct sp_query *query) {
     struct page *page = calloc(1, sizeof(*page));
     if (page == NULL) {
         sp_cursor_close(cursor);
@@ -228,6 +233,7 @@ static enum sp_http_verdict begin_page(struct sp_http_request *request, struct s
     }
     page->cursor = cursor;
     page->form = form;
+    page->upcast = upcast;
     page->reverse = query->reverse;
     page->left = query->limit != 0 ? query->limit : SP_HTTP_PAGE_DEFAULT;
     sp_buf_init(&page->body, SIZE_MAX / 4);
@@ -238,15 +244,20 @@ static enum sp_http_verdict begin_page(struct sp_http_request *request, struct s
 
 /* Reads events; `stream`: of this one alone, NULL ptr: whatever the query says. */
 static enum sp_http_verdict read_events(struct sp_http_request *request, sp_str stream) {
+    static const char *const others[] = {"upcast", NULL};
     struct sp_query_words words;
     struct sp_error error;
     struct sp_cursor *cursor = NULL;
+    struct sp_server *upcast = NULL;
     enum sp_http_form form = sp_http_form_of(request);
     if (request->state != NULL) {
         return fill_page(request);
     }
+    if (!sp_http_upcast(request, &upcast)) {
+        return SP_HTTP_DONE;
+    }
     sp_error_clear(&error);
-    sp_status status = sp_http_query_read(request, NULL, &words, &error);
+    sp_status status = sp_http_query_read(request, others, &words, &error);
     if (status == SP_OK && stream.ptr != NULL && words.query.stream.ptr != NULL) {
         status = sp_error_set(&error, SP_INVALID, "stream: is in the path already");
     }
@@ -265,8 +276,8 @@ static enum sp_http_verdict read_events(struct sp_http_request *request, sp_str 
     if (status != SP_OK) {
         return sp_http_refuse_status(request, status, &error);
     }
-    return form == SP_HTTP_FORM_LINES ? sp_http_send_lines(request, cursor)
-                                      : begin_page(request, cursor, form, &words.query);
+    return form == SP_HTTP_FORM_LINES ? sp_http_send_lines(request, cursor, upcast)
+                                      : begin_page(request, cursor, form, upcast, &words.query);
 }
 
 static enum sp_http_verdict on_events(struct sp_http_request *request) {
@@ -315,7 +326,8 @@ static enum sp_http_verdict refuse_ambiguous(struct sp_http_request *request) {
     return verdict;
 }
 
-static enum sp_http_verdict reply_event(struct sp_http_request *request, struct sp_cursor *cursor) {
+static enum sp_http_verdict reply_event(struct sp_http_request *request, struct sp_cursor *cursor,
+                                        struct sp_server *upcast) {
     struct sp_buf *body = sp_http_scratch(request);
     struct sp_error error;
     const struct sp_event *event = NULL;
@@ -323,15 +335,15 @@ static enum sp_http_verdict reply_event(struct sp_http_request *request, struct 
     sp_error_clear(&error);
     sp_status status = sp_cursor_next(cursor, &event, &error);
     if (status == SP_OK) {
-        status = sp_http_write_event(cloud ? SP_HTTP_FORM_CLOUD : SP_HTTP_FORM_JSON, cursor, event,
-                                     body, &error);
+        status = sp_http_write_event(cloud ? SP_HTTP_FORM_CLOUD : SP_HTTP_FORM_JSON, upcast, cursor,
+                                     event, body, &error);
     }
     sp_buf_add_byte(body, '\n');
     if (status == SP_OK && sp_cursor_next(cursor, &event, &error) == SP_OK) {
         return refuse_ambiguous(request);
     }
     if (status != SP_OK) {
-        return sp_http_refuse_status(request, status == SP_END ? SP_NOT_FOUND : status, &error);
+        return sp_http_refuse_event(request, status == SP_END ? SP_NOT_FOUND : status, &error);
     }
     const struct sp_http_reply reply = {.status = 200,
                                         .content_type = cloud ? SP_CE_TYPE : "application/json",
@@ -340,11 +352,12 @@ static enum sp_http_verdict reply_event(struct sp_http_request *request, struct 
 }
 
 static enum sp_http_verdict on_event(struct sp_http_request *request) {
-    static const char *const NAMES[] = {"source", NULL};
+    static const char *const NAMES[] = {"source", "upcast", NULL};
     struct sp_cursor *cursor = NULL;
+    struct sp_server *upcast = NULL;
     struct sp_error error;
     sp_str source = {.ptr = NULL};
-    if (!sp_http_only(request, NAMES)) {
+    if (!sp_http_only(request, NAMES) || !sp_http_upcast(request, &upcast)) {
         return SP_HTTP_DONE;
     }
     (void)!sp_http_query(request, "source", &source);
@@ -354,7 +367,7 @@ static enum sp_http_verdict on_event(struct sp_http_request *request) {
     if (status != SP_OK) {
         return sp_http_refuse_status(request, status, &error);
     }
-    enum sp_http_verdict verdict = reply_event(request, cursor);
+    enum sp_http_verdict verdict = reply_event(request, cursor, upcast);
     sp_cursor_close(cursor);
     return verdict;
 }
@@ -383,8 +396,9 @@ static void add_depth(struct sp_cursor *cursor, const struct sp_event *event, st
 }
 
 /* Writes the events of the list. */
-static sp_status write_tree(struct sp_cursor *cursor, enum sp_http_form form, bool with_depth,
-                            struct sp_buf *to, struct sp_error *error) {
+static sp_status write_tree(struct sp_cursor *cursor, enum sp_http_form form,
+                            struct sp_server *upcast, bool with_depth, struct sp_buf *to,
+                            struct sp_error *error) {
     const struct sp_event *event = NULL;
     bool lines = form == SP_HTTP_FORM_LINES;
     uint64_t count = 0;
@@ -396,7 +410,7 @@ static sp_status write_tree(struct sp_cursor *cursor, enum sp_http_form form, bo
         if (count++ > 0) {
             sp_buf_add_byte(to, lines ? '\n' : ',');
         }
-        status = sp_http_write_event(form, cursor, event, to, error);
+        status = sp_http_write_event(form, upcast, cursor, event, to, error);
         if (status != SP_OK) {
             return status;
         }
@@ -413,13 +427,15 @@ typedef sp_status open_tree_fn(struct sp_engine *, sp_str, size_t, struct sp_cur
 
 static enum sp_http_verdict reply_tree(struct sp_http_request *request, open_tree_fn *open_tree,
                                        bool with_depth) {
-    static const char *const NAMES[] = {"limit", NULL};
+    static const char *const NAMES[] = {"limit", "upcast", NULL};
     enum sp_http_form form = sp_http_form_of(request);
+    struct sp_server *upcast = NULL;
     struct sp_buf *body = sp_http_scratch(request);
     struct sp_cursor *cursor = NULL;
     struct sp_error error;
     uint64_t limit = TREE_DEFAULT;
-    if (!sp_http_only(request, NAMES) || !sp_http_number(request, "limit", TREE_MAX, &limit)) {
+    if (!sp_http_only(request, NAMES) || !sp_http_number(request, "limit", TREE_MAX, &limit) ||
+        !sp_http_upcast(request, &upcast)) {
         return SP_HTTP_DONE;
     }
     sp_error_clear(&error);
@@ -427,11 +443,11 @@ static enum sp_http_verdict reply_tree(struct sp_http_request *request, open_tre
         open_tree(request->server->engine, sp_http_param(request, "id"), limit, &cursor, &error);
     if (status == SP_OK) {
         bool depth = with_depth && form != SP_HTTP_FORM_CLOUD;
-        status = write_tree(cursor, form, depth, body, &error);
+        status = write_tree(cursor, form, upcast, depth, body, &error);
         sp_cursor_close(cursor);
     }
     if (status != SP_OK) {
-        return sp_http_refuse_status(request, status, &error);
+        return sp_http_refuse_event(request, status, &error);
     }
     const struct sp_http_reply reply = {
         .status = 200, .content_type = type_of(form), .body = sp_buf_str(body)};

@@ -22,10 +22,13 @@ enum sp_http_form {
 
 enum sp_http_form sp_http_form_of(const struct sp_http_request *request);
 
-/* Appends the event that the cursor has just yielded, as one line without its end. */
-SP_WARN_UNUSED sp_status sp_http_write_event(enum sp_http_form form, struct sp_cursor *cursor,
-                                             const struct sp_event *event, struct sp_buf *to,
-                                             struct sp_error *error);
+/*
+ * Appends the event that the cursor has just yielded, as one line without its end; brought up by
+ * the server `upcast`, or as it is stored where that is NULL. SP_INVALID: an upcaster is broken.
+ */
+SP_WARN_UNUSED sp_status sp_http_write_event(enum sp_http_form form, struct sp_server *upcast,
+                                             struct sp_cursor *cursor, const struct sp_event *event,
+                                             struct sp_buf *to, struct sp_error *error);
 
 /*
  * Reads a parameter that is a whole number from 1 to `most`; *ret_value stays where it is absent.
@@ -45,8 +48,10 @@ struct sp_http_reads;
 
 /*
  * Sends all that the cursor has, line by line, however much: a piece a turn, and none while the
- * client does not read. Takes the cursor over.
+ * client does not read. Takes the cursor over. `upcast` as above; what cannot be brought up ends
+ * the lines with one that says so: {"error": "…"}.
  */
-enum sp_http_verdict sp_http_send_lines(struct sp_http_request *request, struct sp_cursor *cursor);
+enum sp_http_verdict sp_http_send_lines(struct sp_http_request *request, struct sp_cursor *cursor,
+                                        struct sp_server *upcast);
 
 #endif

@@ -9,6 +9,7 @@
  */
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "server/http_events.h"
 
 enum {
@@ -22,6 +23,7 @@ struct read {
     struct sp_http_reads *reads;
     struct sp_connection *connection;
     struct sp_cursor *cursor;
+    struct sp_server *upcast; /* NULL: as stored */
     struct read *next;
     struct read *before;
     bool stalled;
@@ -55,13 +57,16 @@ static void free_read(struct sp_connection *connection, void *state) {
 }
 
 static struct read *add_read(struct sp_http_reads *reads, struct sp_http_request *request,
-                             struct sp_cursor *cursor) {
+                             struct sp_cursor *cursor, struct sp_server *upcast) {
     struct read *read = calloc(1, sizeof(*read));
     if (read == NULL) {
         return NULL;
     }
-    *read = (struct read){
-        .reads = reads, .connection = request->connection, .cursor = cursor, .next = reads->first};
+    *read = (struct read){.reads = reads,
+                          .connection = request->connection,
+                          .cursor = cursor,
+                          .upcast = upcast,
+                          .next = reads->first};
     if (read->next != NULL) {
         read->next->before = read;
     }
@@ -74,6 +79,14 @@ static struct read *add_read(struct sp_http_reads *reads, struct sp_http_request
 }
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
+
+/* An event that cannot be brought up is the end, and a line that says so stands in its place. */
+static sp_status end_with(struct sp_buf *piece, const struct sp_error *error) {
+    sp_buf_add_str(piece, SP_STR("{\"error\":"));
+    sp_json_add_string(piece, sp_str_from(error->text));
+    sp_buf_add_str(piece, SP_STR("}\n"));
+    return piece->status == SP_OK ? SP_END : piece->status;
+}
 
 /* Gathers lines; SP_BUSY: there may be more. */
 static sp_status gather(struct read *read, struct sp_buf *piece) {
@@ -88,7 +101,11 @@ static sp_status gather(struct read *read, struct sp_buf *piece) {
         if (status != SP_OK) {
             return status;
         }
-        status = sp_http_write_event(SP_HTTP_FORM_LINES, read->cursor, event, piece, &error);
+        status = sp_http_write_event(SP_HTTP_FORM_LINES, read->upcast, read->cursor, event, piece,
+                                     &error);
+        if (status == SP_INVALID) {
+            return end_with(piece, &error);
+        }
         if (status != SP_OK) {
             return status;
         }
@@ -162,9 +179,10 @@ static struct sp_http_reads *reads_of(struct sp_server *server) {
     return server->http_reads;
 }
 
-enum sp_http_verdict sp_http_send_lines(struct sp_http_request *request, struct sp_cursor *cursor) {
+enum sp_http_verdict sp_http_send_lines(struct sp_http_request *request, struct sp_cursor *cursor,
+                                        struct sp_server *upcast) {
     struct sp_http_reads *reads = reads_of(request->server);
-    struct read *read = reads == NULL ? NULL : add_read(reads, request, cursor);
+    struct read *read = reads == NULL ? NULL : add_read(reads, request, cursor, upcast);
     if (read == NULL) {
         sp_cursor_close(cursor);
         return sp_http_refuse_status(request, SP_NO_MEMORY, NULL);

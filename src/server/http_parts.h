@@ -19,6 +19,9 @@ extern const struct sp_http_route sp_http_event_routes[];
 /* http_streams.c: /v1/streams and /v1/runs. */
 extern const struct sp_http_route sp_http_stream_routes[];
 
+/* upcasting.c */
+extern const struct sp_http_route sp_http_upcaster_routes[];
+
 /* http_metrics.c */
 extern const struct sp_http_route sp_http_metrics_routes[];
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "server/http_groups.h"
+#include "server/upcasting.h"
 
 enum {
     RECEIVE_STEP = 16, /* entries asked for at a time: what is handed out must fit into the reply */
@@ -28,13 +29,15 @@ struct receive {
     sp_str consumer;
     uint64_t max;
     uint64_t wait_ms;
+    bool raw; /* as stored */
     struct sp_buf texts;
 };
 
 static sp_status read_receive(const struct sp_http_request *request, struct receive *receive,
                               struct sp_error *error) {
-    static const char *const names[] = {"consumer", "max", "wait_ms", NULL};
-    struct sp_http_value values[3];
+    static const char *const names[] = {"consumer", "max", "wait_ms", "upcast", NULL};
+    struct sp_http_value values[4];
+    bool upcast = true;
     sp_status status = sp_http_body_members(request, names, values, error);
     status = status == SP_OK ? sp_http_value_needed(&values[0], names[0], error) : status;
     if (status == SP_OK) {
@@ -47,9 +50,13 @@ static sp_status read_receive(const struct sp_http_request *request, struct rece
     if (status == SP_OK) {
         status = sp_http_value_number(&values[1], names[1], 1, RECEIVE_MAX, &receive->max, error);
     }
-    return status == SP_OK ? sp_http_value_number(&values[2], names[2], 0, WAIT_MS_MAX,
-                                                  &receive->wait_ms, error)
-                           : status;
+    if (status == SP_OK) {
+        status =
+            sp_http_value_number(&values[2], names[2], 0, WAIT_MS_MAX, &receive->wait_ms, error);
+    }
+    status = status == SP_OK ? sp_http_value_bool(&values[3], names[3], &upcast, error) : status;
+    receive->raw = !upcast;
+    return status;
 }
 
 struct giving {
@@ -57,6 +64,8 @@ struct giving {
     sp_str key;
     uint64_t deadline_ms; /* 0: none */
     uint64_t count;
+    struct sp_server *upcast; /* NULL: as stored */
+    struct sp_upcasting_failed failed;
 };
 
 /* A sp_bus_given_fn. What is handed out is there: its event is never NULL. */
@@ -64,6 +73,11 @@ static void give(void *context, const struct sp_event *event, struct sp_entry_id
                  uint32_t attempts) {
     struct giving *giving = context;
     struct sp_buf *to = giving->to;
+    struct sp_error error;
+    if (sp_upcasting_view(giving->upcast, event, &event, &error) != SP_OK) {
+        sp_upcasting_note(&giving->failed, id, &error);
+        return;
+    }
     sp_buf_add_str(to, giving->count++ == 0 ? SP_STR("{") : SP_STR(",{"));
     sp_http_add_id(to, "id", id);
     sp_http_add_text(to, "key", giving->key);
@@ -92,6 +106,7 @@ static sp_status take(struct sp_http_request *request, const struct sp_http_grou
                                       .count = left < RECEIVE_STEP ? (uint32_t)left : RECEIVE_STEP};
         uint32_t count = 0;
         status = sp_bus_receive(request->server->bus, &step, give, giving, &count, error);
+        (void)sp_upcasting_give_back(request->server, &found->key, found->name, &giving->failed);
         more = count == step.count;
     }
     return giving->count > 0 ? SP_OK : status;
@@ -112,7 +127,8 @@ static enum sp_http_verdict hand_out(struct sp_http_request *request,
     }
     struct sp_group_facts facts = sp_group_get(found.group);
     struct sp_buf *to = sp_http_scratch(request);
-    struct giving giving = {.to = to, .key = found.key.text};
+    struct giving giving = {
+        .to = to, .key = found.key.text, .upcast = receive->raw ? NULL : request->server};
     uint64_t number = facts.number;
     if (facts.has_policy) {
         giving.deadline_ms = request->server->wall_ms + facts.policy.ack_wait_ms;

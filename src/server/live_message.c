@@ -14,6 +14,7 @@ enum {
 void sp_messages_init(struct sp_messages *messages) {
     *messages = (struct sp_messages){.event = NULL};
     sp_buf_init(&messages->line, MESSAGE_BYTES_MAX);
+    sp_buf_init(&messages->view_line, MESSAGE_BYTES_MAX);
     sp_buf_init(&messages->scratch, MESSAGE_BYTES_MAX);
     sp_buf_init(&messages->wire, MESSAGE_BYTES_MAX);
     for (unsigned form = 0; form < SP_MESSAGE_FORMS; form++) {
@@ -33,6 +34,7 @@ static void forget(struct sp_messages *messages) {
     messages->event = NULL;
     messages->payload = (sp_str){.ptr = NULL};
     messages->has_line = false;
+    messages->has_view = false;
 }
 
 static void let_go(struct sp_buf *buf) {
@@ -46,6 +48,7 @@ static void let_go(struct sp_buf *buf) {
 void sp_messages_done(struct sp_messages *messages) {
     forget(messages);
     let_go(&messages->line);
+    let_go(&messages->view_line);
     let_go(&messages->scratch);
     let_go(&messages->wire);
 }
@@ -53,6 +56,7 @@ void sp_messages_done(struct sp_messages *messages) {
 void sp_messages_fini(struct sp_messages *messages) {
     forget(messages);
     sp_buf_fini(&messages->line);
+    sp_buf_fini(&messages->view_line);
     sp_buf_fini(&messages->scratch);
     sp_buf_fini(&messages->wire);
     for (unsigned form = 0; form < SP_MESSAGE_FORMS; form++) {
@@ -86,6 +90,55 @@ static bool make_line(struct sp_messages *messages) {
     return messages->line.status == SP_OK;
 }
 
+static bool is_raw(enum sp_message_form form) {
+    return form == SP_FORM_EVENT_RAW || form == SP_FORM_SSE_RAW || form == SP_FORM_SSE_TYPED_RAW;
+}
+
+/* The line as readers see it, made once. */
+static void make_view(struct sp_messages *messages) {
+    const struct sp_event *seen = messages->event;
+    if (messages->has_view) {
+        return;
+    }
+    messages->has_view = true;
+    messages->view_status = SP_OK;
+    sp_error_clear(&messages->view_error);
+    if (messages->view != NULL) {
+        messages->view_status =
+            messages->view(messages->view_context, seen, &seen, &messages->view_error);
+    }
+    messages->view_differs = seen != messages->event;
+    if (messages->view_status == SP_OK && messages->view_differs) {
+        sp_buf_reset(&messages->view_line);
+        sp_event_to_json(seen, NULL, &messages->view_line);
+        messages->view_status = messages->view_line.status;
+    }
+}
+
+sp_status sp_messages_check(struct sp_messages *messages, enum sp_message_form form,
+                            const struct sp_error **ret_error) {
+    if (is_raw(form)) {
+        return SP_OK;
+    }
+    make_view(messages);
+    *ret_error = &messages->view_error;
+    return messages->view_status;
+}
+
+/* The line of a form. NULL ptr: memory is out, or the event cannot be brought up. */
+static sp_str line_of(struct sp_messages *messages, enum sp_message_form form) {
+    if (!is_raw(form)) {
+        make_view(messages);
+        if (messages->view_status != SP_OK) {
+            return sp_str_of(NULL, 0);
+        }
+        if (messages->view_differs) {
+            return sp_buf_str(&messages->view_line);
+        }
+    }
+    return make_line(messages) ? sp_buf_str(&messages->line) : sp_str_of(NULL, 0);
+}
+
 static bool make_payload(struct sp_messages *messages) {
     if (messages->payload.ptr != NULL) {
         return true;
@@ -117,7 +170,8 @@ static void write_message(struct sp_messages *messages, struct sp_resp *resp,
     sp_resp_bulk(resp, messages->payload);
 }
 
-static void write_event(struct sp_messages *messages, struct sp_resp *resp, sp_str name) {
+static void write_event(struct sp_messages *messages, struct sp_resp *resp, sp_str line,
+                        sp_str name) {
     const struct sp_event *event = messages->event;
     char id[SP_ENTRY_ID_TEXT_SIZE];
     size_t id_len =
@@ -127,11 +181,11 @@ static void write_event(struct sp_messages *messages, struct sp_resp *resp, sp_s
     sp_resp_bulk(resp, name);
     sp_resp_unsigned(resp, event->position);
     sp_resp_bulk(resp, sp_str_of(id, id_len));
-    sp_resp_bulk(resp, sp_buf_str(&messages->line));
+    sp_resp_bulk(resp, line);
 }
 
 /* The JSON line has no line ends, nor has a type: each field is one line. */
-static void write_sse(struct sp_messages *messages, bool typed, sp_str log) {
+static void write_sse(struct sp_messages *messages, bool typed, sp_str line, sp_str log) {
     const struct sp_event *event = messages->event;
     struct sp_buf *to = &messages->wire;
     sp_buf_add_str(to, SP_STR("id: "));
@@ -143,7 +197,7 @@ static void write_sse(struct sp_messages *messages, bool typed, sp_str log) {
         sp_buf_add_str(to, event->attr[SP_ATTR_TYPE]);
     }
     sp_buf_add_str(to, SP_STR("\ndata: "));
-    sp_buf_add_str(to, sp_buf_str(&messages->line));
+    sp_buf_add_str(to, line);
     sp_buf_add_str(to, SP_STR("\n\n"));
 }
 
@@ -157,22 +211,27 @@ static struct sp_blob *blob_of(const struct sp_buf *wire) {
 }
 
 static bool is_sse(enum sp_message_form form) {
-    return form == SP_FORM_SSE || form == SP_FORM_SSE_TYPED;
+    return form == SP_FORM_SSE || form == SP_FORM_SSE_TYPED || form == SP_FORM_SSE_RAW ||
+           form == SP_FORM_SSE_TYPED_RAW;
+}
+
+static bool is_of_event(enum sp_message_form form) {
+    return form == SP_FORM_EVENT || form == SP_FORM_EVENT_RAW || is_sse(form);
 }
 
 static struct sp_blob *encode(struct sp_messages *messages, enum sp_message_form form, int version,
                               sp_str name) {
     struct sp_resp resp = {.to = &messages->wire, .version = version};
-    bool as_line = form == SP_FORM_EVENT || is_sse(form);
-    bool made = as_line ? make_line(messages) : make_payload(messages);
+    sp_str line = is_of_event(form) ? line_of(messages, form) : SP_STR("");
+    bool made = is_of_event(form) ? line.ptr != NULL : make_payload(messages);
     sp_buf_reset(&messages->wire);
     if (!made) {
         return NULL;
     }
-    if (form == SP_FORM_EVENT) {
-        write_event(messages, &resp, name);
-    } else if (is_sse(form)) {
-        write_sse(messages, form == SP_FORM_SSE_TYPED, name);
+    if (is_sse(form)) {
+        write_sse(messages, form == SP_FORM_SSE_TYPED || form == SP_FORM_SSE_TYPED_RAW, line, name);
+    } else if (is_of_event(form)) {
+        write_event(messages, &resp, line, name);
     } else {
         write_message(messages, &resp, form, name);
     }
@@ -183,7 +242,7 @@ static struct sp_blob *encode(struct sp_messages *messages, enum sp_message_form
 struct sp_blob *sp_messages_get(struct sp_messages *messages, enum sp_message_form form,
                                 int version, sp_str name) {
     sp_require(version == SP_RESP_2 || version == SP_RESP_3);
-    bool of_event = form == SP_FORM_EVENT || is_sse(form);
+    bool of_event = is_of_event(form);
     sp_require(!of_event || messages->event != NULL);
     struct sp_message_kept *kept = &messages->kept[form][version - SP_RESP_2];
     bool named = form == SP_FORM_PMESSAGE || of_event;

@@ -10,13 +10,14 @@
  *
  * The first four are arrays of bulk strings that begin with the form's own name (the position is an
  * integer), as a push for RESP3. The last two are server-sent events, the id being
- * `<position>@<log>`. Payload and channel are those of proto/pubsub_message.h; the JSON line is
+ * `<position>@<log>`. Their events are brought up, if there is something that does so. Payload and channel are those of proto/pubsub_message.h; the JSON line is
  * that of event/event_json.h.
  */
 #ifndef SP_SERVER_LIVE_MESSAGE_H
 #define SP_SERVER_LIVE_MESSAGE_H
 
 #include "base/blob.h"
+#include "base/error.h"
 #include "proto/resp_write.h"
 #include "record/event.h"
 
@@ -27,10 +28,17 @@ enum sp_message_form {
     SP_FORM_EVENT,
     SP_FORM_SSE,
     SP_FORM_SSE_TYPED,
+    SP_FORM_EVENT_RAW, /* the last three again, of the event as it is stored */
+    SP_FORM_SSE_RAW,
+    SP_FORM_SSE_TYPED_RAW,
     SP_MESSAGE_FORMS,
 };
 
 enum { SP_MESSAGE_VERSIONS = 2 }; /* RESP2 and RESP3 */
+
+/* The event as readers see it: itself or another, valid until the next call. */
+typedef sp_status sp_message_view_fn(void *context, const struct sp_event *event,
+                                     const struct sp_event **ret_event, struct sp_error *error);
 
 /* One encoded form. */
 struct sp_message_kept {
@@ -42,9 +50,16 @@ struct sp_message_kept {
 struct sp_messages {
     const struct sp_event *event; /* NULL: a message that is not stored */
     sp_str channel;
-    sp_str payload; /* NULL ptr: not made yet */
+    sp_str payload;           /* NULL ptr: not made yet */
+    sp_message_view_fn *view; /* NULL: all is shown as it is stored */
+    void *view_context;
     bool has_line;
-    struct sp_buf line;    /* the JSON line */
+    struct sp_buf line; /* the JSON line of the event as it is stored */
+    bool has_view;      /* the next three are made */
+    bool view_differs;  /* view_line is of its own; else `line` is it */
+    sp_status view_status;
+    struct sp_buf view_line;
+    struct sp_error view_error;
     struct sp_buf scratch; /* of the payload */
     struct sp_buf wire;    /* of what is being encoded */
     struct sp_message_kept kept[SP_MESSAGE_FORMS][SP_MESSAGE_VERSIONS];
@@ -59,6 +74,13 @@ void sp_messages_event(struct sp_messages *messages, const struct sp_event *even
 
 /* Goes over to a message that is not stored, borrowed likewise. */
 void sp_messages_plain(struct sp_messages *messages, sp_str channel, sp_str payload);
+
+/*
+ * SP_OK where the form of the event can be made as far as bringing it up goes; else the status, and
+ * *ret_error says why until the next event.
+ */
+SP_WARN_UNUSED sp_status sp_messages_check(struct sp_messages *messages, enum sp_message_form form,
+                                           const struct sp_error **ret_error);
 
 /* Lets what is kept of the event go, and large buffers. */
 void sp_messages_done(struct sp_messages *messages);

@@ -11,6 +11,7 @@
 #include "proto/pubsub_message.h"
 #include "server/http.h"
 #include "server/pubsub_int.h"
+#include "server/upcasting.h"
 
 enum { CURSOR_TYPES_MAX = 64, POSITION_TEXT_SIZE = 24 };
 
@@ -107,10 +108,26 @@ static bool is_about_subscribers(const struct sp_event *event) {
     return sp_str_eq(event->attr[SP_ATTR_STREAM], SP_STR("$subscribers"));
 }
 
+/* Whether the event at hand can be shown to the watch; else that is ended with the turn. */
+static bool can_show(struct sp_pubsub *pubsub, struct watch *watch) {
+    const struct sp_error *error = NULL;
+    if (watch->trouble != NULL) {
+        return false;
+    }
+    if (sp_messages_check(&pubsub->messages, watch->form, &error) == SP_OK) {
+        return true;
+    }
+    pubsub_stop_watch(watch, error);
+    return false;
+}
+
 static bool hand_out(const struct handing *handing, struct outlet *outlet,
                      enum sp_message_form form, sp_str name) {
     struct sp_feed *feed = &outlet->feed;
     if (!sp_feed_takes(feed, handing->event->position)) {
+        return false;
+    }
+    if (outlet->is_watch && !can_show(handing->pubsub, watch_of(outlet))) {
         return false;
     }
     if (!pubsub_push(outlet->subscriber, form, name)) {
@@ -298,8 +315,8 @@ static bool on_give(void *context, struct sp_feed *feed, const struct sp_event *
     struct outlet *outlet = outlet_of(feed);
     sp_messages_event(&pubsub->messages, event);
     if (outlet->is_watch) {
-        const struct watch *watch = watch_of(outlet);
-        return pubsub_push(outlet->subscriber, watch->form, watch->name);
+        struct watch *watch = watch_of(outlet);
+        return can_show(pubsub, watch) && pubsub_push(outlet->subscriber, watch->form, watch->name);
     }
     struct giving giving = {.subscriber = outlet->subscriber, .event = event, .skip = feed->given};
     give_one(&giving, SP_LIVE_CHANNEL, pubsub->messages.channel);
@@ -389,6 +406,47 @@ void sp_pubsub_counts(const struct sp_connection *connection, uint32_t *ret_chan
     *ret_shard_channels = subscriber == NULL ? 0 : subscriber->counts[SP_LIVE_SHARD];
 }
 
+/* -- Watches that cannot go on ----------------------------------------------------------------- */
+
+void pubsub_stop_watch(struct watch *watch, const struct sp_error *error) {
+    struct sp_pubsub *pubsub = watch->outlet.subscriber->pubsub;
+    size_t len = strlen(error->text);
+    watch->trouble = malloc(len + 1);
+    if (watch->trouble == NULL) {
+        sp_connection_break(watch->outlet.subscriber->connection);
+        return;
+    }
+    memcpy(watch->trouble, error->text, len + 1);
+    pubsub->troubled++;
+    pubsub->server->again = true;
+    sp_say(&pubsub->server->logger, SP_LEVEL_WARN, "subscription ends",
+           SP_FIELD_NUMBER("client", watch->outlet.subscriber->connection->id),
+           SP_FIELD_TEXT("error", sp_str_from(error->text)));
+}
+
+/* The first watch of a connection that cannot go on; NULL: there is none. */
+static struct watch *troubled_watch(const struct sp_connection *connection) {
+    const struct sp_subscriber *subscriber = connection->subscriber;
+    struct watch *watch = subscriber == NULL ? NULL : subscriber->watches;
+    while (watch != NULL && watch->trouble == NULL) {
+        watch = watch->next;
+    }
+    return watch;
+}
+
+/* They are rare: looked for only where there are some. */
+static void stop_troubled(struct sp_pubsub *pubsub) {
+    struct sp_connection *connection = pubsub->server->connections;
+    while (pubsub->troubled > 0 && connection != NULL) {
+        struct watch *watch = troubled_watch(connection);
+        if (watch != NULL) {
+            pubsub_watch_stops(watch);
+        } else {
+            connection = connection->all.next;
+        }
+    }
+}
+
 /* -- The server's hooks ------------------------------------------------------------------------ */
 
 static bool on_turn(struct sp_server *server, void *context) {
@@ -397,6 +455,7 @@ static bool on_turn(struct sp_server *server, void *context) {
     pubsub_beat(pubsub);
     /* At the end clients are sent what waits for them, and no more of history. */
     bool more = !server->draining && sp_feeds_turn(&pubsub->feeds);
+    stop_troubled(pubsub);
     more = pubsub_append_notices(pubsub) || more;
     sp_messages_done(&pubsub->messages);
     return more;
@@ -430,6 +489,11 @@ static void name_log(struct sp_pubsub *pubsub) {
     }
 }
 
+static sp_status view_event(void *context, const struct sp_event *event,
+                            const struct sp_event **ret_event, struct sp_error *error) {
+    return sp_upcasting_view(context, event, ret_event, error);
+}
+
 sp_status sp_pubsub_init(struct sp_server *server, struct sp_error *error) {
     struct sp_pubsub *pubsub = calloc(1, sizeof(*pubsub));
     if (pubsub == NULL) {
@@ -438,6 +502,8 @@ sp_status sp_pubsub_init(struct sp_server *server, struct sp_error *error) {
     pubsub->server = server;
     name_log(pubsub);
     sp_messages_init(&pubsub->messages);
+    pubsub->messages.view = view_event;
+    pubsub->messages.view_context = server;
     sp_buf_init(&pubsub->plain, SIZE_MAX / 2);
     sp_feeds_init(&pubsub->feeds, &FEEDS_IO, pubsub, FEED_UNSENT_MAX);
     if (sp_live_new(&pubsub->live) != SP_OK) {

@@ -64,6 +64,7 @@ struct watch {
     sp_str *types;
     char *text;
     size_t counted_bytes; /* in the connection's subscription_bytes */
+    char *trouble;        /* why it cannot go on; NULL: it does. Owned */
 };
 
 struct sp_subscriber {
@@ -100,6 +101,7 @@ struct sp_pubsub {
     uint32_t notice_count;
     struct sp_buf plain;    /* messages that are not stored and wait for the turn's end */
     struct sp_event event;  /* of what is appended here: it is large */
+    uint32_t troubled;      /* watches that are to be ended */
     uint64_t plain_dropped; /* messages that were not stored and not taken either */
     uint64_t notices_dropped;
 };
@@ -114,7 +116,7 @@ static inline struct watch *watch_of(struct outlet *outlet) {
 }
 
 static inline bool watch_is_stream(const struct watch *watch) {
-    return watch->form != SP_FORM_EVENT;
+    return watch->form != SP_FORM_EVENT && watch->form != SP_FORM_EVENT_RAW;
 }
 
 static inline struct watch *watch_of_interest(struct sp_live_interest *interest) {
@@ -122,6 +124,13 @@ static inline struct watch *watch_of_interest(struct sp_live_interest *interest)
 }
 
 /* ---- pubsub.c ---- */
+
+/* The event at hand cannot be shown to a watch: it is ended with the turn. */
+void pubsub_stop_watch(struct watch *watch, const struct sp_error *error);
+
+/* Tells it so and ends it; subscribe_watch.c, and for streams subscribe_sse.c. */
+void pubsub_watch_stops(struct watch *watch);
+void pubsub_stream_stops(struct watch *watch);
 
 /* The client's subscriber, made where it has none yet; NULL where memory is out. */
 struct sp_subscriber *pubsub_subscriber(struct sp_connection *connection);

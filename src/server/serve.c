@@ -9,6 +9,7 @@
 #include "server/loop.h"
 #include "server/pubsub.h"
 #include "server/server.h"
+#include "server/upcasting.h"
 #include "spoor.h"
 
 enum {
@@ -108,6 +109,9 @@ static sp_status open_server(struct serving *serving, struct sp_settings *settin
                                       sp_clock_system(), log_fd, error);
     if (status == SP_OK) {
         status = sp_pubsub_init(serving->server, error);
+    }
+    if (status == SP_OK) {
+        status = sp_upcasting_init(serving->server, error);
     }
     if (status == SP_OK && sp_settings_u64(&serving->server->settings, SP_SET_NO_HTTP) == 0) {
         status = sp_http_init(serving->server, sp_http_route_tables(), error);

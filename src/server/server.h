@@ -24,6 +24,7 @@ struct sp_pubsub;     /* pubsub_int.h */
 struct sp_loop;       /* loop.h */
 struct sp_http;       /* http_int.h */
 struct sp_http_reads; /* http_events.h */
+struct sp_upcasters;  /* project/upcast.h */
 
 /* What a part of the server wants to be told. Every member may be NULL. */
 struct sp_server_hooks {
@@ -92,6 +93,8 @@ struct sp_server {
     struct sp_pubsub *pubsub;
     struct sp_http *http;             /* NULL: HTTP is off */
     struct sp_http_reads *http_reads; /* NULL: none yet */
+    struct sp_upcasters *upcasters;   /* NULL: events are shown as they are stored */
+    struct sp_event upcast_event;     /* one that was brought up: it is large */
     bool again;                       /* a part has more to do: the next turn comes at once */
     uint64_t receives; /* calls of SPOOR.RECEIVE: which of its keys each one asks first */
 

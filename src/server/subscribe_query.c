@@ -58,7 +58,7 @@ sp_status sp_query_words_add(struct sp_query_words *read, sp_str word, sp_str va
     if (to == NULL) {
         return sp_error_set(error, SP_INVALID,
                             "'%.*s' is none of TYPE SOURCE STREAM CORRELATION FILTER FROM UNTIL "
-                            "LIMIT REVERSE VERSION PAGE AS",
+                            "LIMIT REVERSE VERSION PAGE RAW AS",
                             (int)(word.len > 64 ? 64 : word.len), word.len > 0 ? word.ptr : "");
     }
     if (to->ptr != NULL) {
@@ -72,6 +72,7 @@ void sp_query_words_begin(struct sp_query_words *read) {
     read->query = (struct sp_query){.types = read->types};
     read->name = (sp_str){.ptr = NULL};
     read->paged = false;
+    read->raw = false;
 }
 
 sp_status sp_query_words_read(const sp_str *words, uint32_t count, struct sp_query_words *ret_read,
@@ -82,6 +83,10 @@ sp_status sp_query_words_read(const sp_str *words, uint32_t count, struct sp_que
         sp_str word = words[at++];
         if (sp_word_is(word, "reverse")) {
             ret_read->query.reverse = true;
+            continue;
+        }
+        if (sp_word_is(word, "raw")) {
+            ret_read->raw = true;
             continue;
         }
         if (sp_word_is(word, "page")) {

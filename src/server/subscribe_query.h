@@ -1,7 +1,7 @@
 /*
  * A query as words of a command: TYPE p (repeatable), SOURCE s, STREAM s, CORRELATION c, FILTER
  * json, FROM m, UNTIL m, LIMIT n, REVERSE, VERSION n (with STREAM: the first one), PAGE (of a read:
- * with what it takes to go on), and, where it is a subscription's, AS name. pure
+ * with what it takes to go on), RAW (as stored, not brought up by upcasters), and, where it is a subscription's, AS name. pure
  */
 #ifndef SP_SERVER_SUBSCRIBE_QUERY_H
 #define SP_SERVER_SUBSCRIBE_QUERY_H
@@ -13,6 +13,7 @@ struct sp_query_words {
     sp_str types[SP_QUERY_TYPES_MAX];
     sp_str name; /* AS; NULL ptr: none */
     bool paged;  /* PAGE */
+    bool raw;    /* RAW: as stored, not brought up */
 };
 
 /*

@@ -5,6 +5,7 @@
  *     (event: <type>)       data: <the event>                  id: 1@log
  *     event: gap            data: {"position":5,"reason":"…"}  id: 4@log      something is lost
  *     event: end            data: {"position":9}               id: 9@log/end  the limit is reached
+ *     event: error          data: {"reason":"…"}               an event cannot be brought up: it ends
  *     :                                                        id: 9@log      a beat
  *
  * An id is the position that the client has got to, and what identifies the log: who comes again
@@ -22,6 +23,7 @@
 #include "server/http_parts.h"
 #include "server/http_query.h"
 #include "server/pubsub_int.h"
+#include "server/upcasting.h"
 
 enum {
     RETRY_MS = 1000, /* an EventSource waits so long before it comes again */
@@ -109,6 +111,21 @@ void pubsub_stream_is_over(struct watch *watch) {
     sp_buf_init(&frame, FRAME_BYTES_MAX);
     add_id(&frame, last, watch->outlet.subscriber->pubsub->log, END_MARK);
     begin_frame(&frame, "end", last);
+    sp_buf_add_str(&frame, SP_STR("}\n\n"));
+    pubsub_end_watch(watch);
+    send_frame(connection, &frame);
+    sp_http_stream_end(connection);
+}
+
+/*
+ * Without an id: who comes again is to be told again, or shown the event if its upcaster was mended.
+ */
+void pubsub_stream_stops(struct watch *watch) {
+    struct sp_connection *connection = watch->outlet.subscriber->connection;
+    struct sp_buf frame;
+    sp_buf_init(&frame, FRAME_BYTES_MAX);
+    sp_buf_add_str(&frame, SP_STR("event: error\ndata: {\"reason\":"));
+    sp_json_add_string(&frame, sp_str_from(watch->trouble));
     sp_buf_add_str(&frame, SP_STR("}\n\n"));
     pubsub_end_watch(watch);
     send_frame(connection, &frame);
@@ -293,9 +310,13 @@ static sp_status read_form(const struct sp_http_request *request, enum sp_messag
                : sp_error_set(error, SP_INVALID, "event: expected message or type");
 }
 
+static enum sp_message_form as_stored(enum sp_message_form form) {
+    return form == SP_FORM_SSE ? SP_FORM_SSE_RAW : SP_FORM_SSE_TYPED_RAW;
+}
+
 static sp_status read_asked(const struct sp_http_request *request, struct asked *asked,
                             struct sp_error *error) {
-    static const char *const others[] = {"event", "last_event_id", NULL};
+    static const char *const others[] = {"event", "last_event_id", "upcast", NULL};
     sp_status status = sp_http_query_read(request, others, &asked->words, error);
     struct sp_query *query = &asked->words.query;
     if (status == SP_OK && (query->until.ptr != NULL || query->reverse)) {
@@ -355,9 +376,11 @@ static enum sp_http_verdict on_subscribe(struct sp_http_request *request) {
     if (asked.resume.over) {
         return sp_http_nothing(request);
     }
-    if (!is_this_log(request, &asked.resume)) {
+    struct sp_server *upcast = NULL;
+    if (!is_this_log(request, &asked.resume) || !sp_http_upcast(request, &upcast)) {
         return SP_HTTP_DONE;
     }
+    asked.form = upcast != NULL ? asked.form : as_stored(asked.form);
     status = pubsub_start_watch(subscriber, &asked.words, sp_str_from(subscriber->pubsub->log),
                                 asked.form, &watch, &from, &error);
     if (status != SP_OK) {

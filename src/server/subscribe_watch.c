@@ -17,6 +17,10 @@ void pubsub_free_watch(struct watch *watch) {
     sp_live_remove(pubsub->live, &watch->interest);
     pubsub_forget_beat(watch);
     watch->outlet.subscriber->connection->subscription_bytes -= watch->counted_bytes;
+    if (watch->trouble != NULL) {
+        pubsub->troubled--;
+        free(watch->trouble);
+    }
     free(watch->types);
     free(watch->text);
     free(watch);
@@ -176,6 +180,26 @@ void pubsub_watch_is_over(struct watch *watch) {
     push_buffer(subscriber->connection, &buf);
 }
 
+void pubsub_watch_stops(struct watch *watch) {
+    struct sp_subscriber *subscriber = watch->outlet.subscriber;
+    struct sp_buf buf;
+    if (watch_is_stream(watch)) {
+        pubsub_stream_stops(watch);
+        return;
+    }
+    sp_buf_init(&buf, SIZE_MAX / 2);
+    struct sp_resp resp = {.to = &buf, .version = subscriber->connection->resp.version};
+    sp_resp_push(&resp, 3);
+    sp_resp_bulk_text(&resp, "error");
+    sp_resp_bulk(&resp, watch->name);
+    sp_resp_bulk_text(&resp, watch->trouble);
+    unlink_watch(watch);
+    write_ended(&resp, &watch->name, subscriber->watch_count);
+    pubsub_free_watch(watch);
+    pubsub_changed(subscriber);
+    push_buffer(subscriber->connection, &buf);
+}
+
 void pubsub_watch_gap(struct watch *watch, const char *text) {
     struct sp_connection *connection = watch->outlet.subscriber->connection;
     struct sp_buf buf;
@@ -242,7 +266,8 @@ static enum sp_verdict start_watch(struct sp_request *request, struct sp_subscri
     uint64_t from = 0;
     sp_error_clear(&error);
     sp_status status =
-        pubsub_start_watch(subscriber, words, name, SP_FORM_EVENT, &watch, &from, &error);
+        pubsub_start_watch(subscriber, words, name, words->raw ? SP_FORM_EVENT_RAW : SP_FORM_EVENT,
+                           &watch, &from, &error);
     if (status != SP_OK) {
         return sp_reply_status(request, status, &error);
     }
