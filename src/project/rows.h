@@ -5,9 +5,9 @@
  *     ndjson   {"a": 1, "b": "x"}                             one line for each row
  *     csv      a,b                                            RFC 4180, a head and lines
  *
- * Values of JSON and NDJSON are those of sql_json.h. In CSV a blob is base64, NULL is an empty field
- * and an empty text is "". A column whose name was there before is called `name:1`, `name:2` … in
- * NDJSON.
+ * Values of JSON and NDJSON are those of sql_json.h. In CSV a blob is base64, NULL is an empty
+ * field and an empty text is "". A column whose name was there before is called `name:1`, `name:2`
+ * … in NDJSON.
  *
  * Failure sticks in the buffer.
  */
@@ -36,9 +36,10 @@ extern const struct sp_rows sp_rows_writing;
 void sp_rows_writer_end(struct sp_rows_writer *writer, const struct sp_sql_done *done);
 
 /*
- * Reads a JSON scalar as a value: true and false are 1 and 0, a whole number that fits is an
- * INTEGER, {"$base64": "…"} a BLOB, any other object or array the TEXT that it is. `to` holds the text of a string with escapes,
- * and must have room reserved or the slice moves. False where a number is too large, the base64 is none, or memory is out.
+ * Reads a JSON value as a parameter: true and false are 1 and 0, a whole number that fits is an
+ * INTEGER, {"$base64": "…"} a BLOB, any other object or array the TEXT that it is. `to` holds the
+ * text of a string with escapes, and must have room reserved or the slice moves. False where a
+ * number is too large, the base64 is none, or memory is out.
  */
 struct sp_json_token;
 SP_WARN_UNUSED bool sp_rows_read_json(struct sp_json_token token, sp_str raw, struct sp_buf *to,

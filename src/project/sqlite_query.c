@@ -117,7 +117,7 @@ static sp_status check_statement(struct sqlite_reader *reader, const struct sp_s
 static bool missing_table(struct sqlite_reader *reader, sp_str *ret_table) {
     static const sp_str SAYS = SP_STR("no such table: ");
     sp_str text = sp_str_from(sqlite3_errmsg(reader->db));
-    if (reader->build != NULL || !sp_str_starts_with(text, SAYS)) {
+    if (!sp_str_starts_with(text, SAYS)) {
         return false;
     }
     *ret_table = sp_str_from_byte(text, SAYS.len);
@@ -140,7 +140,13 @@ static sp_status mend(struct sqlite_reader *reader, const struct sp_sql *sql, in
     (void)reader_fail(reader, sql, code, error);
     int offset = sqlite3_error_offset(reader->db);
     sp_status said = error->status;
-    if (missing_table(reader, &table) && table.len < sizeof(name)) {
+    bool missing = missing_table(reader, &table) && table.len < sizeof(name);
+    if (missing && reader->build != NULL) {
+        note_missing(done, table);
+        error->status = SP_NOT_FOUND;
+        return SP_NOT_FOUND;
+    }
+    if (missing) {
         memcpy(name, table.ptr, table.len); /* the message goes with the next call of SQLite */
         table.ptr = name;
         sp_status status = reader_attach_for(reader, table, pinned, error);

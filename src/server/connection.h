@@ -29,6 +29,7 @@ struct sp_transaction;   /* transaction.h */
 struct sp_wait;          /* wait.h */
 struct sp_subscriber;    /* pubsub.h */
 struct sp_http_exchange; /* http_int.h */
+struct sp_query_job;     /* queries_int.h */
 
 enum {
     SP_PEER_TEXT_SIZE = 64,
@@ -119,6 +120,7 @@ struct sp_connection {
 
     struct sp_transaction *transaction; /* MULTI or WATCH; NULL: neither */
     struct sp_wait *wait;               /* with SP_PAUSE_BLOCKED */
+    struct sp_query_job *query;         /* of a command that waits for its answer; NULL */
     uint32_t consumers;                 /* consumers.h: 1 + the first that it works as; 0: none */
 
     struct sp_http_state http;

@@ -188,6 +188,7 @@ const char *sp_status_code(sp_status status) {
            : status == SP_NOT_FOUND   ? "NOTFOUND"
            : status == SP_UNSUPPORTED ? "UNSUPPORTED"
            : status == SP_NO_SPACE    ? "NOSPACE"
+           : status == SP_TIMEOUT     ? "TIMEOUT"
                                       : code_of(status);
 }
 

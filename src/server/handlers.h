@@ -73,16 +73,6 @@ sp_handler_fn sp_on_flush;
 sp_handler_fn sp_on_object_encoding;
 sp_handler_fn sp_on_randomkey;
 
-/* cmd_projections.c */
-sp_handler_fn sp_on_spoor_projection_list;
-sp_handler_fn sp_on_spoor_projection_status;
-sp_handler_fn sp_on_spoor_projection_get;
-sp_handler_fn sp_on_spoor_projection_add;
-sp_handler_fn sp_on_spoor_projection_shipped;
-sp_handler_fn sp_on_spoor_projection_drop;
-sp_handler_fn sp_on_spoor_projection_rebuild;
-sp_handler_fn sp_on_spoor_projection_resume;
-
 /* cmd_agents.c */
 sp_handler_fn sp_on_spoor_agent_online;
 sp_handler_fn sp_on_spoor_agent_heartbeat;
@@ -123,5 +113,10 @@ sp_handler_fn sp_on_spoor_batch;
 sp_handler_fn sp_on_spoor_streams;
 sp_handler_fn sp_on_spoor_runs;
 sp_handler_fn sp_on_spoor_info;
+
+/* cmd_query.c */
+sp_handler_fn sp_on_spoor_query;
+sp_handler_fn sp_on_hgetall;
+sp_handler_fn sp_on_hget;
 
 #endif

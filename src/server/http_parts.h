@@ -10,8 +10,6 @@
 extern const struct sp_http_route sp_http_own_routes[];
 /* http_agents.c: who is there and alive. */
 extern const struct sp_http_route sp_http_agent_routes[];
-/* http_projections.c: read models and how far they are. */
-extern const struct sp_http_route sp_http_projection_routes[];
 /* http_schemas.c: the vocabulary. */
 extern const struct sp_http_route sp_http_schema_routes[];
 /* http_append.c: POST /v1/events. */
@@ -33,6 +31,11 @@ extern const size_t sp_openapi_json_len;
 
 /* subscribe_sse.c: server-sent events. */
 extern const struct sp_http_route sp_http_subscribe_routes[];
+
+/* http_sql.c: POST /v1/query. */
+extern const struct sp_http_route sp_http_sql_routes[];
+/* The client has read: the next pieces of an answer. */
+void sp_http_query_drained(struct sp_connection *connection);
 
 /* http_groups.c: worker queues. */
 extern const struct sp_http_route sp_http_group_routes[];

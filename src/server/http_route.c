@@ -296,6 +296,16 @@ bool sp_http_has_header(const struct sp_http_request *request, const char *name)
                         &value);
 }
 
+bool sp_http_body_is(const struct sp_http_request *request, const char *media_type) {
+    sp_str type = sp_http_header(request, "content-type");
+    const char *end = type.len > 0 ? memchr(type.ptr, ';', type.len) : NULL;
+    type.len = end != NULL ? (size_t)(end - type.ptr) : type.len;
+    while (type.len > 0 && (type.ptr[type.len - 1] == ' ' || type.ptr[type.len - 1] == '\t')) {
+        type.len--;
+    }
+    return sp_word_is(type, media_type);
+}
+
 bool sp_http_prefers(const struct sp_http_request *request, const char *media_type,
                      const char *instead) {
     sp_str accept = sp_http_header(request, "accept");

@@ -564,6 +564,7 @@ sp_status sp_loop_new(struct sp_server *server, struct sp_guard *guard, int wake
     loop->server = server;
     loop->guard = guard;
     loop->wake_fd = wake_fd;
+    server->wake_fd = wake_fd;
     loop->base = event_base_new();
     if (loop->base == NULL) {
         free(loop);

@@ -42,7 +42,7 @@ void sp_server_apply_settings(struct sp_server *server) {
 sp_status sp_server_init(struct sp_server *server, struct sp_settings *settings,
                          struct sp_engine *engine, struct sp_bus *bus, struct sp_clock clock,
                          int log_fd, struct sp_error *error) {
-    *server = (struct sp_server){.engine = engine, .bus = bus, .clock = clock};
+    *server = (struct sp_server){.engine = engine, .bus = bus, .clock = clock, .wake_fd = -1};
     server->settings = *settings;
     *settings = (struct sp_settings){.numbers = {0}};
     sp_logger_init(&server->logger, log_fd, clock);

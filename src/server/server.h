@@ -22,7 +22,7 @@ struct sp_waits;      /* wait.h */
 struct sp_consumers;  /* consumers.h */
 struct sp_pubsub;     /* pubsub_int.h */
 struct sp_loop;       /* loop.h */
-struct sp_projects;   /* project/projects.h */
+struct sp_queries;    /* queries_int.h */
 struct sp_http;       /* http_int.h */
 struct sp_http_reads; /* http_events.h */
 struct sp_upcasters;  /* project/upcast.h */
@@ -92,14 +92,13 @@ struct sp_server {
     struct sp_waits *waits;
     struct sp_consumers *consumers;
     struct sp_pubsub *pubsub;
+    struct sp_queries *queries;       /* NULL: none yet */
     struct sp_http *http;             /* NULL: HTTP is off */
     struct sp_http_reads *http_reads; /* NULL: none yet */
     struct sp_upcasters *upcasters;   /* NULL: events are shown as they are stored */
     struct sp_event upcast_event;     /* one that was brought up: it is large */
-    struct sp_projects *projects;     /* NULL: no projections run here */
-    int projects_wait_ms; /* until they must have a turn; -1: whenever something comes */
-    bool again;           /* a part has more to do: the next turn comes at once */
-    uint64_t receives;    /* calls of SPOOR.RECEIVE: which of its keys each one asks first */
+    bool again;                       /* a part has more to do: the next turn comes at once */
+    uint64_t receives; /* calls of SPOOR.RECEIVE: which of its keys each one asks first */
 
     struct sp_buf scratch;  /* of one command */
     struct sp_event event;  /* likewise: it is large */
@@ -109,6 +108,7 @@ struct sp_server {
     bool failed;   /* the store is dead: the server must end */
     int resp_port; /* as bound */
     int http_port; /* likewise; 0: off */
+    int wake_fd;   /* signalling it makes the loop turn, from any thread; -1: there is no loop */
     void *loop;
 };
 

@@ -92,13 +92,18 @@ enum sp_setting_type {
       "an agent that was silent for so long is suspected to have failed, and an event says so")    \
     X(AGENT_GRACE, "agent-grace", "", DURATION, "", 0, 31536000000, "2s", LIVE,                    \
       "how long an agent whose connections are all gone has to come back")                         \
-    X(PROJECTIONS, "projections", "", BOOLEAN, "", 0, 1, "yes", START,                             \
-      "whether projections run here, and read models with them")                                   \
-    X(READ_MODELS, "read-models", "", TEXT, "", 0, 2048, "sqlite", START,                          \
-      "where read models live: sqlite is the folder projections of the data folder; or the URL "   \
-      "of a PostgreSQL database, postgres://...")                                                  \
-    X(PROJECTION_GRACE, "projection-grace", "", DURATION, "", 0, 31536000000, "60s", START,        \
-      "how long the build that a rebuilt read model has replaced is kept")                         \
+    X(QUERY_THREADS, "query-threads", "", INTEGER, "", 1, 64, "2", START,                          \
+      "queries over read models that run at a time")                                               \
+    X(QUERY_QUEUE, "query-queue", "", INTEGER, "", 0, 100000, "1024", LIVE,                        \
+      "queries that wait beside them; one more is refused")                                        \
+    X(QUERY_TIMEOUT, "query-timeout", "", DURATION, "", 1, 86400000, "10s", LIVE,                  \
+      "how long a query may take that does not say, waiting included")                             \
+    X(QUERY_TIMEOUT_MAX, "query-timeout-max", "", DURATION, "", 1, 86400000, "5m", LIVE,           \
+      "the longest that a query may ask for")                                                      \
+    X(QUERY_ROWS_MAX, "query-rows-max", "", INTEGER, "", 1, 100000000, "1000000", LIVE,            \
+      "the most rows that a query may ask for; one that does not say has 10000")                   \
+    X(QUERY_BYTES_MAX, "query-bytes-max", "", SIZE, "", 65536, 1073741824, "16Mi", LIVE,           \
+      "bytes of the values of one answer")                                                         \
     X(LOG_FORMAT, "log-format", "", CHOICE, "logfmt json", 0, 1, "logfmt", LIVE,                   \
       "how log lines on stderr are written")                                                       \
     X(LOG_LEVEL, "log-level", "loglevel", CHOICE, "debug info warn error", 0, 3, "info", LIVE,     \

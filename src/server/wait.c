@@ -348,7 +348,7 @@ static bool begin_wait(struct sp_connection *connection, const struct sp_command
 }
 
 enum sp_verdict sp_wait_begin(struct sp_request *request, const struct sp_wait_spec *spec) {
-    sp_require(!request->in_transaction && spec->count > 0 && spec->count <= SP_WAIT_KEYS_MAX);
+    sp_require(!request->in_transaction && spec->count <= SP_WAIT_KEYS_MAX);
     if (request->connection->wait == NULL && !begin_wait(request->connection, request->row, spec)) {
         return sp_reply_status(request, SP_NO_MEMORY, NULL);
     }
@@ -463,6 +463,14 @@ static bool run_again(struct sp_server *server, struct sp_wait *wait, uint32_t s
     sp_wait_drop(connection);
     sp_connection_touch(connection);
     return true;
+}
+
+void sp_wait_wake(struct sp_connection *connection) {
+    struct sp_wait *wait = connection->wait;
+    if (wait != NULL) {
+        unlink_ready(connection->server->waits, wait);
+        (void)run_again(connection->server, wait, 0);
+    }
 }
 
 static void run_ready(struct sp_server *server) {

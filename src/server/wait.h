@@ -22,7 +22,7 @@ struct sp_wait_spec {
     uint32_t argc;
     const struct sp_key *keys; /* wakes when an entry of one of them becomes durable; or */
     const uint64_t *groups;    /* when one of these groups has something to hand out; else NULL */
-    uint32_t count;            /* keys, or groups */
+    uint32_t count;            /* keys, or groups; 0: sp_wait_wake wakes it */
     uint64_t timeout_ms;       /* 0: for ever */
 };
 
@@ -39,6 +39,12 @@ SP_WARN_UNUSED enum sp_verdict sp_wait_begin(struct sp_request *request,
  */
 SP_WARN_UNUSED bool sp_wait_begin_http(struct sp_connection *connection,
                                        const struct sp_wait_spec *spec);
+
+/*
+ * Runs the waiting command or request of the connection again, now: for parts that it waits for
+ * without a key or group. From their `turn` only. Does nothing where the connection waits no more.
+ */
+void sp_wait_wake(struct sp_connection *connection);
 
 /* What a waiting command takes in memory. */
 size_t sp_wait_bytes(const struct sp_connection *connection);

@@ -1,10 +1,5 @@
 /* The SQLite reader: what queries see, what they may not do, what stops them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "../engine/folder.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -15,6 +10,8 @@
 
 #include "project/sql_text.h"
 #include "project/sqlite_query.h"
+
+#include "fold_help.h"
 
 /* ---- a folder of builds, as the sink leaves it ----------------------------------------------- */
 
@@ -66,8 +63,8 @@ static void add_build(const struct place *place, const char *name, unsigned numb
 }
 
 static const char AGENTS[] =
-    "CREATE TABLE agent_stats (agent_id TEXT PRIMARY KEY, runs BIGINT NOT NULL DEFAULT 0, rate REAL,"
-    " raw BLOB);"
+    "CREATE TABLE agent_stats (agent_id TEXT PRIMARY KEY, runs BIGINT NOT NULL DEFAULT 0,"
+    " rate REAL, raw BLOB);"
     "INSERT INTO agent_stats VALUES ('anna', 3, 0.5, x'00ff'), ('bert', 1, NULL, NULL),"
     " ('carla', 7, 2.25, x'01');"
     "CREATE VIEW busy AS SELECT agent_id FROM agent_stats WHERE runs > 2;";
@@ -551,6 +548,60 @@ static void test_full_text(void **state) {
     assert_non_null(strstr(told.text, "event_search.event_search@7(text"));
 }
 
+/* ---- a build that is nowhere else ------------------------------------------------------------ */
+
+static void expect_of(struct sp_sql_reader *reader, struct sp_sql sql, sp_status expected,
+                      const char *rows) {
+    struct seen seen;
+    struct sp_error error;
+    seen_init(&seen);
+    sp_status status = sp_reader_query(reader, &sql, &ROWS, &seen, NULL, &error);
+    sp_buf_add_byte(&seen.text, '\0');
+    if (status != expected) {
+        fail_msg("%.*s: %s: %s", SP_STR_ARG(sql.text), sp_status_name(status), error.text);
+    }
+    assert_string_equal(status == SP_OK ? (const char *)seen.text.data : error.text, rows);
+    sp_buf_fini(&seen.text);
+}
+
+static void test_of_a_build(void **state) {
+    struct sp_definition *definition =
+        definition_of("-- spoor: projection counts version 1\n"
+                      "CREATE TABLE counts (type TEXT PRIMARY KEY, n BIGINT NOT NULL);\n"
+                      "-- spoor: on #\n"
+                      "INSERT INTO counts VALUES (:type, 1)"
+                      " ON CONFLICT (type) DO UPDATE SET n = counts.n + 1;\n");
+    struct memory *memory = memory_new();
+    struct sp_build *build = NULL;
+    struct sp_sql_reader *reader = NULL;
+    struct told told = {.text = ""};
+    (void)state;
+    assert_int_equal(sp_sqlite_scratch_new(definition, sp_clock_system(), NULL, &build, NULL),
+                     SP_OK);
+    assert_int_equal(sp_sqlite_reader_of(build, sp_clock_system(), &reader, NULL), SP_OK);
+    memory->over = true;
+    memory_add(memory, "a.b", "s", "{}");
+    memory_add(memory, "a.b", "s", "{}");
+    fold_all(build, memory, SP_FOLD_OVER);
+    const struct sp_sql sql = {.text = SP_STR("SELECT * FROM counts")};
+    expect_of(reader, sql, SP_OK, "type|n\na.b|2\n");
+    expect_of(reader, (struct sp_sql){.text = SP_STR("DELETE FROM counts")}, SP_DENIED,
+              "a query may only read: DELETE from counts is not allowed");
+    expect_of(reader, (struct sp_sql){.text = SP_STR("SELECT * FROM count")}, SP_NOT_FOUND,
+              "no such table: count");
+    expect_of(reader, (struct sp_sql){.text = sql.text, .seen = 3}, SP_BUSY,
+              "the read model counts is at position 2 and has not seen 3");
+    memory_add(memory, "c", "s", "{}"); /* the build is as it was, and goes on */
+    fold_all(build, memory, SP_FOLD_OVER);
+    expect_of(reader, (struct sp_sql){.text = sql.text, .seen = 3}, SP_OK, "type|n\na.b|2\nc|1\n");
+    assert_int_equal(sp_reader_tables(reader, SP_STR(""), tell, &told, NULL), SP_OK);
+    assert_string_equal(told.text, "counts.counts@3(type TEXT 1);");
+    sp_reader_close(reader);
+    build->ops->close(build);
+    sp_definition_unref(definition);
+    free(memory);
+}
+
 static void test_no_folder(void **state) {
     struct place *place = *state;
     struct place nowhere = {.folder = "/tmp/spoor-not-there"};
@@ -595,6 +646,7 @@ int main(void) {
         TEST(test_many_texts),
         TEST(test_one_moment),
         TEST(test_tables),
+        cmocka_unit_test(test_of_a_build),
         TEST(test_full_text),
         TEST(test_no_folder),
         TEST(test_place),
