@@ -179,7 +179,7 @@ static sp_status read_where(struct parser *parser, struct words *words, struct s
     }
     sp_status status = sp_filter_compile(words->rest, &parser->clause.filter, &inner);
     if (status != SP_OK) {
-        return lex_fail(words->file, offset + inner.offset, error, status, "where: %s", inner.text);
+        return lex_fail(words->file, offset + inner.offset, error, status, "%s", inner.text);
     }
     return SP_OK;
 }
@@ -452,10 +452,12 @@ static void settle(struct definition *definition) {
     pub->statements = statements;
     pub->statement_count = (uint32_t)(definition->statements.len / sizeof(*statements));
     for (uint32_t i = 0; i < pub->statement_count; i++) {
-        statements[i].parameters = parameter;
-        statements[i].uses = use;
-        parameter += statements[i].parameter_count;
-        use += statements[i].use_count;
+        if (statements[i].use_count > 0) { /* else the lists may not be there at all */
+            statements[i].parameters = parameter;
+            statements[i].uses = use;
+            parameter += statements[i].parameter_count;
+            use += statements[i].use_count;
+        }
     }
     const struct sp_statement *statement = statements + pub->setup_count;
     pub->clauses = clauses;
