@@ -45,7 +45,7 @@ SELECT COUNT(*) FILTER (WHERE status = 'active') AS active_agents,
     COUNT(*) FILTER (WHERE status = 'idle') AS idle_agents,
     COUNT(*) FILTER (WHERE status = 'failed') AS failed_agents,
     COALESCE(AVG(CAST(current_task_count AS DOUBLE PRECISION))
-        FILTER (WHERE status <> 'offline'), 0) AS avg_task_load,
+        FILTER (WHERE status <> 'offline'), 0.0) AS avg_task_load,
     COUNT(*) FILTER (WHERE status = 'suspected') AS suspected_agents,
     COUNT(*) FILTER (WHERE status = 'paused') AS paused_agents,
     COUNT(*) FILTER (WHERE status = 'offline') AS offline_agents,

@@ -46,13 +46,13 @@ struct sp_postgres_options {
     uint8_t uuid[16]; /* of the log */
     struct sp_clock clock;
     /*
-     * Takes no lock and writes nothing: for the builds that are there and queries over them. `open`,
-     * `swap` and `drop` are SP_DENIED then.
+     * Takes no lock and writes nothing: for the builds that are there and queries over them.
+     * `open`, `swap` and `drop` are SP_DENIED then.
      */
     bool read_only;
 };
 
-/* True where the text says PostgreSQL, well or badly: it begins with postgres:// or postgresql://. */
+/* True where the text begins with postgres:// or postgresql://, whatever follows. */
 bool sp_postgres_is_url(sp_str text);
 
 /*

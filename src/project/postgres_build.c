@@ -190,8 +190,10 @@ static sp_status each_statement(struct pg_build *self, bool set_up, struct sp_er
     return status;
 }
 
-/* Names in a projection's statements are those of its own build; the seat of temporary tables, which
- * would come first otherwise, comes last. */
+/*
+ * Names in a projection's statements are those of its own build; temporary tables, which would come
+ * first otherwise, come last.
+ */
 static sp_status enter_schema(struct pg_build *self, struct sp_error *error) {
     const char *const names[] = {self->key.schema};
     return sp_pg_run_of(&self->link, "SET search_path = %s, pg_temp", names, 0, NULL, error);

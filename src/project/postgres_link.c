@@ -87,7 +87,7 @@ static sp_status describe(struct sp_pg_target *to, struct sp_error *error) {
         PQfreemem(problem);
         return sp_error_set(error, SP_INVALID,
                             "the URL of read models is none that PostgreSQL knows: expected "
-                            "postgres://[user[:password]@][host][:port][/database][?name=value&…]");
+                            "postgres://[user[:password]@][host][:port][/database][?name=value]");
     }
     const char *host = option_of(options, "host");
     const char *port = option_of(options, "port");
@@ -240,7 +240,7 @@ sp_status sp_pg_link_open(struct sp_pg_link *link, const struct sp_pg_target *ta
                           const char *purpose, struct sp_error *error) {
     char name[SP_PG_NAME_SIZE];
     (void)snprintf(name, sizeof(name), "spoor %s", purpose);
-    /* What stands before dbname is a default, which the URL may replace; what stands behind is not. */
+    /* What stands before dbname is a default, which the URL may replace. */
     const char *const keys[] = {"connect_timeout",  "keepalives_idle",  "keepalives_interval",
                                 "keepalives_count", "tcp_user_timeout", "dbname",
                                 "application_name", "client_encoding",  NULL};

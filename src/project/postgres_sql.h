@@ -1,6 +1,6 @@
 /*
  * SQL and values on their way to PostgreSQL: parameters become `$1`, places in error messages are
- * brought back, what would reach outside is refused, and text is made what PostgreSQL can hold. pure
+ * brought back, what would reach outside is refused, text is made what PostgreSQL can hold. pure
  */
 #ifndef SP_PROJECT_POSTGRES_SQL_H
 #define SP_PROJECT_POSTGRES_SQL_H

@@ -116,7 +116,7 @@ static sp_status tell_swap(struct sp_projects *projects, struct project *project
     if (built == NULL || built->number == project->told.current) {
         return SP_OK;
     }
-    if (project->told.current == 0 && project->number_last <= 1) {
+    if (project->told.current == 0 && built->number == 1) {
         project->told.current = built->number; /* the first one took nobody's place */
         return SP_OK;
     }
@@ -402,6 +402,9 @@ static bool note_build(void *context, const struct sp_build_state *state) {
     memcpy(built->sha256, state->sha256, sizeof(built->sha256));
     if (state->number > project->number_last) {
         project->number_last = state->number;
+    }
+    if (state->number > project->number_built) {
+        project->number_built = state->number;
     }
     project->wanted = project->wanted || !project->removed;
     return true;

@@ -99,10 +99,11 @@ enum sp_projects_outcome {
 /*
  * Adds a definition, or replaces the one of its name. SP_INVALID: the text, with line and column in
  * the error; SP_LIMIT: too many; SP_DENIED: the store is only read; SP_BUSY: after a turn, again.
- * The name is copied to `ret_name`, of SP_PROJECTS_NAME_BYTES_MAX + 1 bytes; NULL: to nowhere.
+ * Where `name` has a ptr the file must be of that name. What it is called is copied to `ret_name`,
+ * of SP_PROJECTS_NAME_BYTES_MAX + 1 bytes; NULL: to nowhere.
  */
-SP_WARN_UNUSED sp_status sp_projects_add(struct sp_projects *projects, sp_str text, char *ret_name,
-                                         enum sp_projects_outcome *ret_outcome,
+SP_WARN_UNUSED sp_status sp_projects_add(struct sp_projects *projects, sp_str text, sp_str name,
+                                         char *ret_name, enum sp_projects_outcome *ret_outcome,
                                          struct sp_error *error);
 
 /* The same of one that ships with the program. SP_NOT_FOUND where none is called so. */
@@ -138,6 +139,13 @@ void sp_projects_each(struct sp_projects *projects, sp_projects_name_fn *each, v
 SP_WARN_UNUSED sp_status sp_projects_status(struct sp_projects *projects, sp_str name,
                                             struct sp_buf *to, struct sp_error *error);
 
+/* The same with the projection file as the member `text`. */
+SP_WARN_UNUSED sp_status sp_projects_show(struct sp_projects *projects, sp_str name,
+                                          struct sp_buf *to, struct sp_error *error);
+
+/* Appends the statuses of all, in the order of their names. */
+void sp_projects_list(struct sp_projects *projects, struct sp_buf *to, sp_str between);
+
 /* What metrics show of one. */
 struct sp_projects_figures {
     sp_str name;         /* lasts for the call */
@@ -170,8 +178,8 @@ SP_WARN_UNUSED sp_status sp_projects_want(struct sp_projects *projects, sp_str n
 
 /*
  * Waits until what queries see of a projection has taken in every event up to `position`; of
- * position 0: until there is something for queries to see. Never on the loop's thread. SP_NOT_FOUND:
- * no such projection; SP_FAILED: it has stopped before, the error says where and why; SP_TIMEOUT;
+ * position 0: until there is something for queries to see. Never on the loop. SP_NOT_FOUND: no such
+ * projection; SP_FAILED: it has stopped before, the error says where and why; SP_TIMEOUT;
  * SP_CANCELLED: the store is being closed. A projection that waits for a first event is wanted by
  * this.
  */

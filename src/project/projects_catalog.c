@@ -131,6 +131,8 @@ static sp_status fold_added(struct sp_projects *projects, struct project *projec
 
 static void fold_failed(struct project *project, const struct told_event *told) {
     project->told.failed = told->number;
+    project->number_built =
+        told->number > project->number_built ? told->number : project->number_built;
     project->told.failed_position = told->position;
     project->told.resumed = false;
 }
@@ -162,6 +164,7 @@ static sp_status fold_event(struct sp_projects *projects, const struct sp_event 
         project->requested = told.number;
     } else if (sp_str_eq(type, SP_STR("projection.swapped"))) {
         project->told.current = told.number;
+        project->number_built = told.number;
     } else if (sp_str_eq(type, SP_STR("projection.failed"))) {
         fold_failed(project, &told);
     } else if (sp_str_eq(type, SP_STR("projection.resumed"))) {

@@ -81,7 +81,7 @@ static sp_status add(struct sp_projects *projects, struct sp_definition *definit
     return SP_OK;
 }
 
-sp_status sp_projects_add(struct sp_projects *projects, sp_str text, char *ret_name,
+sp_status sp_projects_add(struct sp_projects *projects, sp_str text, sp_str name, char *ret_name,
                           enum sp_projects_outcome *ret_outcome, struct sp_error *error) {
     struct sp_definition *definition = NULL;
     sp_status status = check_writable(projects, error);
@@ -90,6 +90,12 @@ sp_status sp_projects_add(struct sp_projects *projects, sp_str text, char *ret_n
     }
     status = status == SP_OK ? sp_definition_parse(text, &definition, error) : status;
     if (status != SP_OK) {
+        return status;
+    }
+    if (name.ptr != NULL && !sp_str_eq(name, sp_str_from(definition->name))) {
+        status = sp_error_set(error, SP_INVALID, "the file is of the projection '%s', not '%.*s'",
+                              definition->name, name.len < 64 ? (int)name.len : 64, name.ptr);
+        sp_definition_unref(definition);
         return status;
     }
     if (ret_name != NULL) {

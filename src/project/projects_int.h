@@ -98,6 +98,7 @@ struct project {
     bool wanted;            /* it has something to do, or is asked for */
     uint64_t requested;     /* the least number that a rebuild asked for */
     uint64_t number_last;   /* greatest number given so far */
+    uint64_t number_built;  /* greatest number of a build that was begun */
     uint64_t told_position; /* of the event that holds the definition; 0: none */
     struct told told;
 

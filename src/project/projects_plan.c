@@ -93,6 +93,11 @@ static void say_start_failed(struct sp_projects *projects, const struct project 
     projects_say(projects, true, project, "cannot run: %s", error->text);
 }
 
+static void note_number(struct project *project, uint64_t number) {
+    project->number_last = number > project->number_last ? number : project->number_last;
+    project->number_built = number > project->number_built ? number : project->number_built;
+}
+
 static struct runner *start(struct sp_projects *projects, struct project *project,
                             struct sp_definition *definition, uint64_t number, bool as_next,
                             bool resumes) {
@@ -106,9 +111,7 @@ static struct runner *start(struct sp_projects *projects, struct project *projec
         say_start_failed(projects, project, &error);
         return NULL;
     }
-    if (number > project->number_last) {
-        project->number_last = number;
-    }
+    note_number(project, number);
     projects_lock(projects);
     struct built *built = project_build(project, number);
     if (built != NULL) {
@@ -133,14 +136,10 @@ static struct built *find_unfinished(struct project *project) {
     return NULL;
 }
 
+/* A number that was asked for may be the greatest that was given, and have no build yet. */
 static uint64_t new_number(const struct project *project) {
-    uint64_t number = project->number_last + 1;
-    for (uint32_t i = 0; i < project->build_count; i++) {
-        if (project->builds[i].number >= number) {
-            number = project->builds[i].number + 1;
-        }
-    }
-    return number > project->requested ? number : project->requested;
+    return project->number_built < project->requested ? project->requested
+                                                      : project->number_last + 1;
 }
 
 /* A new build is refused where the same text was, until somebody asks again. */

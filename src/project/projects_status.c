@@ -226,7 +226,8 @@ static void add_tables(struct sp_buf *to, const struct sp_definition *definition
 }
 
 /* The mutex is held. */
-static void add_status(struct sp_projects *projects, struct project *project, struct sp_buf *to) {
+static void add_status(struct sp_projects *projects, struct project *project, bool with_text,
+                       struct sp_buf *to) {
     struct facts facts = facts_of(projects, project);
     sp_buf_add_byte(to, '{');
     add_text(to, "name", sp_str_from(project->name));
@@ -253,6 +254,9 @@ static void add_status(struct sp_projects *projects, struct project *project, st
     add_rebuild(projects, to, project, &facts);
     add_error(to, project, &facts);
     add_tables(to, project->definition);
+    if (with_text) {
+        add_text(to, "text", project->definition->text);
+    }
     sp_buf_add_byte(to, '}');
 }
 
@@ -278,17 +282,40 @@ void sp_projects_each(struct sp_projects *projects, sp_projects_name_fn *each, v
     projects_unlock(projects);
 }
 
-sp_status sp_projects_status(struct sp_projects *projects, sp_str name, struct sp_buf *to,
-                             struct sp_error *error) {
+static sp_status tell(struct sp_projects *projects, sp_str name, bool with_text, struct sp_buf *to,
+                      struct sp_error *error) {
     struct project *project = NULL;
     projects_lock(projects);
     sp_status status = projects_find_there(projects, name, &project, error);
     if (status == SP_OK) {
-        add_status(projects, project, to);
+        add_status(projects, project, with_text, to);
         status = to->status == SP_OK ? SP_OK : sp_error_set(error, to->status, "status");
     }
     projects_unlock(projects);
     return status;
+}
+
+sp_status sp_projects_status(struct sp_projects *projects, sp_str name, struct sp_buf *to,
+                             struct sp_error *error) {
+    return tell(projects, name, false, to, error);
+}
+
+sp_status sp_projects_show(struct sp_projects *projects, sp_str name, struct sp_buf *to,
+                           struct sp_error *error) {
+    return tell(projects, name, true, to, error);
+}
+
+void sp_projects_list(struct sp_projects *projects, struct sp_buf *to, sp_str between) {
+    bool first = true;
+    projects_lock(projects);
+    for (uint32_t i = 0; i < projects->count; i++) {
+        if (project_is_there(projects->items[i])) {
+            sp_buf_add_str(to, first ? SP_STR("") : between);
+            add_status(projects, projects->items[i], false, to);
+            first = false;
+        }
+    }
+    projects_unlock(projects);
 }
 
 void sp_projects_figures(struct sp_projects *projects, sp_projects_figures_fn *each,

@@ -178,6 +178,27 @@ static const struct sp_command_row AGENT[] = {
     {.name = NULL},
 };
 
+static const struct sp_command_row PROJECTION[] = {
+    ROW("list", 2, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_projection_list,
+        "Returns the status of every projection, as JSON lines."),
+    ROW("status", 3, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_projection_status,
+        "Returns the status of a projection, as JSON."),
+    ROW("get", 3, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_projection_get,
+        "Returns the status of a projection with its file, as JSON."),
+    ROW("add", 3, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_projection_add,
+        "Adds a projection file, or replaces the one of its name."),
+    ROW("shipped", 3, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_projection_shipped,
+        "Adds a projection that ships with the program."),
+    ROW("drop", 3, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_projection_drop,
+        "Stops a projection and drops its tables."),
+    ROW("rebuild", 3, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_projection_rebuild,
+        "Builds a projection anew, beside what is there."),
+    ROW("resume", 3, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_projection_resume,
+        "Tries the event again that a projection stopped at."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
 static const struct sp_command_row DEAD[] = {
     ROW("list", -4, READ, 2, 2, 1, "spoor", "7.4.0", sp_on_spoor_dead_list,
         "Lists the entries that a group gave up, with reason and error."),
@@ -373,6 +394,8 @@ static const struct sp_command_row ROWS[] = {
     PARENT("spoor.agent", "spoor", "7.4.0", AGENT, "A container for who is there and alive."),
     PARENT("spoor.upcaster", "spoor", "7.4.0", UPCASTER,
            "A container for what brings old events up while they are read."),
+    PARENT("spoor.projection", "spoor", "7.4.0", PROJECTION,
+           "A container for projections and how far they are."),
     PARENT("spoor.dead", "spoor", "7.4.0", DEAD, "A container for what groups gave up."),
     ROW("spoor.nack", -4, WRITE | FAST, 1, 1, 1, "spoor", "7.4.0", sp_on_spoor_nack,
         "Says that an attempt failed: key, group, id, DELAY, ERROR, DEAD."),

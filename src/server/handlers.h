@@ -73,6 +73,16 @@ sp_handler_fn sp_on_flush;
 sp_handler_fn sp_on_object_encoding;
 sp_handler_fn sp_on_randomkey;
 
+/* cmd_projections.c */
+sp_handler_fn sp_on_spoor_projection_list;
+sp_handler_fn sp_on_spoor_projection_status;
+sp_handler_fn sp_on_spoor_projection_get;
+sp_handler_fn sp_on_spoor_projection_add;
+sp_handler_fn sp_on_spoor_projection_shipped;
+sp_handler_fn sp_on_spoor_projection_drop;
+sp_handler_fn sp_on_spoor_projection_rebuild;
+sp_handler_fn sp_on_spoor_projection_resume;
+
 /* cmd_agents.c */
 sp_handler_fn sp_on_spoor_agent_online;
 sp_handler_fn sp_on_spoor_agent_heartbeat;

@@ -8,6 +8,7 @@
 #include "engine/bus_agents.h"
 #include "engine/bus_groups.h"
 #include "log/local.h"
+#include "project/projects.h"
 #include "server/http_int.h"
 #include "server/http_parts.h"
 #include "server/pubsub.h"
@@ -241,6 +242,77 @@ static void add_agents(struct sp_server *server, struct sp_buf *to) {
     }
 }
 
+/* ---- projections ----------------------------------------------------------------------------- */
+
+enum projection_metric {
+    PROJECTION_POSITION,
+    PROJECTION_LAG,
+    PROJECTION_LAG_US,
+    PROJECTION_APPLIED,
+    PROJECTION_FAILED,
+    PROJECTION_REBUILDING,
+};
+
+struct projection_lines {
+    struct sp_buf *to;
+    const char *name;
+    enum projection_metric metric;
+};
+
+static void add_projection(void *context, const struct sp_projects_figures *figures) {
+    const struct projection_lines *lines = context;
+    struct sp_buf *to = lines->to;
+    add(to, "%s{projection=\"%.*s\"}", lines->name, SP_STR_ARG(figures->name));
+    switch (lines->metric) {
+    case PROJECTION_POSITION:
+        add_number(to, figures->position);
+        return;
+    case PROJECTION_LAG:
+        add_number(to, figures->lag_events);
+        return;
+    case PROJECTION_LAG_US:
+        add(to, " %llu.%06u\n", (unsigned long long)(figures->lag_us / US_PER_S),
+            (unsigned)(figures->lag_us % US_PER_S));
+        return;
+    case PROJECTION_APPLIED:
+        add_number(to, figures->applied);
+        return;
+    case PROJECTION_FAILED:
+        add_number(to, figures->failed);
+        return;
+    case PROJECTION_REBUILDING:
+        add_number(to, figures->rebuilding);
+        return;
+    }
+    sp_never();
+}
+
+static void add_projections(struct sp_server *server, struct sp_buf *to) {
+    static const struct {
+        enum projection_metric metric;
+        const char *name;
+        const char *help;
+    } METRICS[] = {
+        {PROJECTION_POSITION, "spoor_projection_position",
+         "Position up to which a read model has looked at all events."},
+        {PROJECTION_LAG, "spoor_projection_lag_events", "Events that a read model has not yet."},
+        {PROJECTION_LAG_US, "spoor_projection_lag_seconds",
+         "How long the first of them has been durable."},
+        {PROJECTION_APPLIED, "spoor_projection_applied_events",
+         "Events that a read model has taken in."},
+        {PROJECTION_FAILED, "spoor_projection_failed",
+         "1 where a projection has stopped at an event."},
+        {PROJECTION_REBUILDING, "spoor_projection_rebuilding",
+         "1 while a build beside the current one is on its way."},
+    };
+    for (size_t m = 0; m < sizeof(METRICS) / sizeof(*METRICS) && server->projects != NULL; m++) {
+        struct projection_lines lines = {
+            .to = to, .name = METRICS[m].name, .metric = METRICS[m].metric};
+        begin(to, METRICS[m].name, "gauge", METRICS[m].help);
+        sp_projects_figures(server->projects, add_projection, &lines);
+    }
+}
+
 /* ---- the process ----------------------------------------------------------------------------- */
 
 static void add_process(struct sp_server *server, struct sp_buf *to) {
@@ -270,6 +342,7 @@ static enum sp_http_verdict on_metrics(struct sp_http_request *request) {
     add_subscriptions(request->server, to);
     add_groups(request->server, to);
     add_agents(request->server, to);
+    add_projections(request->server, to);
     if (to->status != SP_OK) {
         return sp_http_refuse_status(request, to->status, NULL);
     }

@@ -10,6 +10,8 @@
 extern const struct sp_http_route sp_http_own_routes[];
 /* http_agents.c: who is there and alive. */
 extern const struct sp_http_route sp_http_agent_routes[];
+/* http_projections.c: read models and how far they are. */
+extern const struct sp_http_route sp_http_projection_routes[];
 /* http_schemas.c: the vocabulary. */
 extern const struct sp_http_route sp_http_schema_routes[];
 /* http_append.c: POST /v1/events. */

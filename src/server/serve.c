@@ -7,6 +7,7 @@
 #include "os/wakeup.h"
 #include "server/http.h"
 #include "server/loop.h"
+#include "server/projections.h"
 #include "server/pubsub.h"
 #include "server/server.h"
 #include "server/upcasting.h"
@@ -112,6 +113,9 @@ static sp_status open_server(struct serving *serving, struct sp_settings *settin
     }
     if (status == SP_OK) {
         status = sp_upcasting_init(serving->server, error);
+    }
+    if (status == SP_OK) {
+        status = sp_projections_init(serving->server, wake, serving, error);
     }
     if (status == SP_OK && sp_settings_u64(&serving->server->settings, SP_SET_NO_HTTP) == 0) {
         status = sp_http_init(serving->server, sp_http_route_tables(), error);

@@ -92,6 +92,13 @@ enum sp_setting_type {
       "an agent that was silent for so long is suspected to have failed, and an event says so")    \
     X(AGENT_GRACE, "agent-grace", "", DURATION, "", 0, 31536000000, "2s", LIVE,                    \
       "how long an agent whose connections are all gone has to come back")                         \
+    X(PROJECTIONS, "projections", "", BOOLEAN, "", 0, 1, "yes", START,                             \
+      "whether projections run here, and read models with them")                                   \
+    X(READ_MODELS, "read-models", "", TEXT, "", 0, 2048, "sqlite", START,                          \
+      "where read models live: sqlite is the folder projections of the data folder; or the URL "   \
+      "of a PostgreSQL database, postgres://...")                                                  \
+    X(PROJECTION_GRACE, "projection-grace", "", DURATION, "", 0, 31536000000, "60s", START,        \
+      "how long the build that a rebuilt read model has replaced is kept")                         \
     X(QUERY_THREADS, "query-threads", "", INTEGER, "", 1, 64, "2", START,                          \
       "queries over read models that run at a time")                                               \
     X(QUERY_QUEUE, "query-queue", "", INTEGER, "", 0, 100000, "1024", LIVE,                        \
