@@ -449,6 +449,53 @@ SPOOR_API spoor_status spoor_runs(spoor *store, const spoor_query *query, spoor_
                                   void *context, spoor_error *error);
 
 /*
+ * ---- states: read models as they were
+ * -------------------------------------------------------------
+ */
+
+typedef struct spoor_state_options {
+    size_t size;
+    const char *projection;
+    /*
+     * Which of its events count; NULL: all. `until` is the moment (NULL: now): a position, an entry
+     * id, or a time, of which the events' own times are meant. `limit` is of rows.
+     */
+    const spoor_query *query;
+    const char *diff;    /* "A..B": what changed between two moments, instead of one state */
+    const char *table;   /* NULL: that which is called as the projection, else its first */
+    const char *sql;     /* a statement over the state, instead of a table; NULL: none */
+    int by_recorded;     /* times are those of recording */
+    unsigned timeout_ms; /* 0: 30000 */
+} spoor_state_options;
+
+#ifdef __cplusplus
+static inline spoor_state_options spoor_state_options_none(void) {
+    spoor_state_options none = {};
+    none.size = sizeof(none);
+    return none;
+}
+#define SPOOR_STATE_INIT spoor_state_options_none()
+#else
+#define SPOOR_STATE_INIT                                                                           \
+    { .size = sizeof(spoor_state_options) }
+#endif
+
+/* Takes a text, which lasts for the call. */
+typedef void spoor_text_fn(void *context, const char *text, size_t len);
+
+/*
+ * A read model as it was at a moment, as JSON: {"projection", "version", "position", "events",
+ * "table", "columns": [...], "rows": [[...], ...]}, with "time" where the moment is one, "notices"
+ * and "cut": true where there is cause; or of a difference "changes" instead of columns and rows
+ * (docs/time-travel.md). `take` is called once, before a SPOOR_OK. SPOOR_NOT_FOUND: no such
+ * projection or table, or all events up to the moment were dropped; SPOOR_INVALID: the query, the
+ * moment or the SQL; SPOOR_FAILED: an event that cannot be applied; SPOOR_LIMIT; SPOOR_TIMEOUT.
+ * Costs a fold of the events that count, where nothing restricts them from a snapshot on.
+ */
+SPOOR_API spoor_status spoor_state(spoor *store, const spoor_state_options *options,
+                                   spoor_text_fn *take, void *context, spoor_error *error);
+
+/*
  * ---- groups
  * --------------------------------------------------------------------------------------
  *

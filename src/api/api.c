@@ -294,6 +294,7 @@ static void free_store(spoor *store) {
     pthread_cond_destroy(&store->news);
     pthread_mutex_destroy(&store->wake_lock);
     sp_guard_fini(&store->lock);
+    free(store->folder);
     free(store);
 }
 
@@ -317,6 +318,10 @@ static sp_status open_store(spoor *store, const char *folder, const spoor_option
                             struct sp_error *error) {
     if (sp_url_is(sp_str_from(folder))) {
         return api_remote_open(store, folder, options, error);
+    }
+    store->folder = strdup(folder);
+    if (store->folder == NULL) {
+        return sp_error_set(error, SP_NO_MEMORY, "store");
     }
     bool read_only = (options->flags & SPOOR_READ_ONLY) != 0;
     bool create = (options->flags & SPOOR_CREATE) != 0 && !read_only;

@@ -30,6 +30,7 @@ struct spoor {
     pthread_mutex_t wake_lock;
     bool woken;     /* guarded by wake_lock: a worker has finished something */
     _Atomic int fd; /* for the host's poll; -1 until it is asked for */
+    char *folder;   /* as it was named */
     struct sp_engine_opened opened;
     uint64_t cut_bytes;
 };
@@ -63,6 +64,10 @@ sp_status api_remote_submit(spoor *store, const spoor_event *events, size_t coun
 spoor_status api_remote_append(spoor *store, const spoor_event *events, size_t count,
                                const spoor_expect *expects, size_t expect_count,
                                spoor_appended *ret_appended, spoor_error *ret_error);
+
+/* The query in the inside form: api_read.c. The patterns' slices are the caller's to free. */
+sp_status api_query_in(const spoor_query *from, struct sp_query *to, sp_str **ret_types,
+                       struct sp_error *error);
 
 /* Views of one kind of event as the other; nothing is copied. */
 sp_status api_event_in(const spoor_event *from, struct sp_event *to, struct sp_error *error);

@@ -15,9 +15,8 @@ struct spoor_cursor {
     spoor_extension extensions[SP_EVENT_EXTENSIONS_MAX];
 };
 
-/* A query in the inside form; the patterns' slices are the caller's to free. */
-static sp_status query_in(const spoor_query *from, struct sp_query *to, sp_str **ret_types,
-                          struct sp_error *error) {
+sp_status api_query_in(const spoor_query *from, struct sp_query *to, sp_str **ret_types,
+                       struct sp_error *error) {
     *to = (struct sp_query){.limit = 0};
     *ret_types = NULL;
     if (from == NULL) {
@@ -96,7 +95,7 @@ static spoor_status open_query(spoor *store, const spoor_query *query, bool foll
                                   : sp_remote_read(store->client, query, &remote, &error);
         return wrap_remote(store, opened, remote, ret_cursor, &error, ret_error);
     }
-    sp_status status = query_in(query, &inside, &types, &error);
+    sp_status status = api_query_in(query, &inside, &types, &error);
     inside.follow = follow;
     status = status == SP_OK ? sp_cursor_open(store->engine, &inside, &cursor, &error) : status;
     free(types);
@@ -382,7 +381,7 @@ spoor_status spoor_runs(spoor *store, const spoor_query *query, spoor_run_fn *ea
         sp_status walked = sp_client_runs(store->client, query, each, context, &error);
         return api_error(walked, &error, ret_error);
     }
-    sp_status status = query_in(query, &inside, &types, &error);
+    sp_status status = api_query_in(query, &inside, &types, &error);
     status =
         status == SP_OK ? sp_runs_walk(store->engine, &inside, run_out, &walk, &error) : status;
     free(types);

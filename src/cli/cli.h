@@ -116,6 +116,7 @@ sp_command_fn sp_cmd_stream_ls;
 sp_command_fn sp_cmd_stream_show;
 sp_command_fn sp_cmd_run_ls;
 sp_command_fn sp_cmd_run_show;
+sp_command_fn sp_cmd_state;
 sp_command_fn sp_cmd_schema_ls;
 sp_command_fn sp_cmd_schema_show;
 sp_command_fn sp_cmd_schema_export;

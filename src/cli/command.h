@@ -132,6 +132,16 @@ extern const struct sp_flag sp_dead_flags[];
 enum { SP_AGENT_CAPABILITY, SP_AGENT_STATUS, SP_AGENT_FREE, SP_AGENT_FLAG_COUNT };
 extern const struct sp_flag sp_agent_flags[];
 
+enum {
+    SP_STATE_BY,
+    SP_STATE_DIFF,
+    SP_STATE_TABLE,
+    SP_STATE_SQL,
+    SP_STATE_CSV,
+    SP_STATE_FLAG_COUNT,
+};
+extern const struct sp_flag sp_state_flags[];
+
 enum { SP_TOP_ONCE, SP_TOP_FLAG_COUNT };
 extern const struct sp_flag sp_top_flags[];
 

@@ -181,6 +181,27 @@ static const struct sp_command COMMANDS[] = {
         .examples = "spoor run show run-17 --at 2026-11-20T05:49:12Z\n",
     },
     {
+        .name = "state",
+        .operands = "PROJECTION",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL) | BIT(TYPE) | BIT(SOURCE) | BIT(STREAM) | BIT(CORRELATION) | BIT(FILTER) |
+                 BIT(FROM) | BIT(UNTIL) | BIT(LIMIT),
+        .own_flags = sp_state_flags,
+        .own_flag_count = SP_STATE_FLAG_COUNT,
+        .run = sp_cmd_state,
+        .summary = "show a read model as it was",
+        .text = "Runs a projection over the events up to a moment: a position, an entryid, or a "
+                "time, of which the events' own are meant. A query restricts it to some events: of "
+                "one run it costs milliseconds. --diff shows which rows came, went and changed. "
+                "--limit counts rows.",
+        .examples = "spoor state runs --until 2026-11-20T05:49:12Z\n"
+                    "spoor state runs --correlation run-17 --until 4711\n"
+                    "spoor state agent_stats --diff 1000..2000\n"
+                    "spoor state runs --until -1h --sql 'SELECT status, count(*) FROM runs GROUP "
+                    "BY 1'\n",
+    },
+    {
         .name = "schema ls",
         .operands = "[PATTERN]",
         .operand_count_max = 1,

@@ -229,6 +229,26 @@ const struct sp_flag sp_agent_flags[] = {
     [SP_AGENT_FREE] = {.name = "free", .help = "only those online that have capacity left"},
 };
 
+const struct sp_flag sp_state_flags[] = {
+    [SP_STATE_BY] = {.name = "by",
+                     .kind = SP_FLAG_TEXT,
+                     .value = "WORD",
+                     .help = "own: times of the events (default); recorded: of recording"},
+    [SP_STATE_DIFF] = {.name = "diff",
+                       .kind = SP_FLAG_TEXT,
+                       .value = "A..B",
+                       .help = "what changed between two moments"},
+    [SP_STATE_TABLE] = {.name = "table",
+                        .kind = SP_FLAG_TEXT,
+                        .value = "T",
+                        .help = "this table of it (default: that of its name)"},
+    [SP_STATE_SQL] = {.name = "sql",
+                      .kind = SP_FLAG_TEXT,
+                      .value = "SQL",
+                      .help = "a statement over it, instead of a table"},
+    [SP_STATE_CSV] = {.name = "csv", .help = "CSV on stdout"},
+};
+
 const struct sp_flag sp_top_flags[] = {
     [SP_TOP_ONCE] = {.name = "once", .help = "show it once and end"},
 };

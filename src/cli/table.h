@@ -10,7 +10,7 @@
 
 #include "cli/out.h"
 
-enum { SP_TABLE_COLUMNS_MAX = 8, SP_TABLE_ROWS_KEPT = 100 };
+enum { SP_TABLE_COLUMNS_MAX = 64, SP_TABLE_ROWS_KEPT = 100 };
 
 struct sp_table_column {
     const char *title;

@@ -34,7 +34,10 @@ sp_status sp_cut_resolve(struct sp_engine *engine, sp_str text, bool by_recorded
     uint64_t head = 0;
     text = text.len == 0 ? SP_STR("now") : text;
     sp_status status = sp_moment_parse(text, now_us, &moment, error);
-    status = status == SP_OK ? resolve_prefix(engine, SP_STR("now"), &head, error) : status;
+    if (status != SP_OK) {
+        return sp_error_prefix(error, status, "the moment");
+    }
+    status = resolve_prefix(engine, SP_STR("now"), &head, error);
     if (status != SP_OK) {
         return status;
     }

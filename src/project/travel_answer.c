@@ -10,7 +10,7 @@
 #include "project/sqlite_query.h"
 #include "project/travel_int.h"
 
-enum { CHANGE_COLUMNS = 5, NOTICES_BYTES_MAX = 4096 };
+enum { NOTICES_BYTES_MAX = 4096 };
 
 /*
  * ---- notices and facts
@@ -316,7 +316,7 @@ static bool tell_change(void *context, const struct sp_difference *difference) {
     const struct sp_sql_value *side =
         difference->after != NULL ? difference->after : difference->before;
     sp_buf_reset(&telling->texts);
-    struct sp_sql_value values[CHANGE_COLUMNS] = {
+    struct sp_sql_value values[SP_TRAVEL_CHANGE_COLUMNS] = {
         {.kind = SP_SQL_TEXT, .text = difference->table},
         {.kind = SP_SQL_TEXT, .text = sp_str_from(change_text(difference->change))},
         add_side(difference, difference->has_key ? side : NULL, true, &telling->texts),
@@ -329,11 +329,11 @@ static bool tell_change(void *context, const struct sp_difference *difference) {
     if (telling->cut || telling->status != SP_OK) {
         return false;
     }
-    for (size_t i = 0; i < CHANGE_COLUMNS; i++) {
+    for (size_t i = 0; i < SP_TRAVEL_CHANGE_COLUMNS; i++) {
         set_text(&telling->texts, &values[i]);
     }
     telling->count++;
-    return telling->rows->row(telling->context, values, CHANGE_COLUMNS);
+    return telling->rows->row(telling->context, values, SP_TRAVEL_CHANGE_COLUMNS);
 }
 
 /* Splits `A..B`. */
@@ -361,18 +361,19 @@ static sp_status ask_both(struct sp_travel *travel, const struct sp_travel_quest
 
 static sp_status answer_difference(struct sp_travel *travel, struct telling *telling,
                                    struct sp_error *error) {
-    static const sp_str COLUMNS[CHANGE_COLUMNS] = {{.ptr = "table", .len = 5},
-                                                   {.ptr = "change", .len = 6},
-                                                   {.ptr = "key", .len = 3},
-                                                   {.ptr = "before", .len = 6},
-                                                   {.ptr = "after", .len = 5}};
+    static const sp_str COLUMNS[SP_TRAVEL_CHANGE_COLUMNS] = {{.ptr = "table", .len = 5},
+                                                             {.ptr = "change", .len = 6},
+                                                             {.ptr = "key", .len = 3},
+                                                             {.ptr = "before", .len = 6},
+                                                             {.ptr = "after", .len = 5}};
     const struct sp_travel_question *question = telling->question;
     struct sp_travel_facts facts = {.definition = question->ask.definition, .is_difference = true};
     sp_status status = ask_both(travel, question, &facts, error);
     struct sp_build *before = facts.before.build;
     struct sp_build *after = facts.state.build;
-    if (status == SP_OK && !(telling->rows->facts(telling->context, &facts) &&
-                             telling->rows->columns(telling->context, COLUMNS, CHANGE_COLUMNS))) {
+    if (status == SP_OK &&
+        !(telling->rows->facts(telling->context, &facts) &&
+          telling->rows->columns(telling->context, COLUMNS, SP_TRAVEL_CHANGE_COLUMNS))) {
         status = sp_error_set(error, SP_CANCELLED, "cancelled");
     }
     if (status == SP_OK) {
@@ -394,6 +395,20 @@ static sp_status answer_difference(struct sp_travel *travel, struct telling *tel
  * ---- answering
  * ------------------------------------------------------------------------------------
  */
+
+sp_status sp_travel_question_split(struct sp_travel_question *question, struct sp_error *error) {
+    struct sp_query *query = &question->ask.query;
+    if (query->reverse || query->from_version != 0) {
+        return sp_error_set(error, SP_INVALID,
+                            "%s: a state has no order of events, they count or do not",
+                            query->reverse ? "reverse" : "version");
+    }
+    question->ask.until = query->until;
+    question->rows_max = query->limit;
+    query->until = (sp_str){.ptr = NULL};
+    query->limit = 0;
+    return SP_OK;
+}
 
 static sp_status check(const struct sp_travel_question *question, struct sp_error *error) {
     if (question->diff.len > 0 && question->ask.until.len > 0) {

@@ -17,9 +17,10 @@
 #define SP_PROJECT_TRAVEL_ANSWER_H
 
 #include "project/query.h"
+#include "project/rows.h"
 #include "project/travel.h"
 
-enum { SP_TRAVEL_ROWS = 10000, SP_TRAVEL_ROWS_MAX = 1000000 };
+enum { SP_TRAVEL_ROWS = 10000, SP_TRAVEL_ROWS_MAX = 1000000, SP_TRAVEL_CHANGE_COLUMNS = 5 };
 
 struct sp_travel_question {
     struct sp_travel_ask ask; /* with `diff`: without `until` */
@@ -49,6 +50,13 @@ struct sp_travel_rows {
 };
 
 /*
+ * Moves what a query says beyond its conditions to where it belongs: `until` is the moment, `limit`
+ * counts rows. SP_INVALID for reverse and a version, which have no meaning here.
+ */
+SP_WARN_UNUSED sp_status sp_travel_question_split(struct sp_travel_question *question,
+                                                  struct sp_error *error);
+
+/*
  * Answers. The statuses of sp_travel_ask and of sp_reader_query, and SP_INVALID where the question
  * contradicts itself. ret_cut: rows are missing for they were too many.
  */
@@ -56,6 +64,24 @@ SP_WARN_UNUSED sp_status sp_travel_answer(struct sp_travel *travel,
                                           const struct sp_travel_question *question,
                                           const struct sp_travel_rows *rows, void *context,
                                           bool *ret_cut, struct sp_error *error);
+
+/*
+ * The same as text, appended to `to`, in one of the forms of rows.h:
+ *
+ *     json     {"projection": "runs", "version": 1, "position": 4711, "time": "…", "events": 120,
+ *               "table": "runs", "columns": ["a", "b"], "rows": [[1, "x"], …]}; a difference has
+ *               "changes": [{"table": …, "change": …, "key": {…}, "before": {…}, "after": {…}}, …]
+ *               in place of columns and rows
+ *     ndjson   an object a row, or a change
+ *     csv      a head and lines; key, before and after are JSON
+ *
+ * with "cut": true, and of the others nothing, where rows are missing. SP_LIMIT where the text is
+ * longer than the buffer may be.
+ */
+SP_WARN_UNUSED sp_status sp_travel_text(struct sp_travel *travel,
+                                        const struct sp_travel_question *question,
+                                        enum sp_rows_form form, struct sp_buf *to, bool *ret_cut,
+                                        struct sp_error *error);
 
 /*
  * Appends facts as members of a JSON object, without its braces: projection, version, position,
