@@ -94,7 +94,8 @@ static const char *const DATA[] = {
     "\"text\"",
     "[1, {\"tool\": \"x\"}]",
     "{\"tool\": \"search\", \"tool_call_id\": \"c1\", \"count\": 12, \"agent_id\": \"agent:z\","
-    " \"task_id\": \"t1\", \"task_type\": \"review\", \"priority\": \"high\", \"duration_ms\": 12.5,"
+    " \"task_id\": \"t1\", \"task_type\": \"review\", \"priority\": \"high\","
+    " \"duration_ms\": 12.5,"
     " \"to\": \"agent:b\", \"content\": \"Gr\xc3\xbc\xc3\x9f Gott, it's done\"}",
     "{\"tool\": \"fetch\", \"tool_call_id\": \"c2\", \"is_error\": true, \"error\": {\"message\":"
     " \"no route\"}, \"task_id\": \"t2\", \"assigned_to\": \"agent:b\", \"agent_id\": \"agent:b\"}",
@@ -103,8 +104,8 @@ static const char *const DATA[] = {
     " \"usage\": {\"prompt_tokens\": 7, \"completion_tokens\": 5}, \"reason\": \"\\u0041\\n\"}",
     "{\"tool\": 7, \"tool_call_id\": 9, \"count\": -1, \"agent_id\": [1], \"task_id\": {\"a\": 1},"
     " \"duration_ms\": \"long\", \"error\": [true], \"content\": {\"deep\": [null, 1.5]}}",
-    "{\"tool\": null, \"tool_call_id\": null, \"count\": 1e3, \"agent_id\": null, \"task_id\": null,"
-    " \"total_tokens\": 2.5, \"success\": false, \"final_response\": \"bye\", \"load\": 0.5}",
+    "{\"tool\": null, \"tool_call_id\": null, \"count\": 1e3, \"agent_id\": null,"
+    " \"task_id\": null, \"total_tokens\": 2.5, \"success\": false, \"final_response\": \"bye\", \"load\": 0.5}",
 };
 
 static void make_lines_of(struct lines *lines, sp_str pattern) {
@@ -175,7 +176,7 @@ struct rows {
     size_t count;
 };
 
-/* An object or an array that became text is written with a blank behind `:` and `,` by one of them. */
+/* An object or an array as text: PostgreSQL writes a blank behind `:` and `,`. */
 static void add_text(struct sp_buf *to, sp_str text) {
     bool nested = text.len > 0 && (text.ptr[0] == '{' || text.ptr[0] == '[');
     for (size_t i = 0; i < text.len; i++) {
@@ -387,7 +388,8 @@ static const char *const QUERIES[] = {
     "SELECT status, COUNT(*) AS n, SUM(tool_calls) AS calls, AVG(tool_calls) AS mean, "
     "MAX(tokens) AS most, MIN(handoffs) AS least FROM runs GROUP BY status ORDER BY status",
     "SELECT SUM(calls) AS calls, SUM(errors) AS errors, COUNT(DISTINCT tool) AS tools, "
-    "1.0 * SUM(errors) / SUM(calls) AS rate, CAST(SUM(errors) AS BIGINT) / 2 AS half FROM tool_usage",
+    "1.0 * SUM(errors) / SUM(calls) AS rate, CAST(SUM(errors) AS BIGINT) / 2 AS half "
+    "FROM tool_usage",
     "SELECT tool, calls, CASE WHEN errors > 0 THEN 'bad' ELSE 'good' END AS kind FROM tool_usage "
     "WHERE calls > 1 AND tool NOT LIKE 'zz%' ORDER BY calls DESC, tool LIMIT 5 OFFSET 1",
     "SELECT r.correlationid, t.agent_id, r.tool_calls * 2 + 1 AS x FROM runs r JOIN agent_status t "
@@ -405,8 +407,8 @@ static const char *const QUERIES[] = {
     "a.correlationid = runs.correlationid) OR correlationid IN (SELECT id FROM conversations)",
     "SELECT NULL AS missing, 'it''s' AS text, 1.5 AS real, 9223372036854775807 AS big, 0.0 AS "
     "zero, TRUE AS yes, 2 > 3 AS no, ROUND(2.567, 2) AS rounded, ABS(-7) AS plain",
-    "SELECT id, started_at, active_agent, status, tool_count, handoff_count, last_tool, duration_ms "
-    "FROM conversations ORDER BY id LIMIT 100",
+    "SELECT id, started_at, active_agent, status, tool_count, handoff_count, last_tool, "
+    "duration_ms FROM conversations ORDER BY id LIMIT 100",
 };
 
 static void compare_all(struct lines *lines, size_t rows_min) {
