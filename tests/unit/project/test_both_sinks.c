@@ -105,7 +105,8 @@ static const char *const DATA[] = {
     "{\"tool\": 7, \"tool_call_id\": 9, \"count\": -1, \"agent_id\": [1], \"task_id\": {\"a\": 1},"
     " \"duration_ms\": \"long\", \"error\": [true], \"content\": {\"deep\": [null, 1.5]}}",
     "{\"tool\": null, \"tool_call_id\": null, \"count\": 1e3, \"agent_id\": null,"
-    " \"task_id\": null, \"total_tokens\": 2.5, \"success\": false, \"final_response\": \"bye\", \"load\": 0.5}",
+    " \"task_id\": null, \"total_tokens\": 2.5, \"success\": false,"
+    " \"final_response\": \"bye\", \"load\": 0.5}",
 };
 
 static void make_lines_of(struct lines *lines, sp_str pattern) {
