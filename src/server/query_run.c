@@ -1,8 +1,14 @@
 /* One query on its thread: the reader, the tries, the answer in pieces. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
+#include "project/definition.h"
+#include "project/projects.h"
 #include "project/rows.h"
+#include "project/shipped.h"
+#include "project/sink.h"
+#include "project/sinks.h"
 #include "project/sqlite_query.h"
 #include "server/queries_int.h"
 
@@ -12,20 +18,141 @@ enum { PATH_SIZE = 4096 + 32, PIECE_ALIGNMENT = 16 };
 #define PAUSE_FIRST_NS UINT64_C(500000)
 #define PAUSE_MAX_NS   UINT64_C(32000000)
 
-static sp_status open_reader(struct query_thread *thread, struct sp_error *error) {
-    const struct sp_settings *settings = &query_server(thread)->settings;
-    struct sp_sql_reader *reader = NULL;
+/* ---- where read models are ------------------------------------------------------------------- */
+
+/* What lies in the data folder may be asked although nothing is built here. */
+static sp_status open_folder(const struct sp_settings *settings, struct sp_sql_reader **ret_reader,
+                             struct sp_error *error) {
     char path[PATH_SIZE];
-    if (thread->reader != NULL) {
-        return SP_OK;
+    if (sp_sink_is_remote(sp_settings_text(settings, SP_SET_READ_MODELS))) {
+        return sp_error_set(error, SP_UNSUPPORTED,
+                            "the setting projections is off: read models are not asked here");
     }
     (void)snprintf(path, sizeof(path), "%s/projections",
                    sp_settings_text(settings, SP_SET_DATA).ptr);
-    sp_status status = sp_sqlite_reader_new(path, sp_clock_system(), &reader, error);
+    return sp_sqlite_reader_new(path, sp_clock_system(), ret_reader, error);
+}
+
+static sp_status open_reader(struct query_thread *thread, struct sp_error *error) {
+    const struct sp_server *server = query_server(thread);
+    struct sp_sql_reader *reader = NULL;
+    sp_status status = SP_OK;
+    if (thread->reader != NULL) {
+        return SP_OK;
+    }
+    if (server->projects != NULL) {
+        struct sp_sink *sink = sp_projects_sink(server->projects);
+        status = sink->ops->reader_new(sink, &reader, error);
+    } else {
+        status = open_folder(&server->settings, &reader, error);
+    }
     if (status == SP_OK) {
         query_set_reader(thread, reader);
     }
     return status;
+}
+
+/* ---- read models that are not there yet, or lag ---------------------------------------------- */
+
+struct search {
+    struct sp_projects *projects;
+    sp_str table;
+    char names[SP_PROJECTS_MAX][SP_PROJECTS_NAME_BYTES_MAX + 1];
+    uint32_t count;
+};
+
+static bool note_name(void *context, sp_str name) {
+    struct search *search = context;
+    memcpy(search->names[search->count], name.ptr, name.len);
+    search->names[search->count][name.len] = '\0';
+    return ++search->count < SP_PROJECTS_MAX;
+}
+
+static bool makes_table(struct sp_projects *projects, const char *name, sp_str table) {
+    struct sp_definition *definition = sp_projects_definition(projects, sp_str_from(name));
+    bool makes = false;
+    for (uint32_t i = 0; definition != NULL && i < definition->table_count && !makes; i++) {
+        sp_str known = definition->tables[i].name;
+        makes = known.len == table.len && strncasecmp(known.ptr, table.ptr, table.len) == 0;
+    }
+    sp_definition_unref(definition);
+    return makes;
+}
+
+/* The projection that makes the table; false where there is none. */
+static bool find_maker(struct sp_projects *projects, sp_str table,
+                       char ret_name[SP_PROJECTS_NAME_BYTES_MAX + 1]) {
+    struct search *search = calloc(1, sizeof(*search));
+    const char *dot = memchr(table.ptr, '.', table.len);
+    bool found = false;
+    if (search == NULL) {
+        return false;
+    }
+    table = dot != NULL ? sp_str_from_byte(table, (size_t)(dot - table.ptr) + 1) : table;
+    sp_projects_each(projects, note_name, search);
+    for (uint32_t i = 0; i < search->count && !found; i++) {
+        found = makes_table(projects, search->names[i], table);
+        if (found) {
+            memcpy(ret_name, search->names[i], sizeof(search->names[i]));
+        }
+    }
+    free(search);
+    return found;
+}
+
+static bool is_on_request(sp_str name) {
+    for (size_t i = 0; i < sp_shipped_projection_count; i++) {
+        const struct sp_projects_shipped *shipped = &sp_shipped_projections[i];
+        if (sp_str_eq(shipped->name, name)) {
+            return shipped->on_request;
+        }
+    }
+    return false;
+}
+
+/*
+ * A table that no build has may be that of a projection that waits for a first event, or is being
+ * built: it is asked for, and the query waits. SP_BUSY: again later; else what to say.
+ */
+static sp_status seek_table(struct sp_projects *projects, struct sp_query_job *job) {
+    char name[SP_PROJECTS_NAME_BYTES_MAX + 1];
+    struct sp_error error;
+    sp_str table = sp_str_from(job->done.missing);
+    if (projects == NULL || table.len == 0) {
+        return SP_NOT_FOUND;
+    }
+    if (!find_maker(projects, table, name)) {
+        return is_on_request(table) ? sp_error_set(&job->error, SP_NOT_FOUND,
+                                                   "the read model %s is there once it is asked "
+                                                   "for: spoor projection add %s",
+                                                   job->done.missing, job->done.missing)
+                                    : SP_NOT_FOUND;
+    }
+    sp_error_clear(&error);
+    sp_status status = sp_projects_wait(projects, sp_str_from(name), 0, 0, &error);
+    if (status == SP_FAILED) {
+        job->error = error;
+        return SP_FAILED;
+    }
+    memcpy(job->done.lagging, name, sizeof(name));
+    job->done.position = 0;
+    return sp_error_set(&job->error, SP_BUSY, "the read model %s is not built yet", name);
+}
+
+/* A read model that has failed will not see the position, however long it is waited for. */
+static sp_status ask_to_hurry(struct sp_projects *projects, struct sp_query_job *job) {
+    struct sp_error error;
+    sp_error_clear(&error);
+    if (projects == NULL) {
+        return SP_BUSY;
+    }
+    sp_status status =
+        sp_projects_wait(projects, sp_str_from(job->done.lagging), job->ask.sql.seen, 0, &error);
+    if (status == SP_FAILED) {
+        job->error = error;
+        return SP_FAILED;
+    }
+    return SP_BUSY;
 }
 
 /* ---- one try --------------------------------------------------------------------------------- */
@@ -156,6 +283,12 @@ bool query_run(struct query_thread *thread, struct sp_query_job *job, uint64_t n
         if (now_ns >= job->deadline_ns) {
             (void)out_of_time(job);
         }
+    }
+    struct sp_projects *projects = query_server(thread)->projects;
+    if (status == SP_NOT_FOUND) {
+        status = seek_table(projects, job);
+    } else if (status == SP_BUSY) {
+        status = ask_to_hurry(projects, job);
     }
     if (status == SP_BUSY) {
         park(job, now_ns);

@@ -12,13 +12,23 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 # pylint: disable=wrong-import-position
 from harness import run
-from http_help import Server, Web
+from http_help import Server as RealServer
+from http_help import Web
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "protocol"))
 from resp import Connection, Error, Nil
 
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
 NAMES = ("anna", "bert", "carla")
+
+
+class Server(RealServer):
+    """A server that leaves the read models alone that were made by hand."""
+
+    def __init__(self, folder, *options):
+        config = folder / "spoor.conf"
+        config.write_text("projections no\n", encoding="utf-8")
+        super().__init__(folder, "--config", str(config), *options)
 
 
 class Models:
@@ -333,7 +343,51 @@ def rows_are_hashes(folder):
         redis.refused("ERR syntax error", "SPOOR.QUERY", "SELECT 1", "SEEN")
 
 
+def real_read_models_are_asked(folder):
+    with RealServer(folder) as server, Web(server) as web, Redis(server) as redis:
+        def ask(sql, **more):
+            return web.ok("POST", "/v1/query", {"sql": sql, "timeout_ms": 60000, **more})
+        # Nothing has happened yet: its tables are there all the same.
+        assert ask("SELECT count(*) FROM agent_stats")["rows"] == [[0]]
+        position = 0
+        for number in range(30):
+            agent = f"agent-{number % 3}"
+            run_of = {"source": agent, "correlationid": f"run-{number}"}
+            web.ok("POST", "/v1/events", {"type": "agent.started", **run_of}, status=201)
+            position = web.ok("POST", "/v1/events", {"type": "agent.tokens_generated",
+                              "data": {"count": 7}, **run_of}, status=201)["position"]
+            answer = ask("SELECT total_runs, total_tokens FROM agent_stats WHERE agent_id = :id",
+                         params={"id": agent}, position=position)
+            assert answer["rows"] == [[number // 3 + 1, 7 * (number // 3 + 1)]], answer
+            assert answer["position"] >= position, answer
+        row = redis.command("HGETALL", "agent_stats:agent-1")
+        assert row[row.index("total_runs") + 1] == "10", row
+        assert redis.command("HGET", "agent_stats:agent-2", "total_tokens") == "70"
+        assert redis.command("HGETALL", "agent_stats:nobody") == []
+        web.refused("POST", "/v1/query", 404, "spoor projection add event_search",
+                    {"sql": "SELECT * FROM event_search"})
+        web.refused("POST", "/v1/query", 404, "the nearest are agent_stat",
+                    {"sql": "SELECT * FROM agent_stat"})
+
+
+def a_failed_read_model_is_not_waited_for(folder):
+    text = (b"-- spoor: projection shares version 1\n"
+            b"CREATE TABLE shares (n BIGINT NOT NULL CHECK (n > 0));\n"
+            b"-- spoor: on share\nINSERT INTO shares VALUES (CAST(:data ->> 'n' AS BIGINT));\n")
+    with RealServer(folder) as server, Web(server) as web:
+        reply = web.call("PUT", "/v1/projections/shares", text)
+        assert reply.status in (200, 201, 202), (reply.status, reply.body)
+        for number in (1, 2, 0, 3):
+            last = web.ok("POST", "/v1/events", {"type": "share", "source": "s",
+                          "data": {"n": number}}, status=201)["position"]
+        problem = web.refused("POST", "/v1/query", 503, "", {
+            "sql": "SELECT sum(n) FROM shares", "position": last, "timeout_ms": 60000})
+        assert problem["type"] == "urn:spoor:problem:projection-failed", problem
+        assert str(last - 1) in problem["detail"], problem
+        assert web.ok("POST", "/v1/query", {"sql": "SELECT sum(n) FROM shares"})["rows"] == [[3]]
+
+
 run(answers_have_three_forms, parameters_go_by_name_or_by_order, what_is_wrong_is_said,
     endless_queries_hold_up_nobody_and_end_with_their_clients, a_thousand_at_once,
     large_answers_leave_as_they_are_read, a_query_sees_a_position, every_query_sees_one_build,
-    rows_are_hashes)
+    rows_are_hashes, real_read_models_are_asked, a_failed_read_model_is_not_waited_for)
