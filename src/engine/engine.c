@@ -266,6 +266,7 @@ static sp_status start(struct sp_engine *engine, struct sp_log *log,
         sp_log_local_cut(engine->log, &opened->log);
         status = engine->options.read_only ? SP_OK : engine_side_prepare(engine, error);
     }
+    status = status == SP_OK ? engine_schemas_open(engine, error) : status;
     opened->replayed_events = engine->replayed_events;
     opened->side_index_refused = engine->side_refused;
     return status;
@@ -316,6 +317,7 @@ sp_status sp_engine_open(const struct sp_engine_options *options, struct sp_engi
 }
 
 static void dispose(struct sp_engine *engine) {
+    engine_schemas_close(engine);
     sp_index_free(engine->index);
     engine_drop_pins(engine);
     sp_core_fini(&engine->core);

@@ -330,7 +330,12 @@ static sp_status look_up(struct submit *submit, uint32_t i) {
             return status;
         }
     }
-    sp_status status = complete_correlation(submit, i);
+    sp_status status = SP_OK;
+    bool concerns = engine->schema_count > 0 || event->attr[SP_ATTR_STREAM].ptr[0] == '$';
+    if (SP_UNLIKELY(concerns)) {
+        status = engine_schema_event(engine, event, i, submit->append->count, submit->error);
+    }
+    status = status == SP_OK ? complete_correlation(submit, i) : status;
     status = status == SP_OK ? remember(submit, i) : status;
     submit->keys[i] = sp_index_keys_of(event);
     submit->record_bytes += sp_record_size_max(event) + engine_presence_room(event);
@@ -569,9 +574,13 @@ static sp_status run(struct submit *submit, char *ids) {
     sp_status status = prepare(submit, ids);
     status = status == SP_OK ? decide(submit) : status;
     if (status != SP_OK) {
+        engine_schema_settle(engine, 0);
         return status;
     }
     encode_new(submit);
+    if (SP_UNLIKELY(engine_schema_waits(engine))) {
+        engine_schema_settle(engine, submit->results[0].position);
+    }
     if (submit->append->results != NULL) {
         memcpy(submit->append->results, submit->results,
                submit->append->count * sizeof(*submit->results));

@@ -147,6 +147,9 @@ struct sp_engine {
     sp_engine_live_fn *live; /* NULL: nobody listens */
     void *live_context;
 
+    struct engine_schemas *schemas; /* see engine_schema.c */
+    uint32_t schema_count;          /* registered: with none there is nothing to look for */
+
     uint64_t now_us;          /* the clock, as last read for an append */
     struct sp_buf scratch;    /* of one submit */
     struct sp_buf agent_text; /* of one event that announces an agent */
@@ -303,6 +306,17 @@ static inline void engine_presence_note(struct sp_engine *engine, const struct s
         engine_presence_event(engine, event, source_hash);
     }
 }
+
+/* ---- engine_schema.c: schemas of events ---- */
+SP_WARN_UNUSED sp_status engine_schemas_open(struct sp_engine *engine, struct sp_error *error);
+void engine_schemas_close(struct sp_engine *engine);
+/* Checks an event that is complete and new, or makes ready what it registers. */
+SP_WARN_UNUSED sp_status engine_schema_event(struct sp_engine *engine, const struct sp_event *event,
+                                             uint32_t index, uint32_t count,
+                                             struct sp_error *error);
+/* Whether the append under way registers something, and taking that in: 0: it came to nothing. */
+bool engine_schema_waits(const struct sp_engine *engine);
+void engine_schema_settle(struct sp_engine *engine, uint64_t position);
 
 void engine_fail(struct sp_engine *engine, sp_status status, const struct sp_error *error);
 

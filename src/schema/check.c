@@ -277,7 +277,7 @@ static bool equals(struct check *c, const struct sch *schema, uint32_t wanted, u
 }
 
 /* A value of the schema as it is written there. */
-static sp_str written(const struct sch *schema, uint32_t at) {
+sp_str sch_written(const struct sch *schema, uint32_t at) {
     const struct sch_document *document = schema->resource->document;
     const struct sp_tape_node *node = &document->tape.nodes[at];
     struct sp_json json;
@@ -291,7 +291,8 @@ static sp_status check_values(struct check *c, const struct sch *schema, uint32_
         if (c->quiet > 0) {
             return SP_INVALID;
         }
-        return refuse(c, schema, "const", at, "expected ", written(schema, schema->constant), "");
+        return refuse(c, schema, "const", at, "expected ", sch_written(schema, schema->constant),
+                      "");
     }
     if (schema->enumeration == 0) {
         return SP_OK;
@@ -305,7 +306,7 @@ static sp_status check_values(struct check *c, const struct sch *schema, uint32_
     }
     return c->quiet > 0 ? SP_INVALID
                         : refuse(c, schema, "enum", at, "expected one of ",
-                                 written(schema, schema->enumeration), "");
+                                 sch_written(schema, schema->enumeration), "");
 }
 
 static sp_status check_number(struct check *c, const struct sch *schema, uint32_t at) {
@@ -839,7 +840,7 @@ void sp_schema_scratch_free(struct sp_schema_scratch *scratch) {
     }
 }
 
-static sp_status check_text(const struct sp_schema *schema, struct sp_schema_scratch *scratch,
+static sp_status check_text(const struct sch *schema, struct sp_schema_scratch *scratch,
                             sp_str json, struct sp_schema_fault *fault) {
     struct sp_error error;
     sp_status status = sp_tape_read(&scratch->tape, json, fault != NULL ? &error : NULL);
@@ -854,15 +855,15 @@ static sp_status check_text(const struct sp_schema *schema, struct sp_schema_scr
     }
     struct check c = {
         .scratch = scratch, .tape = &scratch->tape, .nodes = scratch->tape.nodes, .fault = fault};
-    status = check_schema(&c, schema->root, 0, NULL);
+    status = check_schema(&c, schema, 0, NULL);
     if (status != SP_OK && fault != NULL) {
         complete_fault(&c, status);
     }
     return status;
 }
 
-SP_HOT sp_status sp_schema_check(const struct sp_schema *schema, struct sp_schema_scratch *scratch,
-                                 sp_str json, struct sp_schema_fault *fault) {
+SP_HOT sp_status sch_check(const struct sch *schema, struct sp_schema_scratch *scratch, sp_str json,
+                           struct sp_schema_fault *fault) {
     struct sp_schema_scratch *own = scratch == NULL ? sp_schema_scratch_new() : NULL;
     struct sp_schema_scratch *used = scratch != NULL ? scratch : own;
     if (used == NULL) {
@@ -875,4 +876,9 @@ SP_HOT sp_status sp_schema_check(const struct sp_schema *schema, struct sp_schem
     }
     sp_schema_scratch_free(own);
     return status;
+}
+
+sp_status sp_schema_check(const struct sp_schema *schema, struct sp_schema_scratch *scratch,
+                          sp_str json, struct sp_schema_fault *fault) {
+    return sch_check(schema->root, scratch, json, fault);
 }

@@ -243,6 +243,14 @@ SP_WARN_UNUSED sp_status sch_reference(struct sch_compile *c, const struct sch *
 /* Fills a subschema in from its members. */
 SP_WARN_UNUSED sp_status sch_fill(struct sch_compile *c, struct sch *schema);
 
+/* ---- check.c ---- */
+
+/* As sp_schema_check, by one subschema. */
+SP_WARN_UNUSED sp_status sch_check(const struct sch *schema, struct sp_schema_scratch *scratch,
+                                   sp_str json, struct sp_schema_fault *fault);
+/* The text of a value of the schema's document. */
+sp_str sch_written(const struct sch *schema, uint32_t at);
+
 /* ---- metaschema.c ---- */
 
 /* The text of one of the draft's own documents; ptr NULL where it is none. */

@@ -199,6 +199,19 @@ static const struct sp_command_row PROJECTION[] = {
     {.name = NULL},
 };
 
+static const struct sp_command_row SCHEMA[] = {
+    ROW("add", -5, WRITE, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_schema_add,
+        "Registers a JSON Schema: type, version, schema, MODE, COMPATIBILITY."),
+    ROW("remove", 4, WRITE, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_schema_remove,
+        "Takes a registered schema away: type, version."),
+    ROW("get", -3, BUS, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_schema_get,
+        "Returns a registered schema, as JSON: type, version."),
+    ROW("list", 2, BUS, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_schema_list,
+        "Lists the registered schemas, as JSON."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
 static const struct sp_command_row DEAD[] = {
     ROW("list", -4, READ, 2, 2, 1, "spoor", "7.4.0", sp_on_spoor_dead_list,
         "Lists the entries that a group gave up, with reason and error."),
@@ -396,6 +409,7 @@ static const struct sp_command_row ROWS[] = {
            "A container for what brings old events up while they are read."),
     PARENT("spoor.projection", "spoor", "7.4.0", PROJECTION,
            "A container for projections and how far they are."),
+    PARENT("spoor.schema", "spoor", "7.4.0", SCHEMA, "A container for schemas of events."),
     PARENT("spoor.dead", "spoor", "7.4.0", DEAD, "A container for what groups gave up."),
     ROW("spoor.nack", -4, WRITE | FAST, 1, 1, 1, "spoor", "7.4.0", sp_on_spoor_nack,
         "Says that an attempt failed: key, group, id, DELAY, ERROR, DEAD."),

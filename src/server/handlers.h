@@ -90,6 +90,12 @@ sp_handler_fn sp_on_spoor_agent_offline;
 sp_handler_fn sp_on_spoor_agent_get;
 sp_handler_fn sp_on_spoor_agent_list;
 
+/* cmd_schema.c */
+sp_handler_fn sp_on_spoor_schema_add;
+sp_handler_fn sp_on_spoor_schema_remove;
+sp_handler_fn sp_on_spoor_schema_get;
+sp_handler_fn sp_on_spoor_schema_list;
+
 /* cmd_streams.c */
 sp_handler_fn sp_on_xadd;
 sp_handler_fn sp_on_xlen;

@@ -9,13 +9,14 @@
 
 #include "base/json.h"
 #include "base/time.h"
+#include "engine/schemas.h"
 #include "proto/cloudevent.h"
 #include "server/http_parts.h"
 
 enum {
     EVENT_BYTES_GUESS = 160, /* of an event in a batch, to guess how many there are */
     EVENTS_MIN = 16,
-    MEMBERS_MAX = 8,
+    MEMBERS_MAX = 12,
 };
 
 /* ---- what the request says ------------------------------------------------------------------- */
@@ -79,13 +80,30 @@ sp_status sp_http_set_stream(const struct sp_http_append_options *options, struc
 
 /* ---- problems -------------------------------------------------------------------------------- */
 
+/* What a schema found wrong. `type` is the problem's own member, so the event's is `event_type`. */
+static uint32_t add_refusal(const struct sp_schema_refusal *refusal,
+                            struct sp_http_member *members) {
+    const struct sp_http_member all[] = {
+        {.name = "event_type", .kind = SP_HTTP_TEXT, .text = sp_str_from(refusal->type)},
+        {.name = "version", .kind = SP_HTTP_TEXT, .text = sp_str_from(refusal->version)},
+        {.name = "pointer", .kind = SP_HTTP_TEXT, .text = sp_str_from(refusal->fault.pointer)},
+        {.name = "rule", .kind = SP_HTTP_TEXT, .text = sp_str_from(refusal->fault.rule)},
+    };
+    memcpy(members, all, sizeof(all));
+    return sizeof(all) / sizeof(all[0]);
+}
+
 enum sp_http_verdict sp_http_refuse_append(struct sp_http_request *request, sp_status status,
                                            const struct sp_error *error, const char *place,
                                            uint64_t number, const struct sp_http_member *more,
                                            uint32_t more_count) {
     struct sp_http_member members[MEMBERS_MAX];
     uint32_t count = 0;
-    sp_require(more_count + 2 <= MEMBERS_MAX);
+    sp_require(more_count + 6 <= MEMBERS_MAX);
+    const struct sp_schema_refusal *refusal = sp_engine_refusal(request->server->engine, error);
+    if (refusal != NULL) {
+        count = add_refusal(refusal, members);
+    }
     sp_str attribute = sp_ce_error_attribute(sp_str_from(error->text));
     bool of_event = status == SP_INVALID || status == SP_LIMIT;
     if ((!of_event && more_count == 0) || error->text[0] == '\0') {
@@ -103,10 +121,11 @@ enum sp_http_verdict sp_http_refuse_append(struct sp_http_request *request, sp_s
         members[count++] = more[i];
     }
     const struct sp_http_problem problem = {
-        .status = sp_http_status_of(status),
-        .type = status == SP_INVALID ? "invalid-event"
-                : status == SP_LIMIT ? "event-too-large"
-                                     : "store-failed",
+        .status = refusal != NULL ? 422 : sp_http_status_of(status),
+        .type = refusal != NULL        ? "invalid-data"
+                : status == SP_INVALID ? "invalid-event"
+                : status == SP_LIMIT   ? "event-too-large"
+                                       : "store-failed",
         .detail = sp_str_from(error->text),
         .members = members,
         .member_count = count,

@@ -7,6 +7,7 @@
 
 #include "engine/bus_agents.h"
 #include "engine/bus_groups.h"
+#include "engine/schemas.h"
 #include "log/local.h"
 #include "project/projects.h"
 #include "server/http_int.h"
@@ -69,6 +70,15 @@ static void add_store(struct sp_server *server, struct sp_buf *to) {
         stats.background != SP_OK);
     one(to, "spoor_store_failed", "gauge", "1 where the store takes nothing more.",
         sp_engine_state(server->engine, NULL) != SP_OK);
+    const struct sp_registry_counts counts = sp_registry_counts(sp_engine_schemas(server->engine));
+    one(to, "spoor_schemas", "gauge", "Versions of schemas that are registered.",
+        sp_registry_count(sp_engine_schemas(server->engine)));
+    one(to, "spoor_schema_checked_total", "counter", "Events that were held to a schema.",
+        counts.checked);
+    one(to, "spoor_schema_refused_total", "counter", "Events that a schema refused.",
+        counts.refused);
+    one(to, "spoor_schema_warned_total", "counter",
+        "Events that were stored although their schema does not accept them.", counts.warned);
     one(to, "spoor_outstanding_appends", "gauge", "Appends on their way to the disk.",
         sp_engine_outstanding(server->engine));
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/bus_agents.h"
+#include "engine/schemas.h"
 #include "server/consumers.h"
 #include "server/transaction.h"
 #include "server/wait.h"
@@ -39,6 +40,17 @@ void sp_server_apply_settings(struct sp_server *server) {
     sp_bus_agent_limits(server->bus, &limits);
 }
 
+/* An event was stored although its schema does not accept it. The logger says it so often. */
+static void warn_of_event(void *context, const struct sp_schema_refusal *refusal) {
+    struct sp_server *server = context;
+    sp_say(&server->logger, SP_LEVEL_WARN, "event does not keep to its schema",
+           SP_FIELD_TEXT("type", sp_str_from(refusal->type)),
+           SP_FIELD_TEXT("version", sp_str_from(refusal->version)),
+           SP_FIELD_TEXT("pointer", sp_str_from(refusal->fault.pointer)),
+           SP_FIELD_TEXT("rule", sp_str_from(refusal->fault.rule)),
+           SP_FIELD_TEXT("reason", sp_str_from(refusal->fault.text)));
+}
+
 sp_status sp_server_init(struct sp_server *server, struct sp_settings *settings,
                          struct sp_engine *engine, struct sp_bus *bus, struct sp_clock clock,
                          int log_fd, struct sp_error *error) {
@@ -49,6 +61,7 @@ sp_status sp_server_init(struct sp_server *server, struct sp_settings *settings,
     sp_server_apply_settings(server);
     sp_buf_init(&server->scratch, SCRATCH_BYTES_MAX);
     sp_buf_init(&server->key_room, KEY_ROOM_BYTES_MAX);
+    sp_engine_on_schema_warning(engine, warn_of_event, server);
     sp_server_tick(server);
     server->started_ms = server->wall_ms;
     sp_status status = sp_command_index_init(&server->commands);
