@@ -31,7 +31,7 @@ static sp_status fold(struct sp_engine *engine, const struct sp_event *event,
     if (change != NULL) {
         sp_registry_commit(registry, change, event->position);
     }
-    /* What makes no sense was refused when it was appended; nothing else may fail to open for it. */
+    /* What makes no sense was refused when it was appended; the store opens all the same. */
     return status == SP_NO_MEMORY ? status : SP_OK;
 }
 

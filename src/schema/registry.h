@@ -106,9 +106,9 @@ void sp_schema_registration_write(const struct sp_schema_registration *registrat
 /*
  * Makes ready what an event of SP_SCHEMAS_STREAM will change. SP_OK and *ret_change NULL: the event
  * is no such one. SP_INVALID (a mistake, which the error places), SP_CONFLICT (see above, or not
- * compatible), SP_NOT_FOUND (to be removed), SP_UNSUPPORTED, SP_LIMIT, SP_NO_MEMORY. With `trusted`,
- * for what is in the log already, what cannot be compiled makes an entry with a problem, and nothing
- * is asked about compatibility. At most one change is ready at a time.
+ * compatible), SP_NOT_FOUND (to be removed), SP_UNSUPPORTED, SP_LIMIT, SP_NO_MEMORY. With
+ * `trusted`, for what is in the log already, what cannot be compiled makes an entry with a problem,
+ * and nothing is asked about compatibility. At most one change is ready at a time.
  */
 struct sp_registry_change;
 SP_WARN_UNUSED sp_status sp_registry_prepare(struct sp_registry *registry, sp_str event_type,

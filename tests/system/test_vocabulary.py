@@ -216,6 +216,8 @@ def make_the_server_speak(connection):
     say("PEXPIRE", "short", "1")
     while say("EXISTS", "short"):
         pass
+    say("SPOOR.SCHEMA", "ADD", "mail.asked", "1", '{"type":"object"}')
+    say("SPOOR.SCHEMA", "REMOVE", "mail.asked", "1")
     say("RENAME", "jobs", "work")
     say("DEL", "work")
 
