@@ -324,6 +324,7 @@ static sp_status open_store(spoor *store, const char *folder, const spoor_option
         return sp_error_set(error, SP_NO_MEMORY, "store");
     }
     bool read_only = (options->flags & SPOOR_READ_ONLY) != 0;
+    store->read_only = read_only;
     bool create = (options->flags & SPOOR_CREATE) != 0 && !read_only;
     sp_status status = sp_fs_posix_open(folder, create, read_only, &store->fs, error);
     if (status != SP_OK) {
@@ -382,6 +383,7 @@ static void close_engine(spoor *store) {
         api_ring(store);
         pthread_join(store->thread, NULL);
     }
+    api_projects_close(store);
     sp_engine_close(store->engine);
 }
 

@@ -33,6 +33,9 @@ struct spoor {
     char *folder;   /* as it was named */
     struct sp_engine_opened opened;
     uint64_t cut_bytes;
+    bool read_only;
+    struct sp_projects *projects;   /* NULL: nobody has asked for read models */
+    struct sp_upcasters *upcasters; /* likewise */
 };
 
 /* The lock of a store with its own thread; nothing for others. */
@@ -47,6 +50,9 @@ void api_announce(spoor *store, uint64_t before);
 
 /* Moves on what was submitted or has finished, here and now. The lock is held. */
 void api_kick(spoor *store);
+
+/* api_projections.c: ends read models, before the engine. */
+void api_projects_close(spoor *store);
 
 /* Has the store's thread do so. */
 void api_ring(spoor *store);

@@ -4,6 +4,7 @@
  */
 #include "cli/cli.h"
 #include "cli/command.h"
+#include "cli/projections.h"
 #include "server/settings.h"
 
 #define BIT(name)    SP_FLAG_BIT(SP_FLAG_##name)
@@ -335,6 +336,94 @@ static const struct sp_command COMMANDS[] = {
         .summary = "drop dead entries for good",
         .text = "Takes the entries off the group's list; their letters stay in the log.",
         .examples = "",
+    },
+    {
+        .name = "projection ls",
+        .operands = "",
+        .flags = BIT(URL),
+        .run = sp_cmd_projection_ls,
+        .summary = "list projections and how far they are",
+        .text =
+            "Lists the projections: state, position, how many events behind, and what is wrong.",
+        .examples = "spoor projection ls\n",
+    },
+    {
+        .name = "projection add",
+        .operands = "FILE|NAME",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .own_flags = sp_projection_flags,
+        .own_flag_count = SP_PROJECTION_FLAG_COUNT,
+        .run = sp_cmd_projection_add,
+        .summary = "add a projection, or replace it",
+        .text =
+            "Adds a projection file, or replaces the one of its name, whose tables stay until the new "
+            "ones have caught up; waits for that. A name adds one that ships with the program.",
+        .examples = "spoor projection add calls.sql\n"
+                    "spoor projection add event_search --no-wait\n",
+    },
+    {
+        .name = "projection show",
+        .operands = "NAME",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .run = sp_cmd_projection_show,
+        .summary = "show a projection's file",
+        .text = "Prints the projection file; with --json its status with it.",
+        .examples = "spoor projection show runs > runs.sql\n",
+    },
+    {
+        .name = "projection status",
+        .operands = "NAME",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .run = sp_cmd_projection_status,
+        .summary = "show how far a projection is",
+        .text = "Shows position, lag, rate, what it stopped at, and how far a rebuild is.",
+        .examples = "spoor projection status runs --json | jq .lag_events\n",
+    },
+    {
+        .name = "projection rebuild",
+        .operands = "NAME",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .own_flags = sp_projection_flags,
+        .own_flag_count = SP_PROJECTION_FLAG_COUNT,
+        .run = sp_cmd_projection_rebuild,
+        .summary = "build a projection's tables anew",
+        .text =
+            "Builds the tables anew beside those that are there, which serve until the new ones have "
+            "caught up; waits for that.",
+        .examples = "spoor projection rebuild runs\n",
+    },
+    {
+        .name = "projection resume",
+        .operands = "NAME",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .own_flags = sp_projection_flags,
+        .own_flag_count = SP_PROJECTION_FLAG_COUNT,
+        .run = sp_cmd_projection_resume,
+        .summary = "try the event again that a projection stopped at",
+        .text = "A projection stops at an event that cannot be applied. This tries it again.",
+        .examples = "spoor projection resume calls\n",
+    },
+    {
+        .name = "projection rm",
+        .operands = "NAME",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .run = sp_cmd_projection_rm,
+        .summary = "remove a projection and its tables",
+        .text =
+            "Stops the projection and drops its tables. The events stay: it can be added again.",
+        .examples = "spoor projection rm calls\n",
     },
     {
         .name = "agent ls",

@@ -162,7 +162,7 @@ static sp_status tell_failure(struct sp_projects *projects, struct project *proj
 
 static sp_status tell(struct sp_projects *projects, struct project *project) {
     sp_status status = SP_OK;
-    if (!project_is_there(project) || projects->options.bus == NULL) {
+    if (!project_is_there(project) || !projects->options.writable) {
         return SP_OK;
     }
     for (uint32_t i = 0; i < project->build_count && status == SP_OK; i++) {
@@ -306,53 +306,39 @@ static bool note_type(void *context, sp_str type) {
     return true;
 }
 
-/* Looks for types that something waits for. Returns ms until it is to look again; -1: no need. */
-static int look_for_types(struct sp_projects *projects) {
+/* Looks for types that something waits for. The mutex is held. */
+static void look_for_types(struct sp_projects *projects) {
     bool waits = false;
     for (uint32_t i = 0; i < projects->count; i++) {
         waits = waits || is_idle(projects->items[i]);
     }
-    uint64_t head = atomic_load(&projects->head);
-    if (!waits || head == projects->head_looked) {
-        return -1;
-    }
-    uint64_t now_us = projects_now_us(projects);
-    if (projects->head_looked != 0 && now_us - projects->types_us < TYPES_US) {
-        return TYPES_US / US_PER_MS;
-    }
-    projects->types_us = now_us;
-    projects->head_looked = head;
-    uint64_t types = sp_engine_type_count(projects->options.engine);
-    if (types != projects->types_seen &&
+    uint64_t types = waits ? sp_engine_type_count(projects->options.engine) : 0;
+    if (waits && types != projects->types_seen &&
         sp_engine_types(projects->options.engine, note_type, projects) != SP_NO_MEMORY) {
         projects->types_seen = types;
     }
-    return -1;
 }
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
-/* ms until a build has outlived its grace; -1: there is none. */
-static int look_at_grace(struct sp_projects *projects) {
-    uint64_t now_us = projects_now_us(projects);
-    bool due = now_us - projects->dropped_us >= GRACE_US;
-    bool waits = false;
+/* The mutex is held. */
+static void look_at_grace(struct sp_projects *projects) {
+    projects->has_retired = false;
     for (uint32_t i = 0; i < projects->count; i++) {
         struct project *project = projects->items[i];
         bool retired = false;
         for (uint32_t k = 0; k < project->build_count; k++) {
-            retired =
-                retired || (project->builds[k].retired_us != 0 && !project->builds[k].dropping);
+            const struct built *built = &project->builds[k];
+            retired = retired || (built->retired_us != 0 && !built->dropping);
         }
-        waits = waits || retired;
-        if (retired && due) {
+        if (retired) {
+            projects->has_retired = true;
             projects_plan(projects, project);
         }
     }
-    projects->dropped_us = due ? now_us : projects->dropped_us;
-    return waits ? GRACE_US / US_PER_MS : -1;
 }
 
+/* The mutex is held. */
 static bool handle_news(struct sp_projects *projects) {
     bool busy = false;
     for (uint32_t i = 0; i < projects->count; i++) {
@@ -360,27 +346,55 @@ static bool handle_news(struct sp_projects *projects) {
         busy = tell(projects, projects->items[i]) == SP_BUSY || busy;
         projects_plan(projects, projects->items[i]);
     }
+    look_at_grace(projects);
     return busy;
 }
 
-static int sooner(int a_ms, int b_ms) {
-    if (a_ms < 0 || b_ms < 0) {
-        return a_ms < 0 ? b_ms : a_ms;
+/* What is done now and then. Returns ms until it is to be done again; -1: no need. */
+static int look_around(struct sp_projects *projects) {
+    uint64_t head = atomic_load(&projects->head);
+    bool grown = head != projects->head_looked;
+    if (!grown && !projects->has_retired) {
+        return -1;
     }
-    return a_ms < b_ms ? a_ms : b_ms;
+    uint64_t now_us = projects_now_us(projects);
+    bool types_due =
+        grown && (projects->head_looked == 0 || now_us - projects->types_us >= TYPES_US);
+    bool grace_due = projects->has_retired && now_us - projects->dropped_us >= GRACE_US;
+    if (types_due || grace_due) {
+        projects_lock(projects);
+        if (types_due) {
+            look_for_types(projects);
+            projects->types_us = now_us;
+            projects->head_looked = head;
+        }
+        if (grace_due) {
+            look_at_grace(projects);
+            projects->dropped_us = now_us;
+        }
+        projects_unlock(projects);
+    }
+    return grown && !types_due     ? TYPES_US / US_PER_MS
+           : projects->has_retired ? GRACE_US / US_PER_MS
+                                   : -1;
 }
 
 int sp_projects_turn(struct sp_projects *projects) {
     look_at_head(projects);
-    int wait_ms = look_for_types(projects);
+    int wait_ms = look_around(projects);
     if (projects->drops_pending > 0) {
         (void)sp_worker_poll(projects->dropper);
     }
-    if (atomic_exchange(&projects->news, false) && handle_news(projects)) {
-        atomic_store(&projects->news, true);
-        wait_ms = 1;
+    if (atomic_exchange(&projects->news, false)) {
+        projects_lock(projects);
+        bool busy = handle_news(projects);
+        projects_unlock(projects);
+        if (busy) { /* more is on its way to the disk than may be: the next turn tells it */
+            atomic_store(&projects->news, true);
+            return 1;
+        }
     }
-    return sooner(wait_ms, look_at_grace(projects));
+    return wait_ms >= 0 || !projects->has_retired ? wait_ms : GRACE_US / US_PER_MS;
 }
 
 /* ---- making and ending ----------------------------------------------------------------------- */
@@ -428,7 +442,11 @@ static sp_status list_shipped(struct sp_projects *projects, struct sp_error *err
 
 static void init_locks(struct sp_projects *projects) {
     pthread_condattr_t monotonic;
-    pthread_mutex_init(&projects->mutex, NULL);
+    pthread_mutexattr_t recursive;
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&projects->mutex, &recursive);
+    pthread_mutexattr_destroy(&recursive);
     pthread_mutex_init(&projects->sink_mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -470,6 +488,7 @@ sp_status sp_projects_new(const struct sp_projects_options *options,
     for (uint32_t i = 0; i < projects->count; i++) {
         projects_forget(projects, projects->items[i]); /* a kill may have come before */
     }
+    look_at_head(projects);
     atomic_store(&projects->news, true); /* the first turn plans */
     *ret_projects = projects;
     return SP_OK;

@@ -30,7 +30,6 @@
 #include "base/str.h"
 #include "os/os.h"
 
-struct sp_bus;
 struct sp_definition;
 struct sp_engine;
 struct sp_event;
@@ -55,7 +54,7 @@ typedef void sp_projects_say_fn(void *context, bool warning, sp_str name, const 
 
 struct sp_projects_options {
     struct sp_engine *engine; /* outlives the manager */
-    struct sp_bus *bus;       /* NULL: nothing can be added or told, the store is only read */
+    bool writable;            /* false: nothing can be added or told, the store is only read */
     struct sp_sink *sink;     /* taken over, also on failure */
     bool sink_read_only;      /* another process builds there: nothing is built or dropped here */
     bool threads;

@@ -5,7 +5,6 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
-#include "engine/bus.h"
 #include "engine/query.h"
 #include "project/projects_int.h"
 
@@ -211,7 +210,7 @@ static sp_status append(struct sp_projects *projects, const char *type, uint64_t
                         struct sp_error *error) {
     struct sp_event *event = projects->event;
     struct sp_engine_result result;
-    if (projects->options.bus == NULL) {
+    if (!projects->options.writable) {
         return sp_error_set(error, SP_DENIED, "the store is open for reading only");
     }
     sp_buf_add_byte(&projects->text, '}');
@@ -227,7 +226,6 @@ static sp_status append(struct sp_projects *projects, const char *type, uint64_t
         .events = event, .count = 1, .origin = SP_EVENT_FROM_JSON, .results = &result};
     sp_status status = sp_engine_submit(projects->options.engine, &append, error);
     if (status == SP_OK) {
-        (void)sp_bus_gate(projects->options.bus); /* it is written in this turn */
         if (ret_position != NULL) {
             *ret_position = result.position;
         }

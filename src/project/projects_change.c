@@ -9,7 +9,7 @@
 #include "project/sqlite.h"
 
 static sp_status check_writable(const struct sp_projects *projects, struct sp_error *error) {
-    if (projects->options.bus == NULL) {
+    if (!projects->options.writable) {
         return sp_error_set(error, SP_DENIED, "the store is open for reading only");
     }
     if (projects->options.sink_read_only) {
@@ -197,16 +197,17 @@ sp_status sp_projects_resume(struct sp_projects *projects, sp_str name, struct s
     if (status != SP_OK) {
         return status;
     }
+    projects_lock(projects);
     struct built *failed = find_failed(project);
-    if (failed == NULL && !project->refused) {
-        return sp_error_set(error, SP_CONFLICT, "projection '%s' has not failed", project->name);
-    }
-    uint64_t number = failed != NULL ? failed->number : 0;
-    status = projects_tell(projects, "projection.resumed", project, number, 0, error);
+    status =
+        failed != NULL || project->refused
+            ? projects_tell(projects, "projection.resumed", project,
+                            failed != NULL ? failed->number : 0, 0, error)
+            : sp_error_set(error, SP_CONFLICT, "projection '%s' has not failed", project->name);
     if (status != SP_OK) {
+        projects_unlock(projects);
         return status;
     }
-    projects_lock(projects);
     project->refused = false;
     if (failed != NULL) {
         project->told.failed = failed->number;

@@ -5,11 +5,11 @@
  *       struct project      one name: its definition, what the sink holds of it, what was told
  *         struct runner     one running build: a thread, its fold, what it has published
  *
- * Locking: `mutex` guards the catalog, the list of builds, and what runners publish. The loop alone
- * changes the catalog, starts runners and frees them; it may read what only it changes without the
- * lock. A runner's thread owns its build, source and fold. `sink_mutex` serialises the sink, which
- * belongs to one thread at a time; it is taken before `mutex` or alone, and held across I/O, which
- * `mutex` never is.
+ * Locking: `mutex` guards the catalog, the builds, and what runners publish; it is recursive, so
+ * that what the loop does as a whole holds it throughout. Nobody waits for a thread, for the sink or
+ * for the engine's guard while holding it; freeing a runner that has ended is no wait. A runner's
+ * thread owns its build, source and fold. `sink_mutex` serialises the sink, which belongs to one
+ * thread at a time, and is held across I/O; never taken by who holds `mutex`, but without threads.
  */
 #ifndef SP_PROJECT_PROJECTS_INT_H
 #define SP_PROJECT_PROJECTS_INT_H
@@ -144,6 +144,7 @@ struct sp_projects {
     uint64_t types_us;    /* when that was */
     uint64_t head_looked; /* the head then */
     uint64_t dropped_us;  /* when the grace of builds was last looked at */
+    bool has_retired;     /* there are builds in their grace */
     struct sp_buf text;   /* of one event that is appended */
     struct sp_event *event;
 };

@@ -221,7 +221,7 @@ static void plan_removed(struct sp_projects *projects, struct project *project) 
     drop_others(projects, project);
 }
 
-void projects_plan(struct sp_projects *projects, struct project *project) {
+static void plan(struct sp_projects *projects, struct project *project) {
     if (projects->options.sink_read_only || project->handing_over) {
         return;
     }
@@ -252,4 +252,10 @@ void projects_plan(struct sp_projects *projects, struct project *project) {
         plan_current(projects, project, built);
     }
     drop_others(projects, project);
+}
+
+void projects_plan(struct sp_projects *projects, struct project *project) {
+    projects_lock(projects);
+    plan(projects, project);
+    projects_unlock(projects);
 }

@@ -39,7 +39,7 @@ struct built *project_build(struct project *project, uint64_t number) {
 
 struct built *project_current(struct project *project) {
     for (uint32_t i = 0; i < project->build_count; i++) {
-        if (project->builds[i].current) {
+        if (project->builds[i].current && !project->builds[i].dropping) {
             return &project->builds[i];
         }
     }

@@ -225,6 +225,13 @@ static void add_tables(struct sp_buf *to, const struct sp_definition *definition
     sp_buf_add_byte(to, ']');
 }
 
+/* Queries see a build of what is to run, the newest that was asked for. */
+static bool is_settled(const struct project *project, const struct facts *facts) {
+    return facts->built != NULL && facts->built->number >= project->requested &&
+           memcmp(facts->built->sha256, project->definition->sha256,
+                  sizeof(facts->built->sha256)) == 0;
+}
+
 /* The mutex is held. */
 static void add_status(struct sp_projects *projects, struct project *project, bool with_text,
                        struct sp_buf *to) {
@@ -251,6 +258,8 @@ static void add_status(struct sp_projects *projects, struct project *project, bo
     } else {
         add_null(to, "build");
     }
+    add_key(to, "settled");
+    sp_buf_add_str(to, is_settled(project, &facts) ? SP_STR("true") : SP_STR("false"));
     add_rebuild(projects, to, project, &facts);
     add_error(to, project, &facts);
     add_tables(to, project->definition);

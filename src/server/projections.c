@@ -69,7 +69,7 @@ sp_status sp_projections_init(struct sp_server *server, void (*wake)(void *conte
     }
     const struct sp_projects_options options = {
         .engine = server->engine,
-        .bus = server->bus,
+        .writable = true,
         .sink = sink,
         .threads = true,
         .tries_out = !sp_sink_is_remote(sp_settings_text(&server->settings, SP_SET_READ_MODELS)),
