@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "cli/text.h"
 
-enum { NAME_COLUMNS = 16, FLAG_COLUMNS = 26, HELP_COLUMNS = 68, TEXT_COLUMNS = 78 };
+enum { NAME_COLUMNS = 19, FLAG_COLUMNS = 26, HELP_COLUMNS = 68, TEXT_COLUMNS = 78 };
 
 /* ---- help ------------------------------------------------------------------------------------ */
 
