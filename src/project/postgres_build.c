@@ -26,6 +26,7 @@ enum {
     TYPE_TEXT = 25,
     TYPE_JSONB = 3802,
     STATEMENT_NAME_SIZE = 16,
+    STATEMENT_MS_MAX = 10000, /* one that runs for longer would run for ever */
 };
 
 /* A statement whose answer has not been read. */
@@ -43,6 +44,7 @@ struct pg_build {
     struct sp_pg_link link;
     bool stale;         /* PostgreSQL went back behind what the owner was told */
     bool piped;         /* in a batch that has sent something */
+    uint64_t landed_ns; /* when the last answer came */
     bool damaged;       /* the batch is lost */
     uint64_t applied;   /* events of this batch */
     uint64_t last;      /* position of the event applied last */
@@ -269,11 +271,11 @@ static sp_status make(struct pg_build *self, struct sp_error *error) {
 /*
  * Settings of a session that folds. A plan made once per statement, by index where there is one:
  * tables are small when it is made, large later, and full of dead rows in between. Planned anew
- * each time it would cost more than the statement.
+ * each time it would cost more than the statement. The time limit is STATEMENT_MS_MAX.
  */
 static const char FOLDING[] =
     "SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan;"
-    "SET enable_seqscan = off";
+    "SET enable_seqscan = off; SET statement_timeout = 10000";
 
 static sp_status check_same(const struct pg_build *self, struct sp_error *error) {
     if (memcmp(self->state.sha256, self->build.definition->sha256, 32) == 0) {
@@ -352,16 +354,35 @@ static sp_status fail_send(struct pg_build *self, struct sp_error *error) {
     return lose(self, sp_pg_result_check(&self->link, NULL, error));
 }
 
+/*
+ * The sink's own statement failed: somebody else moved the build, or, as one event of the batch left
+ * what COMMIT must not find (a deferred constraint), nobody knows which.
+ */
+static sp_status fail_own(struct pg_build *self, const PGresult *result, sp_status status,
+                          struct sp_error *error) {
+    if (sp_pg_state_is(result, "23502")) { /* position is not null */
+        self->stale = true;
+        return sp_error_set(error, SP_FAILED, "build %s of %s was moved on by somebody else",
+                            self->key.number, self->key.name);
+    }
+    return status;
+}
+
+/* A statement that was cancelled after it had run for long: by its time limit. */
+static bool ran_away(const struct pg_build *self, const PGresult *result) {
+    uint64_t since_ns = self->clock.monotonic_ns(self->clock.context) - self->landed_ns;
+    return sp_pg_state_is(result, "57014") && since_ns / 1000000 >= STATEMENT_MS_MAX / 2;
+}
+
 static sp_status fail_flight(struct pg_build *self, const struct flight *flight,
                              const PGresult *result, struct sp_error *error) {
     sp_status status = sp_pg_result_check(&self->link, result, error);
-    if (flight->statement == NULL) {                  /* the sink's own: never the event's fault */
-        bool moved = sp_pg_state_is(result, "23502"); /* position is not null */
-        self->stale = self->stale || moved;
-        return lose(self, moved ? sp_error_set(error, SP_FAILED,
-                                               "build %s of %s was moved on by somebody else",
-                                               self->key.number, self->key.name)
-                                : (status == SP_INVALID ? SP_IO : status));
+    if (flight->statement == NULL) {
+        return lose(self, fail_own(self, result, status, error));
+    }
+    if (ran_away(self, result)) {
+        status = sp_error_set(error, SP_INVALID, "ran for longer than %d seconds",
+                              STATEMENT_MS_MAX / 1000);
     }
     status = fail_statement(flight->statement, status, error);
     if (status == SP_INVALID && error != NULL) {
@@ -385,6 +406,7 @@ static sp_status land(struct pg_build *self, uint32_t left, struct sp_error *err
         PQclear(PQgetResult(self->link.conn)); /* NULL: the end of this statement's answers */
         self->landed++;
         self->in_flight--;
+        self->landed_ns = self->clock.monotonic_ns(self->clock.context);
     }
     return SP_OK;
 }
@@ -426,6 +448,7 @@ static sp_status start_pipeline(struct pg_build *self, struct sp_error *error) {
         return fail_send(self, error);
     }
     self->piped = true;
+    self->landed_ns = self->clock.monotonic_ns(self->clock.context);
     return send_own(self, "BEGIN", 0, NULL, error);
 }
 

@@ -295,6 +295,50 @@ static void an_event_that_cannot_be_applied_is_named(void **state) {
     }
 }
 
+/* A constraint that is looked at last speaks of no event: the caller finds out which one it was. */
+static void what_commit_refuses_is_of_some_event(void **state) {
+    (void)state;
+    struct world world;
+    begin_world(&world, "-- spoor: projection counts version 1\n"
+                        "CREATE TABLE counts (name TEXT PRIMARY KEY, n BIGINT UNIQUE DEFERRABLE "
+                        "INITIALLY DEFERRED);\n"
+                        "-- spoor: on a\nINSERT INTO counts VALUES (:source, 1);\n");
+    begin_batch(&world);
+    OK(apply(&world, 1, 0, "anna", NULL), &world);
+    OK(apply(&world, 2, 0, "bert", NULL), &world);
+    assert_int_equal(world.build->ops->commit(world.build, 2, &world.error), SP_INVALID);
+    assert_int_equal(world.error.offset, 0);
+    assert_non_null(strstr(world.error.text, "duplicate key"));
+    world.build->ops->rollback(world.build);
+    begin_batch(&world);
+    OK(apply(&world, 1, 0, "anna", NULL), &world);
+    commit_batch(&world, 1);
+    assert_string_equal(psql(&world, ROWS), "\"anna|1\"");
+    end_world(&world);
+}
+
+/* It is ended after ten seconds, and is the event's fault. */
+static void a_statement_that_never_ends_is_ended(void **state) {
+    (void)state;
+    struct world world;
+    begin_world(&world,
+                "-- spoor: projection counts version 1\n"
+                "CREATE TABLE counts (n BIGINT);\n"
+                "-- spoor: on a\n"
+                "INSERT INTO counts WITH RECURSIVE f(i) AS (SELECT 1 UNION ALL SELECT 1 - i "
+                "FROM f) SELECT COUNT(*) FROM f;\n");
+    begin_batch(&world);
+    sp_status status = apply(&world, 7, 0, "anna", NULL);
+    status = status == SP_OK ? world.build->ops->commit(world.build, 7, &world.error) : status;
+    assert_int_equal(status, SP_INVALID);
+    assert_int_equal(world.error.offset, 7);
+    assert_non_null(strstr(world.error.text, "line 4, column 1: ran for longer than 10 seconds"));
+    world.build->ops->rollback(world.build);
+    begin_batch(&world);
+    commit_batch(&world, 6);
+    end_world(&world);
+}
+
 static void what_postgresql_cannot_hold_is_replaced(void **state) {
     (void)state;
     struct world world;
@@ -509,6 +553,8 @@ int main(void) {
         cmocka_unit_test(wrong_sql_is_told_with_its_place),
         cmocka_unit_test(what_is_rolled_back_leaves_nothing),
         cmocka_unit_test(an_event_that_cannot_be_applied_is_named),
+        cmocka_unit_test(what_commit_refuses_is_of_some_event),
+        cmocka_unit_test(a_statement_that_never_ends_is_ended),
         cmocka_unit_test(what_postgresql_cannot_hold_is_replaced),
         cmocka_unit_test(people_see_the_current_build),
         cmocka_unit_test(a_name_that_is_taken_is_refused),
