@@ -42,13 +42,13 @@ struct pg_build {
     struct sp_pg_key key;
     struct sp_build_state state;
     struct sp_pg_link link;
-    bool stale;         /* PostgreSQL went back behind what the owner was told */
-    bool piped;         /* in a batch that has sent something */
-    uint64_t landed_ns; /* when the last answer came */
-    bool damaged;       /* the batch is lost */
-    uint64_t applied;   /* events of this batch */
-    uint64_t last;      /* position of the event applied last */
-    uint32_t in_flight; /* statements whose answers were not read: flights[landed …] */
+    bool stale;          /* PostgreSQL went back behind what the owner was told */
+    bool piped;          /* in a batch that has sent something */
+    uint64_t waiting_ns; /* since when answers are waited for */
+    bool damaged;        /* the batch is lost */
+    uint64_t applied;    /* events of this batch */
+    uint64_t last;       /* position of the event applied last */
+    uint32_t in_flight;  /* statements whose answers were not read: flights[landed …] */
     uint32_t landed;
     uint32_t unflushed;
     struct flight flights[FLIGHTS];
@@ -368,9 +368,12 @@ static sp_status fail_own(struct pg_build *self, const PGresult *result, sp_stat
     return status;
 }
 
-/* A statement that was cancelled after it had run for long: by its time limit. */
+/*
+ * A statement that was cancelled after its answer had been waited for for long: by its time limit.
+ * (That a person cancelled it looks the same but for the text, which is in the server's language.)
+ */
 static bool ran_away(const struct pg_build *self, const PGresult *result) {
-    uint64_t since_ns = self->clock.monotonic_ns(self->clock.context) - self->landed_ns;
+    uint64_t since_ns = self->clock.monotonic_ns(self->clock.context) - self->waiting_ns;
     return sp_pg_state_is(result, "57014") && since_ns / 1000000 >= STATEMENT_MS_MAX / 2;
 }
 
@@ -393,6 +396,7 @@ static sp_status fail_flight(struct pg_build *self, const struct flight *flight,
 
 /* Reads answers until so many are left to come. */
 static sp_status land(struct pg_build *self, uint32_t left, struct sp_error *error) {
+    self->waiting_ns = self->clock.monotonic_ns(self->clock.context);
     while (self->in_flight > left) {
         const struct flight *flight = &self->flights[self->landed % FLIGHTS];
         PGresult *result = PQgetResult(self->link.conn);
@@ -406,7 +410,6 @@ static sp_status land(struct pg_build *self, uint32_t left, struct sp_error *err
         PQclear(PQgetResult(self->link.conn)); /* NULL: the end of this statement's answers */
         self->landed++;
         self->in_flight--;
-        self->landed_ns = self->clock.monotonic_ns(self->clock.context);
     }
     return SP_OK;
 }
@@ -448,7 +451,6 @@ static sp_status start_pipeline(struct pg_build *self, struct sp_error *error) {
         return fail_send(self, error);
     }
     self->piped = true;
-    self->landed_ns = self->clock.monotonic_ns(self->clock.context);
     return send_own(self, "BEGIN", 0, NULL, error);
 }
 
