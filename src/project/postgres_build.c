@@ -355,8 +355,8 @@ static sp_status fail_send(struct pg_build *self, struct sp_error *error) {
 }
 
 /*
- * The sink's own statement failed: somebody else moved the build, or, as one event of the batch left
- * what COMMIT must not find (a deferred constraint), nobody knows which.
+ * The sink's own statement failed: somebody else moved the build, or one event of the batch left
+ * what COMMIT must not find (a deferred constraint), and nobody knows which.
  */
 static sp_status fail_own(struct pg_build *self, const PGresult *result, sp_status status,
                           struct sp_error *error) {
@@ -370,7 +370,7 @@ static sp_status fail_own(struct pg_build *self, const PGresult *result, sp_stat
 
 /*
  * A statement that was cancelled after its answer had been waited for for long: by its time limit.
- * (That a person cancelled it looks the same but for the text, which is in the server's language.)
+ * (That a person cancelled it looks the same but for the text, which is in the server's tongue.)
  */
 static bool ran_away(const struct pg_build *self, const PGresult *result) {
     uint64_t since_ns = self->clock.monotonic_ns(self->clock.context) - self->waiting_ns;
