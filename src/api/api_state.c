@@ -201,7 +201,8 @@ static sp_status encode(const spoor_state_options *options, struct sp_buf *to,
                                                .until = text.until,
                                                .limit = text.limit,
                                                .version = text.from_version,
-                                               .reverse = text.reverse};
+                                               .reverse = text.reverse,
+                                               .no_raw = true};
         sp_query_encode(to, "SPOOR.STATE", &text, &window);
         status = text.words.status != SP_OK ? text.words.status : to->status;
     }

@@ -69,10 +69,13 @@ void sp_query_encode(struct sp_buf *to, const char *name, const struct sp_query_
     uint32_t pairs = (window->from.ptr != NULL) + (uint32_t)(window->until.ptr != NULL) +
                      (window->limit != 0) + (window->version != 0);
     /* The library shows what is stored, over a server as over a folder. */
-    sp_resp_array(&resp, 2 + of->count + 2 * pairs + window->reverse + (uint32_t)window->paged);
+    uint32_t alone = (uint32_t)!window->no_raw + window->reverse + (uint32_t)window->paged;
+    sp_resp_array(&resp, 1 + of->count + 2 * pairs + alone);
     sp_resp_bulk_text(&resp, name);
     sp_buf_add_str(to, sp_buf_str(&of->words));
-    sp_resp_bulk_text(&resp, "RAW");
+    if (!window->no_raw) {
+        sp_resp_bulk_text(&resp, "RAW");
+    }
     add_text(&resp, "FROM", window->from);
     add_text(&resp, "UNTIL", window->until);
     add_number(&resp, "LIMIT", window->limit);

@@ -32,6 +32,7 @@ struct sp_query_window {
     uint64_t version; /* likewise */
     bool reverse;
     bool paged;
+    bool no_raw; /* events are brought up by upcasters, or the command is of no events */
 };
 
 /* Encodes `name`, the conditions and the window as one command. */

@@ -72,10 +72,8 @@ static enum sp_verdict write_error(struct sp_request *request, sp_status status,
     return sp_reply_own_status(request, status, error);
 }
 
-typedef enum sp_verdict start_fn(struct sp_request *request);
-
 /* Starts the query, or answers with what came of it. */
-static enum sp_verdict go_on(struct sp_request *request, start_fn *start, bool by_key) {
+enum sp_verdict sp_query_reply(struct sp_request *request, sp_handler_fn *start, bool by_key) {
     struct sp_connection *connection = request->connection;
     struct sp_query_answer answer;
     request->lazy = true;
@@ -98,7 +96,7 @@ static enum sp_verdict go_on(struct sp_request *request, start_fn *start, bool b
     return verdict;
 }
 
-static enum sp_verdict begin(struct sp_request *request, const struct sp_query_ask *ask) {
+enum sp_verdict sp_query_begin(struct sp_request *request, const struct sp_query_ask *ask) {
     struct sp_error error;
     sp_error_clear(&error);
     sp_status status =
@@ -200,7 +198,7 @@ static enum sp_verdict start_words(struct sp_request *request, struct words *wor
         return sp_reply_own_status(request, SP_NO_MEMORY, NULL);
     }
     enum sp_verdict verdict = read_words(request, words);
-    return verdict == SP_LATER ? begin(request, &words->ask) : verdict;
+    return verdict == SP_LATER ? sp_query_begin(request, &words->ask) : verdict;
 }
 
 static enum sp_verdict start_query(struct sp_request *request) {
@@ -212,7 +210,7 @@ static enum sp_verdict start_query(struct sp_request *request) {
 }
 
 enum sp_verdict sp_on_spoor_query(struct sp_request *request) {
-    return go_on(request, start_query, false);
+    return sp_query_reply(request, start_query, false);
 }
 
 /* ---- HGETALL, HGET --------------------------------------------------------------------------- */
@@ -223,13 +221,13 @@ static enum sp_verdict start_row(struct sp_request *request) {
                                      .resp_version = request->reply->version,
                                      .key = request->args[1],
                                      .column = whole ? SP_STR("") : request->args[2]};
-    return begin(request, &ask);
+    return sp_query_begin(request, &ask);
 }
 
 enum sp_verdict sp_on_hgetall(struct sp_request *request) {
-    return go_on(request, start_row, true);
+    return sp_query_reply(request, start_row, true);
 }
 
 enum sp_verdict sp_on_hget(struct sp_request *request) {
-    return go_on(request, start_row, true);
+    return sp_query_reply(request, start_row, true);
 }

@@ -83,6 +83,9 @@ sp_handler_fn sp_on_spoor_projection_drop;
 sp_handler_fn sp_on_spoor_projection_rebuild;
 sp_handler_fn sp_on_spoor_projection_resume;
 
+/* cmd_state.c */
+sp_handler_fn sp_on_spoor_state;
+
 /* cmd_agents.c */
 sp_handler_fn sp_on_spoor_agent_online;
 sp_handler_fn sp_on_spoor_agent_heartbeat;

@@ -39,6 +39,9 @@ extern const struct sp_http_route sp_http_sql_routes[];
 /* The client has read: the next pieces of an answer. */
 void sp_http_query_drained(struct sp_connection *connection);
 
+/* http_state.c: read models as they were. */
+extern const struct sp_http_route sp_http_state_routes[];
+
 /* http_groups.c: worker queues. */
 extern const struct sp_http_route sp_http_group_routes[];
 

@@ -167,7 +167,7 @@ static sp_status read_sql(const struct sp_http_request *request, struct asked *a
     return SP_OK;
 }
 
-static enum sp_query_form form_of(const struct sp_http_request *request) {
+enum sp_query_form sp_http_query_form(const struct sp_http_request *request) {
     return sp_http_prefers(request, "application/x-ndjson", "application/json") ? SP_QUERY_NDJSON
            : sp_http_prefers(request, "text/csv", "application/json")           ? SP_QUERY_CSV
                                                                                 : SP_QUERY_JSON;
@@ -176,8 +176,8 @@ static enum sp_query_form form_of(const struct sp_http_request *request) {
 static sp_status read_asked(const struct sp_http_request *request, struct asked *asked,
                             struct sp_error *error) {
     bool raw = sp_http_body_is(request, "application/sql");
-    asked->ask =
-        (struct sp_query_ask){.form = form_of(request), .key = SP_STR(""), .column = SP_STR("")};
+    asked->ask = (struct sp_query_ask){
+        .form = sp_http_query_form(request), .key = SP_STR(""), .column = SP_STR("")};
     asked->ask.sql.params = asked->params;
     sp_status status = SP_OK;
     for (uint32_t i = 0; i < request->query_count && !raw; i++) {
@@ -267,7 +267,7 @@ static void send_pieces(struct sp_connection *connection, struct query *query) {
 
 static enum sp_http_verdict answer_with(struct sp_http_request *request,
                                         const struct sp_query_answer *answer) {
-    enum sp_query_form form = form_of(request);
+    enum sp_query_form form = sp_http_query_form(request);
     char number[NUMBER_SIZE] = "";
     const char *type = form == SP_QUERY_NDJSON ? "application/x-ndjson"
                        : form == SP_QUERY_CSV  ? "text/csv; charset=utf-8"
@@ -298,19 +298,18 @@ static enum sp_http_verdict wait_for_it(struct sp_http_request *request) {
     return sp_http_wait(request, &WAIT);
 }
 
-static enum sp_http_verdict start(struct sp_http_request *request, struct asked *asked) {
+enum sp_http_verdict sp_http_query_begin(struct sp_http_request *request,
+                                         const struct sp_query_ask *ask) {
     struct sp_error error;
     struct query *query = calloc(1, sizeof(*query));
     sp_error_clear(&error);
     if (query == NULL) {
+        if (ask->work != NULL) {
+            ask->work->free(ask->work);
+        }
         return sp_http_refuse_status(request, SP_NO_MEMORY, NULL);
     }
-    sp_status status = read_asked(request, asked, &error);
-    if (status == SP_OK) {
-        status = sp_query_start(request->connection, &asked->ask, &query->job, &error);
-    } else if (status == SP_LIMIT) {
-        status = SP_INVALID;
-    }
+    sp_status status = sp_query_start(request->connection, ask, &query->job, &error);
     if (status != SP_OK) {
         free(query);
         return refuse(request, status, &error, NULL);
@@ -320,20 +319,34 @@ static enum sp_http_verdict start(struct sp_http_request *request, struct asked 
     return wait_for_it(request);
 }
 
+static enum sp_http_verdict start(struct sp_http_request *request, struct asked *asked) {
+    struct sp_error error;
+    sp_error_clear(&error);
+    sp_status status = read_asked(request, asked, &error);
+    if (status != SP_OK) {
+        return refuse(request, status == SP_LIMIT ? SP_INVALID : status, &error, NULL);
+    }
+    return sp_http_query_begin(request, &asked->ask);
+}
+
 static enum sp_http_verdict on_query(struct sp_http_request *request) {
+    if (request->state != NULL) {
+        return sp_http_query_go_on(request);
+    }
+    struct asked *asked = calloc(1, sizeof(*asked));
+    if (asked == NULL) {
+        return sp_http_refuse_status(request, SP_NO_MEMORY, NULL);
+    }
+    sp_buf_init(&asked->texts, SIZE_MAX / 4);
+    enum sp_http_verdict verdict = start(request, asked);
+    sp_buf_fini(&asked->texts);
+    free(asked);
+    return verdict;
+}
+
+enum sp_http_verdict sp_http_query_go_on(struct sp_http_request *request) {
     struct query *query = request->state;
     struct sp_query_answer answer;
-    if (query == NULL) {
-        struct asked *asked = calloc(1, sizeof(*asked));
-        if (asked == NULL) {
-            return sp_http_refuse_status(request, SP_NO_MEMORY, NULL);
-        }
-        sp_buf_init(&asked->texts, SIZE_MAX / 4);
-        enum sp_http_verdict verdict = start(request, asked);
-        sp_buf_fini(&asked->texts);
-        free(asked);
-        return verdict;
-    }
     if (!sp_query_is_done(query->job, &answer)) {
         return request->timed_out
                    ? sp_http_refuse(request, 503, "draining", "the server is about to end")
@@ -346,7 +359,7 @@ static enum sp_http_verdict on_query(struct sp_http_request *request) {
 void sp_http_query_drained(struct sp_connection *connection) {
     struct sp_http_exchange *exchange = connection->http.exchange;
     if (connection->protocol == &http_protocol && exchange != NULL &&
-        exchange->phase == HTTP_OPEN && exchange->request.route->handler == on_query) {
+        exchange->phase == HTTP_OPEN && exchange->request.free_state == free_query) {
         send_pieces(connection, exchange->request.state);
     }
 }

@@ -3,6 +3,7 @@
 #include "project/shipped.h"
 #include "project/sinks.h"
 #include "project/upcast.h"
+#include "server/states.h"
 
 enum {
     BUSY_US = 50000,        /* between two tries, while a command line fills read models */
@@ -67,6 +68,11 @@ sp_status sp_projections_init(struct sp_server *server, void (*wake)(void *conte
     if (status != SP_OK) {
         return sp_error_prefix(error, status, "read models");
     }
+    status = sp_states_init(server, error);
+    if (status != SP_OK) {
+        sink->ops->close(sink);
+        return status;
+    }
     const struct sp_projects_options options = {
         .engine = server->engine,
         .writable = true,
@@ -79,6 +85,7 @@ sp_status sp_projections_init(struct sp_server *server, void (*wake)(void *conte
         .shipped_count = sp_shipped_projection_count,
         .upcast = server->upcasters != NULL ? sp_upcast : NULL,
         .upcast_context = server->upcasters,
+        .travel = server->travel,
         .say = say,
         .say_context = server,
         .wake = wake,

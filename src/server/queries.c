@@ -37,6 +37,7 @@ struct sp_queries {
     uint32_t waiting; /* in the queue and parked */
     uint32_t running;
     bool stopping;
+    _Atomic uint32_t working; /* threads that do work of another kind */
     /* The loop's: */
     struct query_thread *threads;
     uint32_t thread_count;
@@ -96,7 +97,14 @@ static bool unpark(struct sp_queries *queries, const struct sp_query_job *job) {
     return false;
 }
 
+static void free_work(struct sp_query_work *work) {
+    if (work != NULL) {
+        work->free(work);
+    }
+}
+
 static void free_job(struct sp_query_job *job) {
+    free_work(job->ask.work);
     for (uint32_t i = 0; i < job->piece_count; i++) {
         sp_blob_unref(job->pieces[i]);
     }
@@ -115,6 +123,21 @@ void query_set_reader(struct query_thread *thread, struct sp_sql_reader *reader)
 
 struct sp_server *query_server(const struct query_thread *thread) {
     return thread->queries->server;
+}
+
+bool query_may_work(const struct query_thread *thread) {
+    struct sp_queries *queries = thread->queries;
+    uint32_t most = queries->thread_max > 1 ? queries->thread_max - 1 : 1;
+    bool may = atomic_fetch_add(&queries->working, 1) < most;
+    if (!may) {
+        query_worked(thread);
+    }
+    return may;
+}
+
+void query_worked(const struct query_thread *thread) {
+    uint32_t before = atomic_fetch_sub(&thread->queries->working, 1);
+    sp_invariant(before > 0);
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -435,6 +458,7 @@ static struct sp_query_job *new_job(struct sp_queries *queries, struct sp_connec
     struct sp_query_job *job = calloc(1, sizeof(*job));
     if (job == NULL || !copy_ask(job, ask)) {
         if (job != NULL) {
+            job->ask.work = NULL; /* the caller's still */
             free_job(job);
         }
         return NULL;
@@ -488,10 +512,12 @@ sp_status sp_query_start(struct sp_connection *connection, const struct sp_query
     sp_status status = check_limits(server, &checked.sql, error);
     status = status == SP_OK ? check_position(server, &checked.sql, error) : status;
     if (status != SP_OK) {
+        free_work(ask->work);
         return status;
     }
     struct sp_query_job *job = queries == NULL ? NULL : new_job(queries, connection, &checked);
     if (job == NULL) {
+        free_work(ask->work);
         return sp_error_set(error, SP_NO_MEMORY, "no memory for a query");
     }
     status = enqueue(queries, job, error);

@@ -18,8 +18,12 @@
 #ifndef SP_SERVER_QUERIES_H
 #define SP_SERVER_QUERIES_H
 
+#include <stdatomic.h>
+
 #include "base/blob.h"
 #include "project/query.h"
+#include "server/command.h"
+#include "server/http.h"
 #include "server/server.h"
 
 enum {
@@ -38,7 +42,21 @@ enum sp_query_form {
 
 struct sp_query_job;
 
-/* What is asked. Everything is copied. */
+/*
+ * Work of another kind than a query, that takes its time on a thread of the pool, such as making a
+ * state of the past. Of these fewer run at a time than there are threads, so that queries go on.
+ */
+struct sp_query_work {
+    /*
+     * Appends the answer to `to`; on a thread of the pool. `stop`: nobody waits for it any more.
+     * What it says in `done` is told as of a query.
+     */
+    sp_status (*run)(struct sp_query_work *work, uint64_t timeout_ms, const atomic_bool *stop,
+                     struct sp_buf *to, struct sp_sql_done *done, struct sp_error *error);
+    void (*free)(struct sp_query_work *work);
+};
+
+/* What is asked. Everything is copied but `work`, which is taken over. */
 struct sp_query_ask {
     enum sp_query_form form;
     int resp_version;  /* of the last three */
@@ -46,6 +64,8 @@ struct sp_query_ask {
     struct sp_sql sql; /* of JSON, NDJSON, CSV and RESP; 0 of a limit: the default */
     sp_str key;        /* of HASH and CELL: `table:key` */
     sp_str column;     /* of CELL */
+    struct sp_query_work
+        *work; /* instead of SQL, of which the limits count; of RESP a bulk; NULL */
 };
 
 /* The answer of a job that is done. */
@@ -59,7 +79,7 @@ struct sp_query_answer {
 };
 
 /*
- * Hands a query over. When it is done the connection's wait is woken (sp_wait_wake), unless the job
+ * Hands a query over, with its work also where that fails. When it is done the connection's wait is woken (sp_wait_wake), unless the job
  * was abandoned before. SP_BUSY: the queue is full; SP_LIMIT: beyond what may be asked for, the
  * error says of what; SP_INVALID; SP_NO_MEMORY.
  */
@@ -83,6 +103,23 @@ struct sp_query_figures {
     uint32_t running;
 };
 struct sp_query_figures sp_queries_figures(const struct sp_server *server);
+
+/* ---- commands and routes that ask ---- */
+
+/*
+ * Begins a command whose answer is a query's: writes what is wrong, or waits. Run again, it goes on
+ * with sp_query_reply, which calls `start` where nothing was begun yet. cmd_query.c
+ */
+enum sp_verdict sp_query_begin(struct sp_request *request, const struct sp_query_ask *ask);
+enum sp_verdict sp_query_reply(struct sp_request *request, sp_handler_fn *start, bool by_key);
+
+/* The same of a route, whose state is the pool's while it waits. http_sql.c */
+enum sp_http_verdict sp_http_query_begin(struct sp_http_request *request,
+                                         const struct sp_query_ask *ask);
+enum sp_http_verdict sp_http_query_go_on(struct sp_http_request *request);
+
+/* Which form Accept asks for. */
+enum sp_query_form sp_http_query_form(const struct sp_http_request *request);
 
 /* Ends the threads. Before the manager of projections is freed. */
 void sp_queries_free(struct sp_server *server);

@@ -61,6 +61,10 @@ bool query_run(struct query_thread *thread, struct sp_query_job *job, uint64_t n
 /* Gives the thread its reader. */
 void query_set_reader(struct query_thread *thread, struct sp_sql_reader *reader);
 
+/* Takes one of the places for work of another kind than queries; false where none is free. */
+bool query_may_work(const struct query_thread *thread);
+void query_worked(const struct query_thread *thread);
+
 /* Its settings only: everything else is the loop's. */
 struct sp_server *query_server(const struct query_thread *thread);
 

@@ -197,12 +197,37 @@ static sp_status ask_row(struct query_thread *thread, struct sp_query_job *job, 
     return status;
 }
 
+/* Work of another kind; SP_BUSY where enough of it is done already. */
+static sp_status run_work(struct query_thread *thread, struct sp_query_job *job,
+                          uint64_t timeout_ms) {
+    struct sp_query_work *work = job->ask.work;
+    struct sp_resp resp = {.to = &job->body, .version = job->ask.resp_version};
+    struct sp_resp_open open = {.at = 0};
+    bool is_bulk = job->ask.form == SP_QUERY_RESP;
+    if (!query_may_work(thread)) {
+        return sp_error_set(&job->error, SP_BUSY, "other states are being made");
+    }
+    if (is_bulk) {
+        open = sp_resp_open_bulk(&resp, SP_QUERY_PIECE_BYTES);
+    }
+    sp_status status =
+        work->run(work, timeout_ms, &job->abandoned, &job->body, &job->done, &job->error);
+    query_worked(thread);
+    if (is_bulk && status == SP_OK) {
+        sp_resp_close_bulk(&resp, open);
+    }
+    return status;
+}
+
 static sp_status try_once(struct query_thread *thread, struct sp_query_job *job, uint64_t now_ns) {
     struct sp_sql sql = job->ask.sql;
     uint64_t left_ms = (job->deadline_ns - now_ns) / NS_PER_MS;
     sp_buf_reset(&job->body);
     sql.timeout_ms = left_ms > 0 ? left_ms : 1;
     job->done = (struct sp_sql_done){.position = UINT64_MAX};
+    if (job->ask.work != NULL) {
+        return run_work(thread, job, sql.timeout_ms);
+    }
     sp_status status = open_reader(thread, &job->error);
     if (status != SP_OK) {
         return status;

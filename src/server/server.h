@@ -23,6 +23,7 @@ struct sp_consumers;  /* consumers.h */
 struct sp_pubsub;     /* pubsub_int.h */
 struct sp_loop;       /* loop.h */
 struct sp_projects;   /* project/projects.h */
+struct sp_travel;     /* project/travel.h */
 struct sp_queries;    /* queries_int.h */
 struct sp_http;       /* http_int.h */
 struct sp_http_reads; /* http_events.h */
@@ -99,6 +100,7 @@ struct sp_server {
     struct sp_upcasters *upcasters;   /* NULL: events are shown as they are stored */
     struct sp_event upcast_event;     /* one that was brought up: it is large */
     struct sp_projects *projects;     /* NULL: no projections run here */
+    struct sp_travel *travel;         /* likewise */
     int projects_wait_ms; /* until they must have a turn; -1: whenever something comes */
     bool again;           /* a part has more to do: the next turn comes at once */
     uint64_t receives;    /* calls of SPOOR.RECEIVE: which of its keys each one asks first */

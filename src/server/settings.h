@@ -99,6 +99,8 @@ enum sp_setting_type {
       "of a PostgreSQL database, postgres://...")                                                  \
     X(PROJECTION_GRACE, "projection-grace", "", DURATION, "", 0, 31536000000, "60s", START,        \
       "how long the build that a rebuilt read model has replaced is kept")                         \
+    X(SNAPSHOT_BYTES, "snapshot-bytes", "", SIZE, "", 0, 1099511627776, "1Gi", START,              \
+      "disk that snapshots of read models may take, from which states of the past begin; 0: none") \
     X(QUERY_THREADS, "query-threads", "", INTEGER, "", 1, 64, "2", START,                          \
       "queries over read models that run at a time")                                               \
     X(QUERY_QUEUE, "query-queue", "", INTEGER, "", 0, 100000, "1024", LIVE,                        \
