@@ -107,7 +107,8 @@ bool sp_bus_passed(const struct sp_bus *bus, uint64_t gate) {
 }
 
 sp_status sp_bus_begin(struct sp_bus *bus, size_t bytes, uint32_t events, struct sp_error *error) {
-    return sp_engine_begin(bus->engine, bytes, events, error);
+    sp_status status = bus_check_barrier(bus, error);
+    return status == SP_OK ? sp_engine_begin(bus->engine, bytes, events, error) : status;
 }
 
 void sp_bus_end(struct sp_bus *bus) {

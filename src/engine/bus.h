@@ -164,6 +164,21 @@ SP_WARN_UNUSED sp_status sp_bus_append_all(struct sp_bus *bus, struct sp_event *
                                            uint32_t expect_count, struct sp_bus_added *ret_added,
                                            struct sp_error *error);
 
+/*
+ * The same, of which the first `own` events go to streams of the store's own: for who decides on
+ * behalf of clients, while he keeps them out.
+ */
+SP_WARN_UNUSED sp_status sp_bus_append_decided(
+    struct sp_bus *bus, struct sp_event *events, uint32_t count, uint32_t own,
+    enum sp_event_origin origin, const struct sp_engine_expect *expects, uint32_t expect_count,
+    struct sp_bus_added *ret_added, struct sp_error *error);
+
+/*
+ * A barrier: while it is down every append of a client is SP_BUSY, so that what was read to decide
+ * by stays true until all of it is durable. Whoever lets it down lifts it soon.
+ */
+void sp_bus_bar(struct sp_bus *bus, bool down);
+
 /* ---- reading ---- */
 
 /* False ends the read. `id` is the entry's in the key that is read. */

@@ -47,12 +47,23 @@ sp_status bus_decide_trim(struct sp_bus *bus, const struct sp_key *key,
     return SP_OK;
 }
 
+/* ---- the barrier ---- */
+
+void sp_bus_bar(struct sp_bus *bus, bool down) {
+    bus->barred = down;
+}
+
+sp_status bus_check_barrier(const struct sp_bus *bus, struct sp_error *error) {
+    return bus->barred ? sp_error_set(error, SP_BUSY, "a command is being decided") : SP_OK;
+}
+
 /* ---- XADD ---- */
 
 /* What must hold of the key before anything is added. */
 static sp_status check_key(struct sp_bus *bus, const struct sp_bus_add *add,
                            struct sp_error *error) {
-    sp_status status = bus_check_stream(add->key, error);
+    sp_status status = bus_check_barrier(bus, error);
+    status = status == SP_OK ? bus_check_stream(add->key, error) : status;
     status = status == SP_OK ? bus_settle_key(bus, add->key, error) : status;
     if (status == SP_OK && add->only_existing && !bus_facts(bus, add->key).exists) {
         return sp_error_set(error, SP_NOT_FOUND, "no such key");
@@ -139,7 +150,8 @@ static sp_status settle_stream(struct sp_bus *bus, struct sp_event *event, struc
 
 sp_status sp_bus_append(struct sp_bus *bus, struct sp_event *event, uint64_t expected_version,
                         struct sp_bus_added *ret_added, struct sp_error *error) {
-    sp_status status = settle_stream(bus, event, error);
+    sp_status status = bus_check_barrier(bus, error);
+    status = status == SP_OK ? settle_stream(bus, event, error) : status;
     if (status != SP_OK) {
         return status;
     }
@@ -166,8 +178,17 @@ sp_status sp_bus_append_all(struct sp_bus *bus, struct sp_event *events, uint32_
                             enum sp_event_origin origin, const struct sp_engine_expect *expects,
                             uint32_t expect_count, struct sp_bus_added *ret_added,
                             struct sp_error *error) {
-    sp_status status = sp_engine_check_count(bus->engine, count, error);
-    for (uint32_t i = 0; i < count && status == SP_OK; i++) {
+    return sp_bus_append_decided(bus, events, count, 0, origin, expects, expect_count, ret_added,
+                                 error);
+}
+
+sp_status sp_bus_append_decided(struct sp_bus *bus, struct sp_event *events, uint32_t count,
+                                uint32_t own, enum sp_event_origin origin,
+                                const struct sp_engine_expect *expects, uint32_t expect_count,
+                                struct sp_bus_added *ret_added, struct sp_error *error) {
+    sp_status status = bus_check_barrier(bus, error);
+    status = status == SP_OK ? sp_engine_check_count(bus->engine, count, error) : status;
+    for (uint32_t i = own; i < count && status == SP_OK; i++) {
         status = settle_stream(bus, &events[i], error);
     }
     struct sp_engine_result *results = status == SP_OK ? malloc(count * sizeof(*results)) : NULL;

@@ -115,6 +115,7 @@ struct sp_bus {
     struct bus_version_hint *versions;
     struct bus_count counts[BUS_COUNTS];
     uint64_t calls;
+    bool barred; /* clients append nothing now */
     sp_bus_live_fn *live;
     void *live_context;
     struct bus_groups groups;
@@ -163,6 +164,9 @@ int bus_expire_upkeep(struct sp_bus *bus);
 SP_WARN_UNUSED sp_status bus_check_stream(const struct sp_key *key, struct sp_error *error);
 
 /* ---- bus_add.c ---- */
+
+/* SP_BUSY while the barrier is down. */
+SP_WARN_UNUSED sp_status bus_check_barrier(const struct sp_bus *bus, struct sp_error *error);
 
 /* The op of a trim, into bus->ops. */
 SP_WARN_UNUSED sp_status bus_decide_trim(struct sp_bus *bus, const struct sp_key *key,

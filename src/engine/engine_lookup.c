@@ -124,6 +124,11 @@ sp_status engine_find_same(struct sp_engine *engine, sp_str source, sp_str id,
     return SP_OK;
 }
 
+sp_status sp_engine_find(struct sp_engine *engine, sp_str source, sp_str id, uint64_t *ret_position,
+                         struct sp_error *error) {
+    return engine_find_same(engine, source, id, ret_position, error);
+}
+
 sp_status engine_find_correlation(struct sp_engine *engine, sp_str id, struct sp_buf *to,
                                   sp_str *ret_correlation, struct sp_error *error) {
     struct wanted wanted = {.engine = engine, .id = id, .status = SP_OK, .error = error};

@@ -43,6 +43,10 @@ void sp_engine_end(struct sp_engine *engine);
 /* Milliseconds until a turn has lazy ops to write; -1: there are none. */
 int sp_engine_ops_wait_ms(const struct sp_engine *engine);
 
+/* Position of the event with this source and id, durable or not; 0 where there is none. */
+SP_WARN_UNUSED sp_status sp_engine_find(struct sp_engine *engine, sp_str source, sp_str id,
+                                        uint64_t *ret_position, struct sp_error *error);
+
 /*
  * Called for every event that became durable since, in order, from within a turn. Must not turn the
  * engine; may append. NULL: off.

@@ -96,6 +96,19 @@ static const struct sp_command_row COMMAND[] = {
     {.name = NULL},
 };
 
+static const struct sp_command_row COMMANDS[] = {
+    ROW("put", 4, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_commands_put,
+        "Defines a command: name, definition."),
+    ROW("del", 3, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_commands_del,
+        "Takes one away."),
+    ROW("get", 3, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_commands_get,
+        "Shows a definition, as JSON."),
+    ROW("list", 2, READ, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_commands_list,
+        "Lists them, as JSON."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
 static const struct sp_command_row UPCASTER[] = {
     ROW("put", 5, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_upcaster_put,
         "Registers a jq program from one version of a type to another."),
@@ -407,6 +420,10 @@ static const struct sp_command_row ROWS[] = {
         "Reads events by a query, as JSON."),
     PARENT("spoor.group", "spoor", "7.4.0", GROUP, "A container for groups with a policy."),
     PARENT("spoor.agent", "spoor", "7.4.0", AGENT, "A container for who is there and alive."),
+    ROW("spoor.command", 3, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_command,
+        "Runs a command: it is decided and its events are appended, or it is refused."),
+    PARENT("spoor.commands", "spoor", "7.4.0", COMMANDS,
+           "A container for the definitions of commands."),
     PARENT("spoor.upcaster", "spoor", "7.4.0", UPCASTER,
            "A container for what brings old events up while they are read."),
     PARENT("spoor.projection", "spoor", "7.4.0", PROJECTION,

@@ -120,6 +120,13 @@ sp_handler_fn sp_on_spoor_read;
 sp_handler_fn sp_on_spoor_trace;
 sp_handler_fn sp_on_spoor_event;
 
+/* decisions_http.c */
+sp_handler_fn sp_on_spoor_command;
+sp_handler_fn sp_on_spoor_commands_list;
+sp_handler_fn sp_on_spoor_commands_get;
+sp_handler_fn sp_on_spoor_commands_put;
+sp_handler_fn sp_on_spoor_commands_del;
+
 /* upcasting.c */
 sp_handler_fn sp_on_spoor_upcaster_put;
 sp_handler_fn sp_on_spoor_upcaster_del;

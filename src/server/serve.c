@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "os/wakeup.h"
+#include "server/decisions.h"
 #include "server/http.h"
 #include "server/loop.h"
 #include "server/projections.h"
@@ -116,6 +117,9 @@ static sp_status open_server(struct serving *serving, struct sp_settings *settin
     }
     if (status == SP_OK) {
         status = sp_projections_init(serving->server, wake, serving, error);
+    }
+    if (status == SP_OK) {
+        status = sp_decisions_init(serving->server, error);
     }
     if (status == SP_OK && sp_settings_u64(&serving->server->settings, SP_SET_NO_HTTP) == 0) {
         status = sp_http_init(serving->server, sp_http_route_tables(), error);

@@ -28,6 +28,7 @@ struct sp_queries;    /* queries_int.h */
 struct sp_http;       /* http_int.h */
 struct sp_http_reads; /* http_events.h */
 struct sp_upcasters;  /* project/upcast.h */
+struct sp_decisions;  /* decisions.h */
 
 /* What a part of the server wants to be told. Every member may be NULL. */
 struct sp_server_hooks {
@@ -99,6 +100,7 @@ struct sp_server {
     struct sp_http_reads *http_reads; /* NULL: none yet */
     struct sp_upcasters *upcasters;   /* NULL: events are shown as they are stored */
     struct sp_event upcast_event;     /* one that was brought up: it is large */
+    struct sp_decisions *decisions;   /* NULL: there are no commands */
     struct sp_projects *projects;     /* NULL: no projections run here */
     struct sp_travel *travel;         /* likewise */
     int projects_wait_ms; /* until they must have a turn; -1: whenever something comes */

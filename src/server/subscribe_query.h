@@ -1,7 +1,8 @@
 /*
  * A query as words of a command: TYPE p (repeatable), SOURCE s, STREAM s, CORRELATION c, FILTER
  * json, FROM m, UNTIL m, LIMIT n, REVERSE, VERSION n (with STREAM: the first one), PAGE (of a read:
- * with what it takes to go on), RAW (as stored, not brought up by upcasters), and, where it is a subscription's, AS name. pure
+ * with what it takes to go on), RAW (as stored, not brought up by upcasters), and, where it is a
+ * subscription's, AS name. pure
  */
 #ifndef SP_SERVER_SUBSCRIBE_QUERY_H
 #define SP_SERVER_SUBSCRIBE_QUERY_H

@@ -5,7 +5,7 @@
  *     (event: <type>)       data: <the event>                  id: 1@log
  *     event: gap            data: {"position":5,"reason":"…"}  id: 4@log      something is lost
  *     event: end            data: {"position":9}               id: 9@log/end  the limit is reached
- *     event: error          data: {"reason":"…"}               an event cannot be brought up: it ends
+ *     event: error          data: {"reason":"…"}               no upcaster brings an event up: it ends
  *     :                                                        id: 9@log      a beat
  *
  * An id is the position that the client has got to, and what identifies the log: who comes again
@@ -117,9 +117,7 @@ void pubsub_stream_is_over(struct watch *watch) {
     sp_http_stream_end(connection);
 }
 
-/*
- * Without an id: who comes again is to be told again, or shown the event if its upcaster was mended.
- */
+/* Without an id: who comes again is told again, or shown the event if its upcaster was mended. */
 void pubsub_stream_stops(struct watch *watch) {
     struct sp_connection *connection = watch->outlet.subscriber->connection;
     struct sp_buf frame;

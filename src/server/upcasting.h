@@ -24,7 +24,7 @@ SP_WARN_UNUSED sp_status sp_upcasting_view(struct sp_server *server, const struc
                                            const struct sp_event **ret_event,
                                            struct sp_error *error);
 
-/* Entries of a group that were handed out and cannot be brought up: given back, when all is said. */
+/* Entries of a group that were handed out and cannot be brought up: to be given back. */
 struct sp_upcasting_failed {
     struct sp_buf list; /* of what follows; zeroed: begun by the first one */
 };
