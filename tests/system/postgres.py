@@ -10,6 +10,7 @@ folder. Tests in C start the same keeper.
     stop          stops it as an administrator would, ending its connections
     crash         stops it at once, without a checkpoint: the next start recovers
     psql SQL      runs SQL as its superuser; answers with one line of JSON: what psql printed
+    psql/DB SQL   the same in another database than `postgres`
 """
 import json
 import os
@@ -102,9 +103,9 @@ class Keeper:
         self.program("pg_ctl", "-D", self.data, "-w", "-t", START_SECONDS, "-m", how, "stop")
         return "stopped"
 
-    def psql(self, sql):
+    def psql(self, sql, database):
         text = self.program("psql", "-X", "-q", "-A", "-t", "-h", self.folder, "-U", "spoor",
-                            "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", sql, check=False)
+                            "-d", database, "-v", "ON_ERROR_STOP=1", "-c", sql, check=False)
         return json.dumps(text.strip())
 
     def obey(self, line):
@@ -113,8 +114,8 @@ class Keeper:
             return self.start()
         if verb in ("stop", "crash"):
             return self.stop("fast" if verb == "stop" else "immediate")
-        if verb == "psql":
-            return self.psql(rest)
+        if verb == "psql" or verb.startswith("psql/"):
+            return self.psql(rest, verb.partition("/")[2] or "postgres")
         return f"unknown: {verb}"
 
     def close(self):
@@ -176,9 +177,9 @@ class Postgres:
     def crash(self):
         self.ask("crash")
 
-    def psql(self, sql):
+    def psql(self, sql, database="postgres"):
         """The lines that psql prints for one statement or several; columns are parted by `|`."""
-        return json.loads(self.ask("psql " + " ".join(sql.split())))
+        return json.loads(self.ask(f"psql/{database} " + " ".join(sql.split())))
 
     def wait_for(self, sql, wanted, seconds=120):
         """Waits until the statement prints what is wanted."""

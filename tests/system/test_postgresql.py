@@ -3,13 +3,14 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
 import time
 
 import harness
-from harness import RUNS, SPOOR, Skip, events, spoor, truth
+from harness import RUNS, SOURCE, SPOOR, Skip, events, spoor, truth
 from http_help import Server, Web
 from postgres import Missing, Postgres
 
@@ -299,6 +300,40 @@ def an_event_that_cannot_be_applied_stops_one_projection(folder):
         assert ask(web, ROWS) == tally_of(ticks[:70])
 
 
+def what_the_page_shows_is_true(folder):
+    """The SQL of docs/postgresql.md, with a role that is no superuser."""
+    page = (SOURCE / "docs/postgresql.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sql\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    statements = [one for block in blocks for one in re.split(r";\n", block) if one.strip()]
+    making = [one for one in statements if re.match(r"CREATE (ROLE spoor|DATABASE)", one)]
+    looking = [one for one in statements if one not in making]
+    assert len(making) == 2 and len(looking) >= 4, statements
+    with open(folder / "runs", "w", encoding="utf-8") as file:
+        for number in range(30):
+            for kind in ("conversation.started", "agent.started", "tool.called"):
+                file.write(json.dumps({"type": kind, "source": "agent:a", "correlationid": f"r{number}",
+                                       "id": f"{kind}-{number}", "data": {"tool": "search"}}) + "\n")
+    spoor("import", folder / "runs", data=folder / "data")
+    with start_postgres() as postgres:
+        for one in making:
+            assert postgres.psql(one) == "", one
+        url = postgres.url.replace("///postgres?", "///agents?").replace("user=spoor", "user=spoor_models")
+        with Server(folder, "--read-models", url) as server, Web(server) as web:
+            for name in ("runs", "agent_stats"):
+                wait_for(name, lambda: web.ok("GET", f"/v1/projections/{name}/status")["position"] == 90)
+            assert ask(web, "SELECT COUNT(*) FROM runs, agent_stats", position=90) == [[30]]
+            for one in looking:
+                seen = postgres.psql(one, "agents")
+                assert "ERROR" not in seen, (one, seen)
+            assert "agent_stats|" in postgres.psql(looking[1], "agents")
+            assert postgres.psql("SET ROLE dashboard; SELECT COUNT(*) FROM spoor.runs", "agents") == "30"
+            refused = postgres.psql("SET ROLE dashboard; SELECT COUNT(*) FROM spoor.spoor_builds", "agents")
+            assert "permission denied" in refused
+            web.ok("POST", "/v1/projections/runs/rebuild", status=202)
+            wait_for("the rebuild", lambda: web.ok("GET", "/v1/projections/runs/status")["build"] > 1)
+            assert postgres.psql("SET ROLE dashboard; SELECT COUNT(*) FROM spoor.runs", "agents") == "30"
+
+
 if __name__ == "__main__":
     try:
         harness.run(the_recorded_runs_are_there_as_tables,
@@ -308,6 +343,7 @@ if __name__ == "__main__":
                     what_happens_while_postgresql_is_away_is_caught_up,
                     a_planted_bug_is_mended_while_queries_run,
                     a_schema_belongs_to_one_log_and_one_server,
-                    an_event_that_cannot_be_applied_stops_one_projection)
+                    an_event_that_cannot_be_applied_stops_one_projection,
+                    what_the_page_shows_is_true)
     except KeyboardInterrupt:
         sys.exit(130)
