@@ -153,6 +153,18 @@ static sp_str name_at(sp_str text, size_t offset) {
     return sp_str_of(text.ptr + offset, end - offset);
 }
 
+/* PostgreSQL reads a name without quotes in lower case. */
+static void note_missing(struct sp_sql_done *done, sp_str name) {
+    bool quoted = name.len >= 2 && name.ptr[0] == '"' && name.ptr[name.len - 1] == '"';
+    name = quoted ? sp_str_of(name.ptr + 1, name.len - 2) : name;
+    size_t len = name.len < SP_SQL_NAME_SIZE ? name.len : SP_SQL_NAME_SIZE - 1;
+    for (size_t i = 0; i < len; i++) {
+        char c = name.ptr[i];
+        done->missing[i] = !quoted && c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    }
+    done->missing[len] = '\0';
+}
+
 /* ---- parameters ---- */
 
 /*
@@ -370,8 +382,9 @@ static sp_status try_all(struct pg_reader *self, struct pg_answer *answer,
     }
     if (status == SP_NOT_FOUND) {
         size_t offset = error->offset;
-        status = sp_pg_models_nearest(&self->link, &self->target,
-                                      name_at(answer->sql->text, offset), error);
+        sp_str name = name_at(answer->sql->text, offset);
+        note_missing(answer->done, name);
+        status = sp_pg_models_nearest(&self->link, &self->target, name, error);
         status = status == SP_NOT_FOUND ? sp_sql_error_at(error, answer->sql->text, offset)
                                         : for_query(status, error);
     }
