@@ -1,4 +1,4 @@
-/* Builds on SQLite: making, reopening, swapping, dropping, copying, and what statements may not do. */
+/* Builds on SQLite: made, reopened, swapped, dropped, copied; and what statements may not do. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
