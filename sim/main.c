@@ -12,6 +12,7 @@
 #include "sim/world_bus.h"
 #include "sim/world_engine.h"
 #include "sim/world_log.h"
+#include "sim/world_project.h"
 
 enum { PROBLEMS_SHOWN = 10 };
 
@@ -138,9 +139,10 @@ static void print_tap(const struct settings *settings, const struct tally *tally
 static void print_usage(void) {
     (void)printf(
         "usage: spoor-sim [--seed N] [--seeds N] [--minutes M] [--seconds S]\n"
-        "                 [--world log|engine|bus] [--story NAME] [--tap] [--verbose]\n\n"
-        "Tells stories of the log, of the engine on top of it, or of the bus on top of that, on a\n"
-        "disk that crashes, fails and lies, each twice. The bus is told none of damage.\n"
+        "                 [--world log|engine|bus|project] [--story NAME] [--tap] [--verbose]\n\n"
+        "Tells stories of the log, of the engine on top of it, of the bus on top of that, or of\n"
+        "projections of it, on a disk that crashes, fails and lies, each twice. Bus and projections\n"
+        "are told none of damage.\n"
         "--seed alone tells one; --seeds, --minutes or --seconds say how many. Stories:\n");
     for (int i = 0; i < SIM_STORY_COUNT; i++) {
         (void)printf("  %-12s %s\n", sim_story_name((enum sim_story)i),
@@ -189,6 +191,9 @@ static int take_option(struct settings *settings, const char *name, const char *
     } else if (strcmp(name, "--world") == 0 && strcmp(value, "bus") == 0) {
         settings->system = &sim_bus_system;
         settings->world = "bus";
+    } else if (strcmp(name, "--world") == 0 && strcmp(value, "project") == 0) {
+        settings->system = &sim_project_system;
+        settings->world = "project";
     } else {
         return 0;
     }

@@ -139,7 +139,7 @@ struct sp_log_source;
  * The events that the definition's clauses may want, found by the index, as a following cursor of
  * the engine gives them; from any thread, where the engine has a guard. What retention dropped
  * meanwhile is passed over, as a fold from the start would. `follow` false: a store that is open
- * read-only, or a walk that ends at the head of now.
+ * read-only, or a walk that ends at the head of now; asked again it looks for a new head.
  */
 SP_WARN_UNUSED sp_status sp_log_source_new(struct sp_engine *engine,
                                            struct sp_definition *definition, bool follow,

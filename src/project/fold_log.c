@@ -43,6 +43,11 @@ void sp_log_source_allow(struct sp_log_source *source, uint32_t events) {
     source->allowed = events;
 }
 
+static uint64_t log_position(void *context) {
+    const struct sp_log_source *source = context;
+    return sp_cursor_position(source->cursor) - 1;
+}
+
 static sp_status log_seek(void *context, uint64_t position, struct sp_error *error) {
     struct sp_log_source *source = context;
     char from[24];
@@ -58,6 +63,18 @@ static sp_status log_seek(void *context, uint64_t position, struct sp_error *err
     return sp_cursor_open(source->engine, &query, &source->cursor, error);
 }
 
+/* A cursor that does not follow has come to its end, and the log may have grown since it began. */
+static sp_status look_again(struct sp_log_source *source, struct sp_error *error) {
+    uint64_t first;
+    uint64_t last;
+    sp_status status = log_seek(source, log_position(source), error);
+    if (status == SP_OK) {
+        sp_cursor_range(source->cursor, &first, &last);
+        status = first > last ? SP_END : SP_BUSY;
+    }
+    return status;
+}
+
 static sp_status log_next(void *context, const struct sp_event **ret_event,
                           struct sp_error *error) {
     struct sp_log_source *source = context;
@@ -66,12 +83,10 @@ static sp_status log_next(void *context, const struct sp_event **ret_event,
         sp_cursor_allow(source->cursor, source->allowed);
     }
     sp_status status = sp_cursor_next(source->cursor, ret_event, error);
+    if (status == SP_END) {
+        return look_again(source, error);
+    }
     return status == SP_NOT_FOUND ? SP_BUSY : status; /* dropped: it goes on with what is kept */
-}
-
-static uint64_t log_position(void *context) {
-    const struct sp_log_source *source = context;
-    return sp_cursor_position(source->cursor) - 1;
 }
 
 struct sp_fold_source sp_log_source_of(struct sp_log_source *source) {

@@ -79,11 +79,30 @@ static void let_go(struct sp_projects *projects, struct project *project, struct
     runner_free(runner);
 }
 
+/*
+ * What was told to stop, because another definition or a later request has taken its place, ends
+ * itself where it has a thread. Here it is let go, and what is to run instead begins.
+ */
+static void let_stopped_go(struct sp_projects *projects, struct project *project) {
+    struct runner *const runners[] = {project->next, project->current};
+    bool gone = false;
+    for (size_t i = 0; i < sizeof(runners) / sizeof(runners[0]); i++) {
+        if (runners[i] != NULL && atomic_load(&runners[i]->stop)) {
+            let_go(projects, project, runners[i]);
+            gone = true;
+        }
+    }
+    if (gone) {
+        projects_plan(projects, project);
+    }
+}
+
 static sp_status catch_up(const struct catching *catching, struct project *project,
                           struct sp_error *error) {
     struct sp_projects *projects = catching->projects;
     sp_status status = SP_OK;
     projects_plan(projects, project);
+    let_stopped_go(projects, project);
     if (project->next != NULL) {
         status = run(catching, project->next, error);
         if (status != SP_OK) {

@@ -1,6 +1,7 @@
 #include "project/sqlite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -294,7 +295,12 @@ static sp_status sink_swap(struct sp_sink *pub, sp_str name, uint64_t number,
         return sp_error_set(error, SP_NOT_FOUND, "%s/%s is not there", sink->folder, file);
     }
     remove_name(sink, fresh); /* of a swap that a crash cut short */
-    if (!path_of(sink, fresh, path) || symlink(file, path) != 0) {
+    uint64_t now_us = sink->clock.wall_us(sink->clock.context);
+    struct timespec now = {.tv_sec = (time_t)(now_us / 1000000),
+                           .tv_nsec = (long)(now_us % 1000000 * 1000)};
+    const struct timespec times[2] = {now, now};
+    if (!path_of(sink, fresh, path) || symlink(file, path) != 0 ||
+        utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) != 0) {
         return sp_error_set_os(error, SP_IO, errno, "%s: the link cannot be made (errno %d)", path,
                                errno);
     }
@@ -337,7 +343,7 @@ static void sink_close(struct sp_sink *pub) {
     if (sink->lock != NULL) {
         sink->fs->ops->close(sink->lock);
     }
-    if (sink->fs != NULL) {
+    if (sink->owns_fs) {
         sink->fs->ops->destroy(sink->fs);
     }
     free(sink->folder);
@@ -380,8 +386,13 @@ sp_status sp_sqlite_sink_open(const struct sp_sqlite_options *options, struct sp
     sink->clock = options->clock;
     sink->read_only = options->read_only;
     sink->cache_kib = options->cache_kib;
-    sp_status status =
-        sp_fs_posix_open(sink->folder, !sink->read_only, sink->read_only, &sink->fs, error);
+    sink->fs = options->fs;
+    sp_status status = SP_OK;
+    if (sink->fs == NULL) {
+        status =
+            sp_fs_posix_open(sink->folder, !sink->read_only, sink->read_only, &sink->fs, error);
+        sink->owns_fs = status == SP_OK;
+    }
     if (status == SP_OK && !sink->read_only) {
         status = take_lock(sink, error);
     }

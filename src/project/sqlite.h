@@ -22,11 +22,13 @@
 #ifndef SP_PROJECT_SQLITE_H
 #define SP_PROJECT_SQLITE_H
 
+#include "os/fs.h"
 #include "os/os.h"
 #include "project/sink.h"
 
 struct sp_sqlite_options {
     const char *folder; /* made where it is missing; copied */
+    struct sp_fs *fs;   /* of the folder; outlives the sink; NULL: the machine's */
     struct sp_clock clock;
     /*
      * Takes no lock and writes nothing: for the builds that are there and queries over them.
