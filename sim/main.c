@@ -141,8 +141,8 @@ static void print_usage(void) {
         "usage: spoor-sim [--seed N] [--seeds N] [--minutes M] [--seconds S]\n"
         "                 [--world log|engine|bus|project] [--story NAME] [--tap] [--verbose]\n\n"
         "Tells stories of the log, of the engine on top of it, of the bus on top of that, or of\n"
-        "projections of it, on a disk that crashes, fails and lies, each twice. Bus and projections\n"
-        "are told none of damage.\n"
+        "projections of it, on a disk that crashes, fails and lies, each twice. Bus and\n"
+        "projections are told none of damage.\n"
         "--seed alone tells one; --seeds, --minutes or --seconds say how many. Stories:\n");
     for (int i = 0; i < SIM_STORY_COUNT; i++) {
         (void)printf("  %-12s %s\n", sim_story_name((enum sim_story)i),

@@ -135,7 +135,8 @@ static sp_status open_projects(struct project_system *sys, struct sp_error *erro
     }
     struct sp_projects_options options = {
         .engine = sys->engine,
-        .bus = sys->bus,
+        .writable = true,
+        .tries_out = true,
         .sink = sys->sink,
         .clock = sys->options.clock,
         .grace_ms = sys->grace_ms,
