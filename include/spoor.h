@@ -496,6 +496,40 @@ SPOOR_API spoor_status spoor_state(spoor *store, const spoor_state_options *opti
                                    spoor_text_fn *take, void *context, spoor_error *error);
 
 /*
+ * ---- schemas
+ * -------------------------------------------------------------------------------------
+ *
+ * What the data of events is held to: docs/schemas.md. An append that a schema refuses is
+ * SPOOR_INVALID, and the error names the type, the version, the place and the rule.
+ */
+
+/*
+ * Registers a JSON Schema (2020-12) for a type of events and a version of it. `mode`: "enforce",
+ * "warn" or "off"; `compatibility` with the version before: "backward", "forward", "full" or "none";
+ * NULL: as the version before, else enforce and backward. The same schema again changes its mode.
+ * SPOOR_INVALID: a mistake in the schema, with its place; SPOOR_CONFLICT: not compatible, or
+ * registered with another schema; SPOOR_UNSUPPORTED: another draft. Durable when it returns.
+ */
+SPOOR_API spoor_status spoor_schema_add(spoor *store, const char *type, const char *version,
+                                        const char *schema, const char *mode,
+                                        const char *compatibility, spoor_error *error);
+
+/* Takes a registered schema away. SPOOR_NOT_FOUND. */
+SPOOR_API spoor_status spoor_schema_remove(spoor *store, const char *type, const char *version,
+                                           spoor_error *error);
+
+/*
+ * A registered schema as JSON: {"type", "version", "mode", "compatibility", "position", "checked",
+ * "refused", "warned", "schema"}. `version` NULL: the newest. SPOOR_NOT_FOUND.
+ */
+SPOOR_API spoor_status spoor_schema_get(spoor *store, const char *type, const char *version,
+                                        spoor_text_fn *take, void *context, spoor_error *error);
+
+/* Each registered schema as such JSON without "schema", by type, then by version. */
+SPOOR_API spoor_status spoor_schemas(spoor *store, spoor_text_fn *each, void *context,
+                                     spoor_error *error);
+
+/*
  * ---- groups
  * --------------------------------------------------------------------------------------
  *

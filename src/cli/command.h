@@ -142,6 +142,24 @@ enum {
 };
 extern const struct sp_flag sp_state_flags[];
 
+enum {
+    SP_SCHEMA_TYPE,
+    SP_SCHEMA_VERSION,
+    SP_SCHEMA_COMPATIBILITY,
+    SP_SCHEMA_ENFORCE_FLAG,
+    SP_SCHEMA_WARN_FLAG,
+    SP_SCHEMA_OFF_FLAG,
+    SP_SCHEMA_BUILTIN,
+    SP_SCHEMA_FLAG_COUNT,
+};
+extern const struct sp_flag sp_schema_flags[];
+
+enum { SP_SCHEMA_REGISTERED, SP_SCHEMA_LS_FLAG_COUNT };
+extern const struct sp_flag sp_schema_ls_flags[];
+
+enum { SP_SCHEMA_PLAIN, SP_SCHEMA_CHECK_FLAG_COUNT };
+extern const struct sp_flag sp_schema_check_flags[];
+
 enum { SP_TOP_ONCE, SP_TOP_FLAG_COUNT };
 extern const struct sp_flag sp_top_flags[];
 

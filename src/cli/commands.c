@@ -206,25 +206,77 @@ static const struct sp_command COMMANDS[] = {
         .name = "schema ls",
         .operands = "[PATTERN]",
         .operand_count_max = 1,
+        .flags = BIT(URL),
+        .own_flags = sp_schema_ls_flags,
+        .own_flag_count = SP_SCHEMA_LS_FLAG_COUNT,
         .run = sp_cmd_schema_ls,
-        .summary = "list the event types of the vocabulary",
-        .text = "Lists the event types that agents have in common, and what they mean: those that "
-                "the pattern matches, or of the domain that it names. The vocabulary is built in: "
-                "no store is needed, and nothing is refused because of it.",
+        .summary = "list the schemas that are registered, and the vocabulary",
+        .text = "Lists the schemas that events of the store are held to, if there is a store, and "
+                "the event types that agents have in common, with what they mean: those that the "
+                "pattern matches, or of the domain that it names. The vocabulary is built in: "
+                "nothing is refused because of it, until a schema of it is registered.",
         .examples = "spoor schema ls 'task.*'\n"
+                    "spoor schema ls --registered\n"
                     "spoor schema ls security\n",
     },
     {
         .name = "schema show",
-        .operands = "TYPE",
+        .operands = "TYPE [VERSION]",
         .operand_count_min = 1,
-        .operand_count_max = 1,
+        .operand_count_max = 2,
+        .flags = BIT(URL),
         .run = sp_cmd_schema_show,
-        .summary = "show what an event type means",
-        .text = "Shows what an event of this type says, who emits it, and what its data holds. As "
-                "JSON, it has the JSON Schema (2020-12) of the data.",
+        .summary = "show a schema, or what an event type means",
+        .text = "Shows the newest registered schema of the type, or that version; where none is "
+                "registered, what the vocabulary says of the type, who emits it, and what its data "
+                "holds. As JSON, both have the JSON Schema (2020-12) of the data.",
         .examples = "spoor schema show task.assigned\n"
                     "spoor schema show tool.called --json | jq .schema\n",
+    },
+    {
+        .name = "schema add",
+        .operands = "[FILE]",
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .own_flags = sp_schema_flags,
+        .own_flag_count = SP_SCHEMA_FLAG_COUNT,
+        .run = sp_cmd_schema_add,
+        .summary = "register a schema: events of its type are held to it",
+        .text = "Registers the JSON Schema (2020-12) in the file, - for stdin, for a type and a "
+                "version. A new version has to be compatible with the one before it (backward "
+                "where nothing else is said). The same schema again, with --enforce, --warn or "
+                "--off, changes what becomes of events that are not valid. --builtin takes the "
+                "vocabulary's schema of the type.",
+        .examples = "spoor schema add task.json --type task.created --version 1\n"
+                    "spoor schema add task.json --type task.created --version 1 --warn\n"
+                    "spoor schema add --builtin --type tool.called --enforce\n",
+    },
+    {
+        .name = "schema rm",
+        .operands = "TYPE VERSION",
+        .operand_count_min = 2,
+        .operand_count_max = 2,
+        .flags = BIT(URL),
+        .run = sp_cmd_schema_rm,
+        .summary = "take a registered schema away",
+        .text = "Events of this version are held to nothing any more.",
+        .examples = "spoor schema rm task.created 1\n",
+    },
+    {
+        .name = "schema check",
+        .operands = "FILE [EVENT…]",
+        .operand_count_min = 1,
+        .operand_count_max = 64,
+        .own_flags = sp_schema_check_flags,
+        .own_flag_count = SP_SCHEMA_CHECK_FLAG_COUNT,
+        .run = sp_cmd_schema_check,
+        .summary = "check a schema, or events against it, without a store",
+        .text = "Says whether the file is a JSON Schema (2020-12), with line and column of the "
+                "mistake. Of events, one JSON object or one a line, - for stdin, the data is held "
+                "to the schema. Exits with 1 where something is wrong.",
+        .examples = "spoor schema check task.json\n"
+                    "spoor schema check task.json events.jsonl\n"
+                    "echo '{\"task_id\": 7}' | spoor schema check task.json --plain -\n",
     },
     {
         .name = "schema export",

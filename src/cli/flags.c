@@ -229,6 +229,34 @@ const struct sp_flag sp_agent_flags[] = {
     [SP_AGENT_FREE] = {.name = "free", .help = "only those online that have capacity left"},
 };
 
+const struct sp_flag sp_schema_flags[] = {
+    [SP_SCHEMA_TYPE] = {.name = "type",
+                        .kind = SP_FLAG_TEXT,
+                        .value = "T",
+                        .help = "of the events that it is for"},
+    [SP_SCHEMA_VERSION] = {.name = "version",
+                           .kind = SP_FLAG_TEXT,
+                           .value = "V",
+                           .help = "of the schema: the schemaversion of the events"},
+    [SP_SCHEMA_COMPATIBILITY] = {.name = "compatibility",
+                                 .kind = SP_FLAG_TEXT,
+                                 .value = "C",
+                                 .help = "with the version before: backward, forward, full, none"},
+    [SP_SCHEMA_ENFORCE_FLAG] = {.name = "enforce", .help = "refuse events that are not valid"},
+    [SP_SCHEMA_WARN_FLAG] = {.name = "warn", .help = "store them, and say so in the server's log"},
+    [SP_SCHEMA_OFF_FLAG] = {.name = "off", .help = "look at none"},
+    [SP_SCHEMA_BUILTIN] = {.name = "builtin",
+                           .help = "the vocabulary's schema of the type, in place of a file"},
+};
+
+const struct sp_flag sp_schema_ls_flags[] = {
+    [SP_SCHEMA_REGISTERED] = {.name = "registered", .help = "only what is registered in the store"},
+};
+
+const struct sp_flag sp_schema_check_flags[] = {
+    [SP_SCHEMA_PLAIN] = {.name = "plain", .help = "the files hold data, not events"},
+};
+
 const struct sp_flag sp_state_flags[] = {
     [SP_STATE_BY] = {.name = "by",
                      .kind = SP_FLAG_TEXT,

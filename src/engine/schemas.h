@@ -29,8 +29,9 @@ void sp_engine_on_schema_warning(struct sp_engine *engine, sp_engine_warn_fn *wa
 
 /*
  * Registers a schema: appends its event. What the registration does not say is filled in.
- * *ret_known: the very same was there, and nothing is appended. See sp_registry_prepare and sp_engine_submit
- * for what may be wrong. Like any append it counts once it is durable, `ret_result` at once.
+ * *ret_known: the very same was there, and nothing is appended. See sp_registry_prepare and
+ * sp_engine_submit for what may be wrong. Like any append it counts once it is durable, *ret_result
+ * at once.
  */
 SP_WARN_UNUSED sp_status sp_engine_schema_add(struct sp_engine *engine,
                                               struct sp_schema_registration *registration,

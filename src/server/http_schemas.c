@@ -1,6 +1,6 @@
 /*
- * Routes of schemas: those that are registered, which events are held to, and the vocabulary that is
- * built in, which nothing is held to until it is registered.
+ * Routes of schemas: those that are registered, which events are held to, and the vocabulary that
+ * is built in, which nothing is held to until it is registered.
  *
  *     GET    /v1/schemas?type=…&of=registered|builtin
  *     GET    /v1/schemas/{type}

@@ -2,7 +2,7 @@
 """Schemas: registering them, and what becomes of events that do not keep to them, by every way in."""
 import json
 
-from harness import SPOOR, Skip, lines, run, spoor
+from harness import lines, run, spoor
 from http_help import Error, Server, Web
 
 TASK = {"type": "object", "required": ["task_id", "count"],
@@ -159,6 +159,51 @@ def schemas_survive(folder):
     assert done.returncode != 0 and '"count" is required' in done.stderr, done.stderr
 
 
+def the_command_line_registers_and_checks(folder):
+    data, schema = folder / "data", folder / "task.json"
+    schema.write_text(json.dumps(TASK), encoding="utf-8")
+    spoor("schema", "add", schema, "--type", "task.created", "--version", "1", data=data)
+    done = spoor("publish", "task.created", '{"task_id":"t","count":0}', data=data, code=2)
+    assert "/count: expected at least 1" in done.stderr, done.stderr
+    rows = lines(spoor("schema", "ls", "--registered", data=data).stdout)
+    assert [(row["type"], row["mode"]) for row in rows] == [("task.created", "enforce")], rows
+    assert json.loads(spoor("schema", "show", "task.created", data=data).stdout)["schema"] == TASK
+    spoor("schema", "add", schema, "--type", "task.created", "--version", "1", "--warn", data=data)
+    spoor("publish", "task.created", '{"task_id":"t","count":0}', data=data)
+    schema.write_text('{"required": ["x"]}', encoding="utf-8")
+    done = spoor("schema", "add", schema, "--type", "task.created", "--version", "2", data=data, code=4)
+    assert "not backward compatible" in done.stderr, done.stderr
+    spoor("schema", "rm", "task.created", "1", data=data)
+    spoor("schema", "rm", "task.created", "1", data=data, code=3)
+    # A mistake: line and column, and nothing is registered.
+    schema.write_text('{\n  "properties": {\n    "a": {"minimum": "1"}\n  }\n}\n', encoding="utf-8")
+    for words in (("check", schema), ("add", schema, "--type", "a", "--version", "1")):
+        place = data if words[0] == "add" else None
+        done = spoor("schema", *words, data=place, code=1)
+        assert f"{schema}:3:23: at /properties/a/minimum: expected a number" in done.stderr, done.stderr
+    assert spoor("schema", "ls", "--registered", data=data).stdout == ""
+    spoor("schema", "add", schema, data=data, code=2)
+    spoor("schema", "add", schema, "--type", "a", "--version", "1", "--warn", "--off", data=data, code=2)
+    # Events and plain data against a file.
+    schema.write_text(json.dumps(TASK), encoding="utf-8")
+    text = "\n".join(map(json.dumps, (event(1), event(0), event("x")))) + "\n"
+    done = spoor("schema", "check", schema, "-", stdin=text, code=1)
+    assert [(row["line"], row["pointer"]) for row in lines(done.stdout)] == [(2, "/count"), (3, "/count")]
+    spoor("schema", "check", schema, "--plain", "-", stdin='{"task_id": "a",\n "count": 1}')
+    done = spoor("schema", "check", schema, "--plain", "-", stdin='{"task_id": "a",\n "count": }', code=1)
+    assert lines(done.stdout)[0]["line"] in (1, 2), done.stdout
+    # The same over a server.
+    with Server(folder / "other") as server:
+        url = f"http://127.0.0.1:{server.http_port}"
+        spoor("schema", "add", "--builtin", "--type", "task.assigned", "--warn", "--url", url)
+        rows = lines(spoor("schema", "ls", "--registered", "--url", url).stdout)
+        assert [(row["type"], row["mode"]) for row in rows] == [("task.assigned", "warn")], rows
+        shown = json.loads(spoor("schema", "show", "task.assigned", "--url", url).stdout)
+        assert shown["version"] == "1" and "task_id" in shown["schema"]["properties"], shown
+        spoor("schema", "rm", "task.assigned", "1", "--url", url)
+        spoor("schema", "rm", "task.assigned", "1", "--url", url, code=3)
+
+
 run(invalid_events_are_refused_over_http, imports_name_the_line, invalid_events_are_refused_over_resp,
     warned_events_are_stored_and_counted, versions_have_to_be_compatible, mistakes_are_told,
-    schemas_survive)
+    schemas_survive, the_command_line_registers_and_checks)
