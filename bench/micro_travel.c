@@ -105,7 +105,8 @@ static void make_event(uint64_t n, struct sp_prng *prng, struct text *text,
 
 static void store_fill(uint64_t events) {
     static struct text texts[BATCH];
-    static struct sp_event batch[BATCH];
+    static struct sp_event made[BATCH];
+    static struct sp_event batch[BATCH]; /* what the engine completes */
     uint64_t n = sp_engine_core(engine)->position;
     struct sp_prng prng = sp_prng_seed(n + 1);
     double start = now_s();
@@ -113,12 +114,16 @@ static void store_fill(uint64_t events) {
     while (n < events) {
         uint32_t count = 0;
         for (; count < BATCH && n < events; count++, n++) {
-            make_event(n, &prng, &texts[count], &batch[count]);
+            make_event(n, &prng, &texts[count], &made[count]);
         }
         const struct sp_engine_append append = {.events = batch, .count = count};
-        sp_status status;
-        while ((status = sp_engine_submit(engine, &append, &error)) == SP_BUSY) {
-            (void)sp_engine_turn(engine, 100);
+        sp_status status = SP_BUSY;
+        while (status == SP_BUSY) {
+            memcpy(batch, made, sizeof(batch));
+            status = sp_engine_submit(engine, &append, &error);
+            if (status == SP_BUSY) {
+                (void)sp_engine_turn(engine, 100);
+            }
         }
         check(status, "append");
         (void)sp_engine_poll(engine);

@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "cli/cli.h"
 #include "cli/list.h"
+#include "cli/run_step.h"
 #include "cli/text.h"
 
 enum { TYPES_COUNTED_MAX = 256 }; /* different types of one run; further ones are not counted */
@@ -180,6 +181,7 @@ struct run {
     uint64_t first_position;
     uint64_t last_position;
     const char *status;
+    const struct sp_run_step *step; /* NULL: the run as it is */
 };
 
 /*
@@ -270,7 +272,7 @@ static void show_types(struct sp_out *out, const struct run *run) {
 }
 
 /* One object: its events as they come, then what they add up to. */
-static int show_run_object(struct run *run, spoor_cursor *cursor, const char *id) {
+static int show_run_object(struct run *run, spoor *store, spoor_cursor *cursor, const char *id) {
     struct sp_out *out = &run->cli->out;
     sp_out_print(out, "{");
     sp_out_json_text(out, "correlationid", sp_str_from(id));
@@ -282,6 +284,9 @@ static int show_run_object(struct run *run, spoor_cursor *cursor, const char *id
     sp_out_json_u64(out, "first_position", run->first_position);
     sp_out_json_u64(out, "last_position", run->last_position);
     show_types(out, run);
+    if (run->step != NULL && code == SP_EXIT_OK) {
+        code = sp_run_step_json(run->cli, store, run->step);
+    }
     sp_out_print(out, "}\n");
     return code;
 }
@@ -299,13 +304,14 @@ static int show_run_table(struct run *run, spoor *store, const spoor_query *quer
         sp_out_print(out, "\n");
     }
     sp_out_print(out, "\n");
-    return sp_list_query(run->cli, store, query, false, NULL);
+    return run->step != NULL ? sp_run_step_show(run->cli, store, run->step)
+                             : sp_list_query(run->cli, store, query, false, NULL);
 }
 
 static int show_one_run(struct run *run, spoor *store) {
     spoor_query query = {.size = sizeof(query)};
     query.correlation = run->cli->args.operands[0];
-    query.until = run->cli->args.values[SP_FLAG_AT];
+    query.until = run->step != NULL ? run->step->until : NULL;
     spoor_cursor *cursor = NULL;
     spoor_error error = {.status = SPOOR_OK};
     if (spoor_read(store, &query, &cursor, &error) != SPOOR_OK) {
@@ -313,7 +319,7 @@ static int show_one_run(struct run *run, spoor *store) {
     }
     int code = SP_EXIT_OK;
     if (run->cli->wants_json) {
-        code = show_run_object(run, cursor, query.correlation);
+        code = show_run_object(run, store, cursor, query.correlation);
     } else {
         code = sp_cli_read(run->cli, cursor, count_run_event, run, NULL);
         if (run->event_count > 0) {
@@ -323,10 +329,21 @@ static int show_one_run(struct run *run, spoor *store) {
     }
     if (code == SP_EXIT_OK && run->event_count == 0) {
         sp_buf_reset(&run->cli->out.buf);
-        sp_cli_complain("no event of the run '%s' in %s%s%s", query.correlation, run->cli->place,
-                        query.until != NULL ? " at " : "", query.until != NULL ? query.until : "");
+        sp_cli_complain("no event of the run '%s' in %s", query.correlation, run->cli->place);
         return SP_EXIT_NOT_FOUND;
     }
+    return code;
+}
+
+static int show_run_at(struct run *run, spoor *store, const char *at) {
+    struct sp_run_step step;
+    if (at == NULL) {
+        return show_one_run(run, store);
+    }
+    int code = sp_run_step_init(run->cli, store, run->cli->args.operands[0], at, &step);
+    run->step = &step;
+    code = code == SP_EXIT_OK ? show_one_run(run, store) : code;
+    sp_run_step_fini(&step);
     return code;
 }
 
@@ -345,7 +362,7 @@ int sp_cmd_run_show(struct sp_cli *cli) {
         sp_cli_complain("no memory");
         code = SP_EXIT_FAILURE;
     } else {
-        code = show_one_run(run, store);
+        code = show_run_at(run, store, cli->args.values[SP_FLAG_AT]);
     }
     sp_buf_fini(&run->names);
     free(run);

@@ -177,9 +177,13 @@ static const struct sp_command COMMANDS[] = {
         .flags = BIT(URL) | BIT(AT),
         .run = sp_cmd_run_show,
         .summary = "show a run, now or as it was",
-        .text = "Shows one run: how it stands, what it counts of each type, its events. With --at, "
-                "as it stood at that position, entryid or time. With --json it is one object.",
-        .examples = "spoor run show run-17 --at 2026-11-20T05:49:12Z\n",
+        .text =
+            "Shows one run: how it stands, what it counts of each type, its events. With --at N "
+            "what its N-th event did: its row of `runs` before and after it, and the events "
+            "before; likewise at a position (a number that is larger than the run is long), "
+            "entryid or time. With --json it is one object.",
+        .examples = "spoor run show run-17 --at 5\n"
+                    "spoor run show run-17 --at 2026-11-20T05:49:12Z\n",
     },
     {
         .name = "state",

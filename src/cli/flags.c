@@ -57,7 +57,7 @@ static const struct sp_flag FLAGS[SP_FLAG_COUNT] = {
     [SP_FLAG_AT] = {.name = "at",
                     .kind = SP_FLAG_TEXT,
                     .value = "WHEN",
-                    .help = "as it was at this position, entryid or time"},
+                    .help = "as it was at its N-th event, or at this moment"},
     [SP_FLAG_OUT] = {.name = "out",
                      .letter = 'o',
                      .kind = SP_FLAG_TEXT,
