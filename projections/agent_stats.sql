@@ -10,8 +10,7 @@ CREATE TABLE agent_stats (
     total_errors BIGINT NOT NULL DEFAULT 0,
     measured_runs BIGINT NOT NULL DEFAULT 0,
     total_latency_ms DOUBLE PRECISION NOT NULL DEFAULT 0,
-    avg_latency_ms DOUBLE PRECISION GENERATED ALWAYS AS
-        (CASE WHEN measured_runs > 0 THEN total_latency_ms / measured_runs END) STORED
+    avg_latency_ms DOUBLE PRECISION
 );
 
 -- One row for each run of each agent, so that what is told twice counts once, and a start that
@@ -86,19 +85,23 @@ WHERE correlationid = :correlationid AND agent_id = COALESCE(:data ->> 'agent_id
     AND closed = :position;
 
 -- spoor: on agent.completed
-INSERT INTO agent_stats (agent_id, measured_runs, total_latency_ms)
-SELECT run.agent_id, 1, run.elapsed_ms FROM agent_stats_runs AS run
+INSERT INTO agent_stats (agent_id, measured_runs, total_latency_ms, avg_latency_ms)
+SELECT run.agent_id, 1, run.elapsed_ms, run.elapsed_ms FROM agent_stats_runs AS run
 WHERE run.correlationid = :correlationid AND run.agent_id = COALESCE(:data ->> 'agent_id', :source)
     AND run.closed = :position AND run.elapsed_ms >= 0
 ON CONFLICT (agent_id) DO UPDATE SET
     measured_runs = agent_stats.measured_runs + 1,
-    total_latency_ms = agent_stats.total_latency_ms + excluded.total_latency_ms;
+    total_latency_ms = agent_stats.total_latency_ms + excluded.total_latency_ms,
+    avg_latency_ms = (agent_stats.total_latency_ms + excluded.total_latency_ms)
+        / (agent_stats.measured_runs + 1);
 
 -- The end of a run, and its failure, are counted to the one that began it.
 -- spoor: on run.completed, conversation.completed
 UPDATE agent_stats SET
     measured_runs = agent_stats.measured_runs + 1,
-    total_latency_ms = agent_stats.total_latency_ms + run.elapsed_ms
+    total_latency_ms = agent_stats.total_latency_ms + run.elapsed_ms,
+    avg_latency_ms = (agent_stats.total_latency_ms + run.elapsed_ms)
+        / (agent_stats.measured_runs + 1)
 FROM agent_stats_runs AS run
 WHERE run.correlationid = :correlationid AND run.agent_id = COALESCE(:data ->> 'agent_id', :source)
     AND run.closed = :position AND run.elapsed_ms >= 0 AND run.counted > 0
