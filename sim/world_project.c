@@ -93,6 +93,8 @@ static void choose_options(struct project_system *sys) {
     options->entropy = seeded_entropy;
     options->clock = sim_clock_face(&world->clock);
     options->limits = SP_EVENT_LIMITS_DEFAULT;
+    sys->snapshot_bytes = sim_chance(world, 50) ? 40 * KIB : 4096 * KIB;
+    sys->snapshot_events = 1 + sim_pick(world, 60);
     sys->grace_ms = sim_chance(world, 50) ? 0 : sim_pick(world, 20000);
 }
 
@@ -133,7 +135,21 @@ static sp_status open_projects(struct project_system *sys, struct sp_error *erro
     if (status != SP_OK) {
         return status;
     }
+    struct sp_travel_options travel = {
+        .engine = sys->engine,
+        .folder = sys->folder,
+        .copies = true,
+        .clock = sys->options.clock,
+        .snapshot_bytes_max = sys->snapshot_bytes,
+        .snapshot_events = sys->snapshot_events,
+    };
+    status = sp_travel_open(&travel, &sys->travel, error);
+    if (status != SP_OK) {
+        sys->sink->ops->close(sys->sink);
+        return status;
+    }
     struct sp_projects_options options = {
+        .travel = sys->travel,
         .engine = sys->engine,
         .writable = true,
         .tries_out = true,
@@ -147,6 +163,8 @@ static sp_status open_projects(struct project_system *sys, struct sp_error *erro
 static void close_projects(struct project_system *sys) {
     sp_projects_free(sys->projects);
     sys->projects = NULL;
+    sp_travel_close(sys->travel);
+    sys->travel = NULL;
     if (sys->folder_fs != NULL) {
         sys->folder_fs->ops->destroy(sys->folder_fs);
     }
@@ -154,8 +172,6 @@ static void close_projects(struct project_system *sys) {
 }
 
 static void close_engine(struct project_system *sys) {
-    sp_bus_free(sys->bus);
-    sys->bus = NULL;
     sp_engine_close(sys->engine);
     sys->engine = NULL;
 }
@@ -168,8 +184,7 @@ static sp_status project_open(struct sim_system *base, struct sp_error *error) {
         sys->engine = NULL;
         return status;
     }
-    status = sp_bus_new(sys->engine, &sys->bus, error);
-    status = status == SP_OK ? open_projects(sys, error) : status;
+    status = open_projects(sys, error);
     if (status != SP_OK) {
         close_projects(sys);
         close_engine(sys);
@@ -328,8 +343,10 @@ static bool project_step(struct sim_system *base) {
         resume(sys, which);
     } else if (what < 90) {
         arm_kill(sys);
-    } else if (what < 94) {
+    } else if (what < 92) {
         project_check_copy(sys, which);
+    } else if (what < 95) {
+        project_check_state(sys, which);
     } else if (what < 97 && !sim_excused(world)) {
         project_check_all(sys);
     } else {

@@ -398,3 +398,57 @@ void project_check_copy(struct project_system *sys, uint32_t which) {
     sp_definition_unref(definition);
     found_fini(&found);
 }
+
+/* A state that was made is the fold up to the moment; one that was not has a poison before it. */
+static void judge_state(struct project_system *sys, struct sp_definition *definition,
+                        uint64_t moment, sp_status status, struct sp_build *build) {
+    struct found found = {.state = {.number = 0}};
+    struct fresh fresh;
+    sp_buf_init(&found.text, 0);
+    sp_buf_init(&found.rows, ROWS_BYTES_MAX);
+    sp_status again = fresh_start(&fresh, sys, definition->text);
+    again = again == SP_OK ? fold_up_to(&fresh, moment) : again;
+    if (again == SP_OK && (status == SP_FAILED) != (fresh.poison != 0)) {
+        sim_wrong(sys->world, "the state of %s at %llu: %s, and event %llu cannot be applied",
+                  definition->name, (unsigned long long)moment, sp_status_name(status),
+                  (unsigned long long)fresh.poison);
+    } else if (again == SP_OK && status == SP_OK) {
+        build->ops->state(build, &found.state);
+        if (dump_scratch(build, &found.rows)) {
+            compare(sys, &found, &fresh);
+        }
+    }
+    fresh_fini(&fresh);
+    found_fini(&found);
+}
+
+void project_check_state(struct project_system *sys, uint32_t which) {
+    char until[24];
+    struct sp_error error;
+    struct sp_travel_state state = {.build = NULL};
+    uint64_t durable = sp_engine_durable_position(sys->engine);
+    struct sp_definition *definition =
+        sp_projects_definition(sys->projects, sp_str_from(project_names[which]));
+    if (definition == NULL || durable == 0) {
+        sp_definition_unref(definition);
+        return;
+    }
+    uint64_t moment = 1 + sim_pick(sys->world, (uint32_t)durable);
+    (void)snprintf(until, sizeof(until), "%llu", (unsigned long long)moment);
+    const struct sp_travel_ask ask = {.definition = definition, .until = sp_str_from(until)};
+    sp_error_clear(&error);
+    sp_status status = sp_travel_ask(sys->travel, &ask, &state, &error);
+    sim_note(sys->world, "%s at %llu: %s, from %llu", project_names[which],
+             (unsigned long long)moment, sp_status_name(status),
+             (unsigned long long)state.snapshot);
+    if (status == SP_OK || status == SP_FAILED) {
+        judge_state(sys, definition, moment, status, state.build);
+    } else if (!project_excused(sys)) {
+        sim_wrong(sys->world, "the state of %s at %llu: %s: %s", project_names[which],
+                  (unsigned long long)moment, sp_status_name(status), error.text);
+    }
+    if (state.build != NULL) {
+        state.build->ops->close(state.build);
+    }
+    sp_definition_unref(definition);
+}
