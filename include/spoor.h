@@ -449,6 +449,161 @@ SPOOR_API spoor_status spoor_runs(spoor *store, const spoor_query *query, spoor_
                                   void *context, spoor_error *error);
 
 /*
+ * ---- read models
+ * -----------------------------------------------------------------------------
+ *
+ * Tables that projections make of the events, and SQL over them: docs/sql.md, docs/projections.md.
+ * Over a folder the tables that a query reads are brought up to the end of the log within the call,
+ * unless another process does that there; a server keeps them by itself.
+ */
+
+enum spoor_sql_kind {
+    SPOOR_SQL_NULL = 0,
+    SPOOR_SQL_INTEGER = 1,
+    SPOOR_SQL_REAL = 2,
+    SPOOR_SQL_TEXT = 3,
+    SPOOR_SQL_BLOB = 4
+};
+
+/* A value of a row, or of a parameter. */
+typedef struct spoor_sql_value {
+    enum spoor_sql_kind kind;
+    int64_t integer; /* INTEGER */
+    double real;     /* REAL */
+    spoor_str text;  /* TEXT and BLOB; never a NULL ptr in a row */
+} spoor_sql_value;
+
+typedef struct spoor_sql_param {
+    const char
+        *name; /* `id` of `:id`; NULL: the next one by order. All of a query have one or none */
+    spoor_sql_value value;
+} spoor_sql_param;
+
+/* How far a read model is that is being filled within a call; not 0 ends it: SPOOR_CANCELLED. */
+typedef int spoor_progress_fn(void *context, const char *projection, uint64_t position,
+                              uint64_t last_position);
+
+typedef struct spoor_sql_options {
+    size_t size;
+    const char *sql; /* one SELECT, with `?` or `:name` for parameters */
+    const spoor_sql_param *params;
+    size_t param_count;
+    uint64_t seen;       /* read models must have seen this position: waits for it; 0: none */
+    uint32_t timeout_ms; /* of the query, what is waited for included; 0: 10 s */
+    uint64_t rows_max;   /* 0: 10,000 */
+    spoor_progress_fn *progress; /* over a folder; NULL: none */
+    void *progress_context;
+} spoor_sql_options;
+
+typedef struct spoor_sql_result {
+    size_t size;
+    /*
+     * The least position that the read models it read have seen; UINT64_MAX where it read none.
+     */
+    uint64_t position;
+    uint64_t row_count;
+    char notice[240]; /* over a folder: why a read model is not at the end; empty if nothing */
+} spoor_sql_result;
+
+#ifdef __cplusplus
+static inline spoor_sql_options spoor_sql_options_none(void) {
+    spoor_sql_options none = {};
+    none.size = sizeof(none);
+    return none;
+}
+#define SPOOR_SQL_INIT spoor_sql_options_none()
+static inline spoor_sql_result spoor_sql_result_none(void) {
+    spoor_sql_result none = {};
+    none.size = sizeof(none);
+    return none;
+}
+#define SPOOR_SQL_RESULT_INIT spoor_sql_result_none()
+#else
+#define SPOOR_SQL_INIT                                                                             \
+    { .size = sizeof(spoor_sql_options) }
+#define SPOOR_SQL_RESULT_INIT                                                                      \
+    { .size = sizeof(spoor_sql_result) }
+#endif
+
+/* Not 0 ends the query: SPOOR_CANCELLED. What they are given lasts for the call. */
+typedef int spoor_columns_fn(void *context, const spoor_str *names, size_t count);
+typedef int spoor_row_fn(void *context, const spoor_sql_value *values, size_t count);
+
+/*
+ * Asks read models: `columns` (NULL is fine) is called once, then `row` for each row. The query
+ * reads and changes nothing, and sees one moment of each read model. `ret_result` may be NULL.
+ *
+ * SPOOR_INVALID: the SQL, with line and column, or its parameters; SPOOR_NOT_FOUND: a table that is
+ * not there, with those that are named alike; SPOOR_DENIED: it would change something; SPOOR_LIMIT:
+ * more rows, bytes or memory than allowed; SPOOR_TIMEOUT: it took too long, or a read model had not
+ * seen `seen`; SPOOR_FAILED: a read model that it needs has stopped at an event; SPOOR_BUSY: too
+ * many queries wait at the server; SPOOR_UNSUPPORTED: it needs more than 10 read models at once.
+ * Rows that were given before a failure are part of an answer at most.
+ */
+SPOOR_API spoor_status spoor_sql(spoor *store, const spoor_sql_options *options,
+                                 spoor_columns_fn *columns, spoor_row_fn *row, void *context,
+                                 spoor_sql_result *ret_result, spoor_error *error);
+
+typedef struct spoor_table_column {
+    spoor_str name;
+    spoor_str type; /* as declared; may be empty */
+    uint32_t key;   /* place in the primary key, from 1; 0: not in it */
+} spoor_table_column;
+
+typedef struct spoor_table {
+    spoor_str name;
+    spoor_str projection;
+    int is_view;
+    uint64_t position; /* that its read model has seen */
+    const spoor_table_column *columns;
+    size_t column_count;
+} spoor_table;
+
+typedef int spoor_table_fn(void *context, const spoor_table *table);
+
+/*
+ * Tells every table and view that is there, by projection and name, until a call returns not 0.
+ * Those of a projection that no event was for yet are not there.
+ */
+SPOOR_API spoor_status spoor_tables(spoor *store, spoor_table_fn *each, void *context,
+                                    spoor_error *error);
+
+/* Takes a text, which lasts for the call. */
+typedef void spoor_text_fn(void *context, const char *text, size_t len);
+
+/*
+ * Adds a projection, or replaces the one of its name: `text` is a projection file. `take` (NULL is
+ * fine) is called with the status, as spoor_projection_status has it. Over a folder its tables are
+ * filled when they are first asked for; a server begins at once, and what was there before serves
+ * until the new one has caught up. SPOOR_INVALID: the text, with line and column.
+ */
+SPOOR_API spoor_status spoor_projection_add(spoor *store, const char *text, size_t len,
+                                            spoor_text_fn *take, void *context, spoor_error *error);
+
+/* Adds one that ships with the library: `event_search`, or one that was removed. */
+SPOOR_API spoor_status spoor_projection_add_shipped(spoor *store, const char *name,
+                                                    spoor_text_fn *take, void *context,
+                                                    spoor_error *error);
+
+/* Stops it and drops its tables. SPOOR_NOT_FOUND. */
+SPOOR_API spoor_status spoor_projection_remove(spoor *store, const char *name, spoor_error *error);
+
+/* Builds its tables anew, beside those that are there. `take` as of spoor_projection_add. */
+SPOOR_API spoor_status spoor_projection_rebuild(spoor *store, const char *name, spoor_text_fn *take,
+                                                void *context, spoor_error *error);
+
+/* Tells all of them: `take` is called once, with a status a line, by name. */
+SPOOR_API spoor_status spoor_projection_list(spoor *store, spoor_text_fn *take, void *context,
+                                             spoor_error *error);
+
+/*
+ * Tells how it is, as one JSON object: name, version, state (waiting, building, running, failed),
+ * position, lag_events, tables, rebuild, error: docs/projections.md. SPOOR_NOT_FOUND.
+ */
+SPOOR_API spoor_status spoor_projection_status(spoor *store, const char *name, spoor_text_fn *take,
+                                               void *context, spoor_error *error);
+
+/*
  * ---- states: read models as they were
  * -------------------------------------------------------------
  */
@@ -479,9 +634,6 @@ static inline spoor_state_options spoor_state_options_none(void) {
 #define SPOOR_STATE_INIT                                                                           \
     { .size = sizeof(spoor_state_options) }
 #endif
-
-/* Takes a text, which lasts for the call. */
-typedef void spoor_text_fn(void *context, const char *text, size_t len);
 
 /*
  * A read model as it was at a moment, as JSON: {"projection", "version", "position", "events",

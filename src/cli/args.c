@@ -152,6 +152,17 @@ static sp_status check_value(const struct parser *parser, const struct sp_flag *
     return status == SP_OK ? SP_OK : sp_error_prefix(parser->error, status, "--%s", flag->name);
 }
 
+static sp_status store_repeated(struct parser *parser, const struct sp_flag *flag,
+                                const char *value) {
+    struct sp_args *args = parser->args;
+    if (args->type_count == SP_ARGS_TYPES_MAX) {
+        return sp_error_set(parser->error, SP_INVALID, "--%s more than %d times", flag->name,
+                            SP_ARGS_TYPES_MAX);
+    }
+    args->types[args->type_count++] = value;
+    return SP_OK;
+}
+
 static sp_status store_flag(struct parser *parser, enum sp_flag_id id, const char *value) {
     const struct sp_flag *flag = &parser->table->flags[id];
     struct sp_args *args = parser->args;
@@ -160,11 +171,10 @@ static sp_status store_flag(struct parser *parser, enum sp_flag_id id, const cha
         return status;
     }
     if (flag->is_repeatable) {
-        if (args->type_count == SP_ARGS_TYPES_MAX) {
-            return sp_error_set(parser->error, SP_INVALID, "--%s more than %d times", flag->name,
-                                SP_ARGS_TYPES_MAX);
+        status = store_repeated(parser, flag, value);
+        if (status != SP_OK) {
+            return status;
         }
-        args->types[args->type_count++] = value;
     } else if (args->values[id] != NULL && flag->kind != SP_FLAG_SWITCH) {
         return sp_error_set(parser->error, SP_INVALID, "--%s is given twice", flag->name);
     }
@@ -192,7 +202,7 @@ static sp_status take_own_flag(struct parser *parser, size_t place, const char *
     const struct sp_flag *flag = &parser->args->command->own_flags[place];
     const char *value = flag->name;
     sp_require(place < SP_ARGS_OWN_MAX);
-    if (parser->args->own_values[place] != NULL) {
+    if (parser->args->own_values[place] != NULL && !flag->is_repeatable) {
         return sp_error_set(parser->error, SP_INVALID, "--%s is given twice", flag->name);
     }
     if (flag->kind == SP_FLAG_SWITCH && inline_value != NULL) {
@@ -206,7 +216,7 @@ static sp_status take_own_flag(struct parser *parser, size_t place, const char *
         value = inline_value != NULL ? inline_value : parser->argv[parser->at++];
     }
     parser->args->own_values[place] = value;
-    return SP_OK;
+    return flag->is_repeatable ? store_repeated(parser, flag, value) : SP_OK;
 }
 
 static sp_status parse_long(struct parser *parser, const char *word) {

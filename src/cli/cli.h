@@ -117,6 +117,7 @@ sp_command_fn sp_cmd_stream_show;
 sp_command_fn sp_cmd_run_ls;
 sp_command_fn sp_cmd_run_show;
 sp_command_fn sp_cmd_state;
+sp_command_fn sp_cmd_query;
 sp_command_fn sp_cmd_schema_ls;
 sp_command_fn sp_cmd_schema_show;
 sp_command_fn sp_cmd_schema_export;

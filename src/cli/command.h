@@ -132,6 +132,18 @@ extern const struct sp_flag sp_dead_flags[];
 enum { SP_AGENT_CAPABILITY, SP_AGENT_STATUS, SP_AGENT_FREE, SP_AGENT_FLAG_COUNT };
 extern const struct sp_flag sp_agent_flags[];
 
+/* Of `query`. */
+enum {
+    SP_QUERY_FLAG_PARAM,
+    SP_QUERY_FLAG_CSV,
+    SP_QUERY_FLAG_TABLE,
+    SP_QUERY_FLAG_SEEN,
+    SP_QUERY_FLAG_TIMEOUT,
+    SP_QUERY_FLAG_MAX_ROWS,
+    SP_QUERY_FLAG_COUNT,
+};
+extern const struct sp_flag sp_query_flags[];
+
 enum {
     SP_STATE_BY,
     SP_STATE_DIFF,

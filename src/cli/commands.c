@@ -186,6 +186,25 @@ static const struct sp_command COMMANDS[] = {
                     "spoor run show run-17 --at 2026-11-20T05:49:12Z\n",
     },
     {
+        .name = "query",
+        .operands = "[SQL|-]",
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .own_flags = sp_query_flags,
+        .own_flag_count = SP_QUERY_FLAG_COUNT,
+        .run = sp_cmd_query,
+        .summary = "ask read models in SQL",
+        .text =
+            "Runs one SELECT over the tables of projections; without SQL it lists them. A value "
+            "of --param that is a number, true, false, null or a \"text\" in JSON is that, all "
+            "else is text. Over a folder the tables that are read are brought up to date first, "
+            "unless a server does so.",
+        .examples = "spoor query\n"
+                    "spoor query 'SELECT status, count(*) FROM runs GROUP BY status'\n"
+                    "spoor query 'SELECT * FROM agent_stats WHERE agent_id = :id' --param id=anna\n"
+                    "spoor query 'SELECT * FROM tool_usage' --csv\n",
+    },
+    {
         .name = "state",
         .operands = "PROJECTION",
         .operand_count_min = 1,

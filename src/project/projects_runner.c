@@ -187,8 +187,8 @@ static sp_status open_build(struct runner *runner, struct sp_error *error) {
 static sp_status open_fold(struct runner *runner, struct sp_error *error) {
     struct sp_projects *projects = runner->projects;
     const struct sp_projects_options *options = &projects->options;
-    sp_status status = sp_log_source_new(options->engine, runner->definition,
-                                         runner->worker != NULL, &runner->source, error);
+    sp_status status =
+        sp_log_source_new(options->engine, runner->definition, true, &runner->source, error);
     if (status != SP_OK) {
         return status;
     }

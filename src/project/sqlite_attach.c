@@ -248,6 +248,7 @@ static int attach(struct sqlite_reader *reader, uint32_t at, const char *name, c
     detach(reader, at);
     (void)snprintf(slot->name, sizeof(slot->name), "%s", name);
     (void)snprintf(slot->target, sizeof(slot->target), "%s", target);
+    slot->attached = reader->turn;
     int code = run_attach(reader, slot);
     if (code != SQLITE_OK) {
         *slot = (struct reader_slot){.position = NULL};
@@ -364,7 +365,7 @@ sp_status reader_freshen(struct sqlite_reader *reader, uint32_t slots, bool *ret
     *ret_changed = false;
     for (uint32_t i = 0; i < reader->slot_count; i++) {
         struct reader_slot *slot = &reader->slots[i];
-        if ((slots >> i & 1) == 0 || slot->name[0] == '\0') {
+        if ((slots >> i & 1) == 0 || slot->name[0] == '\0' || slot->attached == reader->turn) {
             continue;
         }
         if (!read_target(reader, slot->name, target)) { /* removed */

@@ -35,6 +35,7 @@ struct reader_slot {
     char name[SP_SQL_NAME_SIZE]; /* the projection, and the schema of SQLite; empty: free */
     char target[READER_TARGET_SIZE];
     sqlite3_stmt *position; /* reads how far the build is */
+    uint64_t attached;      /* reader->turn when it was attached: current enough for that query */
     uint64_t used;          /* reader->turn of its last use */
 };
 
@@ -108,7 +109,7 @@ sp_status reader_attach_for(struct sqlite_reader *reader, sp_str table, uint32_t
 
 /*
  * Looks whether the builds in these slots are still the current ones, and attaches those that are;
- * *ret_changed: one was not.
+ * *ret_changed: one was not. One that was attached for this query is.
  */
 sp_status reader_freshen(struct sqlite_reader *reader, uint32_t slots, bool *ret_changed,
                          struct sp_error *error);

@@ -213,6 +213,20 @@ enum sp_verdict sp_on_spoor_query(struct sp_request *request) {
     return sp_query_reply(request, start_query, false);
 }
 
+/* ---- SPOOR.TABLES ---------------------------------------------------------------------------- */
+
+static enum sp_verdict start_tables(struct sp_request *request) {
+    const struct sp_query_ask ask = {.form = SP_QUERY_TABLES,
+                                     .resp_version = request->reply->version,
+                                     .key = SP_STR(""),
+                                     .column = SP_STR("")};
+    return sp_query_begin(request, &ask);
+}
+
+enum sp_verdict sp_on_spoor_tables(struct sp_request *request) {
+    return sp_query_reply(request, start_tables, false);
+}
+
 /* ---- HGETALL, HGET --------------------------------------------------------------------------- */
 
 static enum sp_verdict start_row(struct sp_request *request) {

@@ -412,6 +412,8 @@ static const struct sp_command_row ROWS[] = {
         "Returns the columns and rows that a SELECT over the read models gives."),
     ROW("spoor.state", -3, READ | BLOCKING | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_state,
         "Returns a read model as it was, or what changed between two moments, as JSON."),
+    ROW("spoor.tables", 1, READ | BLOCKING | NO_MULTI, 0, 0, 0, "spoor", "7.4.0",
+        sp_on_spoor_tables, "Lists the tables of the read models with their columns."),
     ROW("hgetall", 2, READ | NO_MULTI, 1, 1, 1, "hash", "2.0.0", sp_on_hgetall,
         "Returns a row of a read model, table:key, as fields and values."),
     ROW("hget", 3, READ | NO_MULTI | FAST, 1, 1, 1, "hash", "2.0.0", sp_on_hget,

@@ -142,6 +142,7 @@ sp_handler_fn sp_on_spoor_info;
 
 /* cmd_query.c */
 sp_handler_fn sp_on_spoor_query;
+sp_handler_fn sp_on_spoor_tables;
 sp_handler_fn sp_on_hgetall;
 sp_handler_fn sp_on_hget;
 

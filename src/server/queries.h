@@ -35,9 +35,10 @@ enum sp_query_form {
     SP_QUERY_JSON,
     SP_QUERY_NDJSON,
     SP_QUERY_CSV,
-    SP_QUERY_RESP, /* a map of columns, rows and position */
-    SP_QUERY_HASH, /* HGETALL: the one row as a map */
-    SP_QUERY_CELL, /* HGET: the one value */
+    SP_QUERY_RESP,   /* a map of columns, rows and position */
+    SP_QUERY_HASH,   /* HGETALL: the one row as a map */
+    SP_QUERY_CELL,   /* HGET: the one value */
+    SP_QUERY_TABLES, /* every table, with its columns */
 };
 
 struct sp_query_job;
@@ -59,7 +60,7 @@ struct sp_query_work {
 /* What is asked. Everything is copied but `work`, which is taken over. */
 struct sp_query_ask {
     enum sp_query_form form;
-    int resp_version;  /* of the last three */
+    int resp_version;  /* of those of the Redis protocol */
     bool kinds;        /* of RESP: a letter for each value */
     struct sp_sql sql; /* of JSON, NDJSON, CSV and RESP; 0 of a limit: the default */
     sp_str key;        /* of HASH and CELL: `table:key` */

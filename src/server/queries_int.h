@@ -82,6 +82,8 @@ struct query_writer {
 };
 void query_writer_init(struct query_writer *writer, struct sp_query_job *job);
 void query_writer_fini(struct query_writer *writer);
+/* A sp_sql_table_fn: adds a table to the list that TABLES is. */
+bool query_writer_table(void *context, const struct sp_sql_table *table);
 extern const struct sp_rows query_writing;
 void query_writer_end(struct query_writer *writer, const struct sp_sql_done *done);
 

@@ -1,18 +1,15 @@
 /* One query on its thread: the reader, the tries, the answer in pieces. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
-#include "project/definition.h"
-#include "project/projects.h"
+#include "project/projects_table.h"
 #include "project/rows.h"
-#include "project/shipped.h"
 #include "project/sink.h"
 #include "project/sinks.h"
 #include "project/sqlite_query.h"
 #include "server/queries_int.h"
 
-enum { PATH_SIZE = 4096 + 32, PIECE_ALIGNMENT = 16 };
+enum { PATH_SIZE = 4096 + 32, PIECE_ALIGNMENT = 16, TABLES_GUESSED = 10 };
 
 #define NS_PER_MS      UINT64_C(1000000)
 #define PAUSE_FIRST_NS UINT64_C(500000)
@@ -54,62 +51,6 @@ static sp_status open_reader(struct query_thread *thread, struct sp_error *error
 
 /* ---- read models that are not there yet, or lag ---------------------------------------------- */
 
-struct search {
-    struct sp_projects *projects;
-    sp_str table;
-    char names[SP_PROJECTS_MAX][SP_PROJECTS_NAME_BYTES_MAX + 1];
-    uint32_t count;
-};
-
-static bool note_name(void *context, sp_str name) {
-    struct search *search = context;
-    memcpy(search->names[search->count], name.ptr, name.len);
-    search->names[search->count][name.len] = '\0';
-    return ++search->count < SP_PROJECTS_MAX;
-}
-
-static bool makes_table(struct sp_projects *projects, const char *name, sp_str table) {
-    struct sp_definition *definition = sp_projects_definition(projects, sp_str_from(name));
-    bool makes = false;
-    for (uint32_t i = 0; definition != NULL && i < definition->table_count && !makes; i++) {
-        sp_str known = definition->tables[i].name;
-        makes = known.len == table.len && strncasecmp(known.ptr, table.ptr, table.len) == 0;
-    }
-    sp_definition_unref(definition);
-    return makes;
-}
-
-/* The projection that makes the table; false where there is none. */
-static bool find_maker(struct sp_projects *projects, sp_str table,
-                       char ret_name[SP_PROJECTS_NAME_BYTES_MAX + 1]) {
-    struct search *search = calloc(1, sizeof(*search));
-    const char *dot = memchr(table.ptr, '.', table.len);
-    bool found = false;
-    if (search == NULL) {
-        return false;
-    }
-    table = dot != NULL ? sp_str_from_byte(table, (size_t)(dot - table.ptr) + 1) : table;
-    sp_projects_each(projects, note_name, search);
-    for (uint32_t i = 0; i < search->count && !found; i++) {
-        found = makes_table(projects, search->names[i], table);
-        if (found) {
-            memcpy(ret_name, search->names[i], sizeof(search->names[i]));
-        }
-    }
-    free(search);
-    return found;
-}
-
-static bool is_on_request(sp_str name) {
-    for (size_t i = 0; i < sp_shipped_projection_count; i++) {
-        const struct sp_projects_shipped *shipped = &sp_shipped_projections[i];
-        if (sp_str_eq(shipped->name, name)) {
-            return shipped->on_request;
-        }
-    }
-    return false;
-}
-
 /*
  * A table that no build has may be that of a projection that waits for a first event, or is being
  * built: it is asked for, and the query waits. SP_BUSY: again later; else what to say.
@@ -121,12 +62,13 @@ static sp_status seek_table(struct sp_projects *projects, struct sp_query_job *j
     if (projects == NULL || table.len == 0) {
         return SP_NOT_FOUND;
     }
-    if (!find_maker(projects, table, name)) {
-        return is_on_request(table) ? sp_error_set(&job->error, SP_NOT_FOUND,
-                                                   "the read model %s is there once it is asked "
-                                                   "for: spoor projection add %s",
-                                                   job->done.missing, job->done.missing)
-                                    : SP_NOT_FOUND;
+    if (!sp_projects_find_table(projects, table, name)) {
+        return sp_projects_is_on_request(table)
+                   ? sp_error_set(&job->error, SP_NOT_FOUND,
+                                  "the read model %s is there once it is asked "
+                                  "for: spoor projection add %s",
+                                  job->done.missing, job->done.missing)
+                   : SP_NOT_FOUND;
     }
     sp_error_clear(&error);
     sp_status status = sp_projects_wait(projects, sp_str_from(name), 0, 0, &error);
@@ -219,6 +161,17 @@ static sp_status run_work(struct query_thread *thread, struct sp_query_job *job,
     return status;
 }
 
+static sp_status ask_tables(struct query_thread *thread, struct sp_query_job *job) {
+    struct query_writer writer;
+    query_writer_init(&writer, job);
+    writer.rows = sp_resp_open_array(&writer.resp, TABLES_GUESSED);
+    sp_status status =
+        sp_reader_tables(thread->reader, SP_STR(""), query_writer_table, &writer, &job->error);
+    query_writer_end(&writer, &job->done);
+    query_writer_fini(&writer);
+    return status;
+}
+
 static sp_status try_once(struct query_thread *thread, struct sp_query_job *job, uint64_t now_ns) {
     struct sp_sql sql = job->ask.sql;
     uint64_t left_ms = (job->deadline_ns - now_ns) / NS_PER_MS;
@@ -244,6 +197,9 @@ static sp_status try_once(struct query_thread *thread, struct sp_query_job *job,
     case SP_QUERY_HASH:
     case SP_QUERY_CELL:
         status = ask_row(thread, job, now_ns);
+        break;
+    case SP_QUERY_TABLES:
+        status = ask_tables(thread, job);
         break;
     }
     if (status == SP_TIMEOUT) { /* what it had left of its time is less than it was given */

@@ -143,6 +143,26 @@ static bool on_row(void *context, const struct sp_sql_value *values, uint32_t co
     return writer->resp.to->status == SP_OK && writer->kinds.status == SP_OK;
 }
 
+/* [projection, name, `table` or `view`, position, [[column, type, place in the key] …]] */
+bool query_writer_table(void *context, const struct sp_sql_table *table) {
+    struct query_writer *writer = context;
+    struct sp_resp *resp = &writer->resp;
+    sp_resp_array(resp, 5);
+    sp_resp_bulk(resp, table->projection);
+    sp_resp_bulk(resp, table->name);
+    sp_resp_bulk_text(resp, table->view ? "view" : "table");
+    sp_resp_unsigned(resp, table->position);
+    sp_resp_array(resp, table->column_count);
+    for (uint32_t i = 0; i < table->column_count; i++) {
+        sp_resp_array(resp, 3);
+        sp_resp_bulk(resp, table->columns[i].name);
+        sp_resp_bulk(resp, table->columns[i].type);
+        sp_resp_unsigned(resp, table->columns[i].key);
+    }
+    writer->count++;
+    return resp->to->status == SP_OK;
+}
+
 const struct sp_rows query_writing = {.columns = on_columns, .row = on_row};
 
 void query_writer_end(struct query_writer *writer, const struct sp_sql_done *done) {
@@ -151,6 +171,8 @@ void query_writer_end(struct query_writer *writer, const struct sp_sql_done *don
         sp_resp_map(resp, 0);
     } else if (writer->job->ask.form == SP_QUERY_CELL && writer->count == 0) {
         sp_resp_null(resp);
+    } else if (writer->job->ask.form == SP_QUERY_TABLES) {
+        sp_resp_close(resp, writer->rows, writer->count);
     } else if (writer->job->ask.form == SP_QUERY_RESP) {
         sp_resp_close(resp, writer->rows, writer->count);
         sp_resp_bulk_text(resp, "position");
