@@ -21,7 +21,7 @@ enum {
     RETRY_US_MIN = 100000,   /* between two tries of what a sink could not do */
     RETRY_US_MAX = 10000000, /* it grows up to this */
     RATE_SAMPLE_US = 1000000,
-    NICENESS = 4, /* the loop comes first */
+    NICENESS = 7, /* appends come first */
     US_PER_S = 1000000,
     NS_PER_US = 1000,
 };
@@ -57,9 +57,10 @@ uint64_t runner_position(const struct runner *runner) {
 }
 
 double rate_of(const struct rate *rate, uint64_t now_us, uint64_t position) {
-    uint64_t since_us = now_us - rate->us[0];
-    uint64_t events = position - rate->position[0];
-    return rate->us[0] == 0 || since_us == 0 || position < rate->position[0]
+    int from = now_us - rate->us[1] < 2 * RATE_SAMPLE_US ? 0 : 1; /* what was long ago is over */
+    uint64_t since_us = now_us - rate->us[from];
+    uint64_t events = position - rate->position[from];
+    return rate->us[0] == 0 || since_us == 0 || position < rate->position[from]
                ? 0
                : (double)events * US_PER_S / (double)since_us;
 }
