@@ -6,8 +6,8 @@
  *         struct runner     one running build: a thread, its fold, what it has published
  *
  * Locking: `mutex` guards the catalog, the builds, and what runners publish; it is recursive, so
- * that what the loop does as a whole holds it throughout. Nobody waits for a thread, for the sink or
- * for the engine's guard while holding it; freeing a runner that has ended is no wait. A runner's
+ * that what the loop does as a whole holds it throughout. Nobody waits for a thread, for the sink
+ * or for the engine's guard while holding it; freeing a runner that has ended is no wait. A runner's
  * thread owns its build, source and fold. `sink_mutex` serialises the sink, which belongs to one
  * thread at a time, and is held across I/O; never taken by who holds `mutex`, but without threads.
  */
