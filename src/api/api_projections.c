@@ -27,7 +27,7 @@ static sp_status open_sink(spoor *store, struct sp_sink **ret_sink, bool *ret_re
 
 /* In another program's process there is nothing to run a worker from: jq runs within. */
 static sp_status open_upcasters(spoor *store, struct sp_error *error) {
-    const struct sp_upcasters_options options = {.jq = {.in_process = true}};
+    const struct sp_upcasters_options options = {.check = NULL};
     sp_status status = sp_upcasters_new(&options, &store->upcasters, error);
     return status == SP_OK ? sp_upcasters_load(store->upcasters, store->engine, error) : status;
 }

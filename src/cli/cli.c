@@ -12,6 +12,8 @@
 #include "base/assert.h"
 #include "cli/text.h"
 #include "client/url.h"
+#include "project/upcast.h"
+#include "schema/registry.h"
 
 enum { SAME_DAMAGE_MAX = 3 }; /* times a cursor may report one damage before it counts as stuck */
 
@@ -180,7 +182,9 @@ int sp_cli_read(struct sp_cli *cli, spoor_cursor *cursor, sp_cli_event_fn *each,
             break;
         }
         if (status == SPOOR_OK) {
-            code = each(context, cursor, event);
+            spoor_event room;
+            code = sp_cli_view(cli, event, &room, &event);
+            code = code == SP_EXIT_OK ? each(context, cursor, event) : code;
             count++;
             continue;
         }
@@ -380,6 +384,10 @@ int sp_cli_main(int argc, char *const argv[]) {
     cli.wants_json = cli.is_json_explicit || !cli.out.is_terminal;
     int code = run_command(&cli);
     spoor_free(cli.json);
+    sp_upcasters_free(cli.upcasters);
+    if (cli.schemas != NULL) {
+        sp_registry_free(cli.schemas);
+    }
     if (sp_out_fini(&cli.out, &error) != SP_OK) {
         sp_cli_complain("%s", error.text);
         code = code == SP_EXIT_OK ? SP_EXIT_FAILURE : code;

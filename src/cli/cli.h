@@ -36,7 +36,9 @@ struct sp_cli {
     bool wants_json;       /* NDJSON: asked for, or stdout is no terminal */
     bool is_json_explicit; /* --json was given */
     bool is_quiet;
-    char *json; /* a buffer of spoor_format_json's */
+    struct sp_registry *schemas;    /* that upcasters are held to; NULL likewise */
+    struct sp_upcasters *upcasters; /* NULL: events are shown as they are stored */
+    char *json;                     /* a buffer of spoor_format_json's */
     size_t json_capacity;
 };
 
@@ -75,6 +77,19 @@ void sp_cli_name_place(struct sp_cli *cli);
 
 /* The query that the options describe; borrowed from the arguments. */
 spoor_query sp_cli_query(const struct sp_args *args);
+
+/*
+ * Events that are shown from now on are brought up by the store's upcasters, unless --raw was
+ * given. Returns an exit code. cli/upcast.c.
+ */
+SP_WARN_UNUSED int sp_cli_upcast(struct sp_cli *cli, spoor *store);
+
+/*
+ * The event as it is to be shown: itself, or `room` until the next call. Says what is wrong;
+ * returns an exit code.
+ */
+SP_WARN_UNUSED int sp_cli_view(struct sp_cli *cli, const spoor_event *event, spoor_event *room,
+                               const spoor_event **ret_event);
 
 /* Called once per event, which it may show. */
 typedef int sp_cli_event_fn(void *context, spoor_cursor *cursor, const spoor_event *event);
@@ -125,6 +140,14 @@ sp_command_fn sp_cmd_schema_add;
 sp_command_fn sp_cmd_schema_rm;
 sp_command_fn sp_cmd_schema_check;
 sp_command_fn sp_cmd_tail;
+sp_command_fn sp_cmd_upcaster_ls;
+sp_command_fn sp_cmd_upcaster_add;
+sp_command_fn sp_cmd_upcaster_rm;
+sp_command_fn sp_cmd_command_ls;
+sp_command_fn sp_cmd_command_show;
+sp_command_fn sp_cmd_command_add;
+sp_command_fn sp_cmd_command_run;
+sp_command_fn sp_cmd_command_rm;
 sp_command_fn sp_cmd_group_ls;
 sp_command_fn sp_cmd_group_create;
 sp_command_fn sp_cmd_group_set;

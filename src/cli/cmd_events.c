@@ -87,7 +87,8 @@ int sp_cmd_events(struct sp_cli *cli) {
         return code;
     }
     spoor_query query = sp_cli_query(&cli->args);
-    code = sp_list_query(cli, store, &query, false, NULL);
+    code = sp_cli_upcast(cli, store);
+    code = code == SP_EXIT_OK ? sp_list_query(cli, store, &query, false, NULL) : code;
     spoor_close(store);
     return code;
 }
@@ -175,7 +176,8 @@ int sp_cmd_event(struct sp_cli *cli) {
         return code;
     }
     char id[SP_CLI_ID_SIZE];
-    code = sp_cli_find_id(cli, store, cli->args.operands[0], id);
+    code = sp_cli_upcast(cli, store);
+    code = code == SP_EXIT_OK ? sp_cli_find_id(cli, store, cli->args.operands[0], id) : code;
     if (code == SP_EXIT_OK) {
         spoor_cursor *cursor = NULL;
         spoor_error error = {.status = SPOOR_OK};

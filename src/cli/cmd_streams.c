@@ -70,6 +70,11 @@ int sp_cmd_stream_show(struct sp_cli *cli) {
     if (code != SP_EXIT_OK) {
         return code;
     }
+    code = sp_cli_upcast(cli, store);
+    if (code != SP_EXIT_OK) {
+        spoor_close(store);
+        return code;
+    }
     const char *name = cli->args.operands[0];
     spoor_stream stream = {.version = 0};
     spoor_error error = {.status = SPOOR_OK};
@@ -351,6 +356,11 @@ int sp_cmd_run_show(struct sp_cli *cli) {
     spoor *store = NULL;
     int code = sp_cli_open(cli, SPOOR_READ_ONLY, &store);
     if (code != SP_EXIT_OK) {
+        return code;
+    }
+    code = sp_cli_upcast(cli, store);
+    if (code != SP_EXIT_OK) {
+        spoor_close(store);
         return code;
     }
     struct run *run = calloc(1, sizeof(*run));

@@ -85,6 +85,13 @@ static int follow(struct sp_cli *cli, spoor_cursor *cursor, struct sp_interrupt 
         if (status == SPOOR_END) {
             return SP_EXIT_OK;
         }
+        spoor_event room;
+        if (status == SPOOR_OK) {
+            int code = sp_cli_view(cli, event, &room, &event);
+            if (code != SP_EXIT_OK) {
+                return code;
+            }
+        }
         if (status == SPOOR_OK && cli->wants_json) {
             int code = show_json(cli, event);
             if (code != SP_EXIT_OK) {
@@ -115,7 +122,10 @@ int sp_cmd_tail(struct sp_cli *cli) {
     }
     sp_interrupt_open(&interrupt);
     int code = sp_cli_open(cli, 0, &store);
-    if (code == SP_EXIT_OK) {
+    code = code == SP_EXIT_OK ? sp_cli_upcast(cli, store) : code;
+    if (code != SP_EXIT_OK) {
+        spoor_close(store);
+    } else {
         spoor_query query = sp_cli_query(args);
         const char *const patterns[] = {args->operands[0]};
         query.types = args->operand_count > 0 ? patterns : NULL;

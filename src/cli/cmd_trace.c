@@ -165,7 +165,8 @@ static int tell(struct sp_cli *cli, int (*teller)(struct sp_cli *, spoor *, cons
         return code;
     }
     char id[SP_CLI_ID_SIZE];
-    code = sp_cli_find_id(cli, store, cli->args.operands[0], id);
+    code = sp_cli_upcast(cli, store);
+    code = code == SP_EXIT_OK ? sp_cli_find_id(cli, store, cli->args.operands[0], id) : code;
     if (code == SP_EXIT_OK) {
         code = teller(cli, store, id);
     }

@@ -34,6 +34,7 @@ enum sp_flag_id {
     SP_FLAG_REVERSE,
     /* Of one command or two. */
     SP_FLAG_AT,
+    SP_FLAG_RAW,
     SP_FLAG_OUT,
     SP_FLAG_SKIP_BAD,
     SP_FLAG_CREATE,

@@ -82,7 +82,7 @@ static const struct sp_command COMMANDS[] = {
     {
         .name = "events",
         .operands = "",
-        .flags = FLAGS_QUERY,
+        .flags = FLAGS_QUERY | BIT(RAW),
         .run = sp_cmd_events,
         .summary = "list events",
         .text = "Lists the events that all given options hold for, oldest first. Times are UTC, "
@@ -95,7 +95,7 @@ static const struct sp_command COMMANDS[] = {
         .operands = "[PATTERN]",
         .operand_count_max = 1,
         .flags = BIT(URL) | BIT(SOURCE) | BIT(STREAM) | BIT(CORRELATION) | BIT(FILTER) | BIT(FROM) |
-                 BIT(LIMIT),
+                 BIT(LIMIT) | BIT(RAW),
         .run = sp_cmd_tail,
         .summary = "show events as they come",
         .text = "Shows what comes from now on, or from --from on: history first, then what comes, "
@@ -109,7 +109,7 @@ static const struct sp_command COMMANDS[] = {
         .operands = "ID",
         .operand_count_min = 1,
         .operand_count_max = 1,
-        .flags = BIT(URL) | BIT(SOURCE),
+        .flags = BIT(URL) | BIT(SOURCE) | BIT(RAW),
         .run = sp_cmd_event,
         .summary = "show one event whole",
         .text = "Shows the event of this id, or the one at this position. Ids are unique per "
@@ -121,7 +121,7 @@ static const struct sp_command COMMANDS[] = {
         .operands = "ID",
         .operand_count_min = 1,
         .operand_count_max = 1,
-        .flags = BIT(URL),
+        .flags = BIT(URL) | BIT(RAW),
         .run = sp_cmd_why,
         .summary = "show what led to an event",
         .text = "Follows the causes of the event, an id or a position, back to the root and tells "
@@ -133,7 +133,7 @@ static const struct sp_command COMMANDS[] = {
         .operands = "ID",
         .operand_count_min = 1,
         .operand_count_max = 1,
-        .flags = BIT(URL),
+        .flags = BIT(URL) | BIT(RAW),
         .run = sp_cmd_effects,
         .summary = "show what an event led to",
         .text = "Shows the tree of everything that the event, an id or a position, caused.",
@@ -153,7 +153,8 @@ static const struct sp_command COMMANDS[] = {
         .operands = "NAME",
         .operand_count_min = 1,
         .operand_count_max = 1,
-        .flags = BIT(URL) | BIT(TYPE) | BIT(SOURCE) | BIT(CORRELATION) | BIT(FILTER) | FLAGS_WINDOW,
+        .flags = BIT(URL) | BIT(TYPE) | BIT(SOURCE) | BIT(CORRELATION) | BIT(FILTER) |
+                 FLAGS_WINDOW | BIT(RAW),
         .run = sp_cmd_stream_show,
         .summary = "list the events of a stream",
         .text = "Lists the events of one stream with their versions.",
@@ -174,7 +175,7 @@ static const struct sp_command COMMANDS[] = {
         .operands = "ID",
         .operand_count_min = 1,
         .operand_count_max = 1,
-        .flags = BIT(URL) | BIT(AT),
+        .flags = BIT(URL) | BIT(AT) | BIT(RAW),
         .run = sp_cmd_run_show,
         .summary = "show a run, now or as it was",
         .text =
@@ -499,6 +500,103 @@ static const struct sp_command COMMANDS[] = {
         .text =
             "Stops the projection and drops its tables. The events stay: it can be added again.",
         .examples = "spoor projection rm calls\n",
+    },
+    {
+        .name = "upcaster ls",
+        .operands = "[TYPE]",
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .run = sp_cmd_upcaster_ls,
+        .summary = "list what brings old events up",
+        .text = "Lists the jq programs that bring the data of old events up to newer versions of "
+                "their schema while they are read.",
+        .examples = "spoor upcaster ls order.placed\n",
+    },
+    {
+        .name = "upcaster add",
+        .operands = "TYPE FROM-TO PROGRAM|@FILE|-",
+        .operand_count_min = 3,
+        .operand_count_max = 3,
+        .flags = BIT(URL),
+        .run = sp_cmd_upcaster_add,
+        .summary = "bring events of one version up to a newer one",
+        .text = "Registers a jq program whose input is the data of an event of version FROM, and "
+                "whose result is that of version TO. It runs where events are read; what is stored "
+                "does not change. Events without a version are of version 1. Read models that are "
+                "there do not change either, until they are rebuilt.",
+        .examples = "spoor upcaster add order.placed 1-2 '.currency //= \"EUR\"'\n"
+                    "spoor upcaster add order.placed 2-3 @order-2-3.jq\n",
+    },
+    {
+        .name = "upcaster rm",
+        .operands = "TYPE FROM-TO",
+        .operand_count_min = 2,
+        .operand_count_max = 2,
+        .flags = BIT(URL),
+        .run = sp_cmd_upcaster_rm,
+        .summary = "take an upcaster away",
+        .text = "Events are shown as if it had never been there.",
+        .examples = "spoor upcaster rm order.placed 1-2\n",
+    },
+    {
+        .name = "command ls",
+        .operands = "",
+        .flags = BIT(URL),
+        .run = sp_cmd_command_ls,
+        .summary = "list commands that decide",
+        .text = "Lists the commands that the server knows: those that ship with it, and those that "
+                "were added.",
+        .examples = "spoor command ls\n",
+    },
+    {
+        .name = "command show",
+        .operands = "NAME",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .run = sp_cmd_command_show,
+        .summary = "show the definition of a command",
+        .text = "Shows schema, conditions and what it emits, as JSON.",
+        .examples = "spoor command show task.assign\n",
+    },
+    {
+        .name = "command add",
+        .operands = "NAME FILE|-",
+        .operand_count_min = 2,
+        .operand_count_max = 2,
+        .flags = BIT(URL),
+        .run = sp_cmd_command_add,
+        .summary = "define a command",
+        .text = "Defines a command, or replaces the one of its name. All of the definition is "
+                "checked: its schema, its jq programs, its SQL.",
+        .examples = "spoor command add account.open account.open.json\n",
+    },
+    {
+        .name = "command run",
+        .operands = "NAME [JSON|-]",
+        .operand_count_min = 1,
+        .operand_count_max = 2,
+        .flags = BIT(URL) | BIT(EVENT_ID) | BIT(EVENT_SOURCE) | BIT(EVENT_CORRELATION) |
+                 BIT(EVENT_CAUSATION),
+        .run = sp_cmd_command_run,
+        .summary = "run a command: its events are appended, or it is refused",
+        .text = "Runs a command with this data. Its conditions are looked at and its events "
+                "appended in one; where a condition does not hold nothing is appended, and the "
+                "exit code is 4. The same --id of the same --source again is answered as the first "
+                "time.",
+        .examples = "spoor command run task.assign '{\"task_id\": \"t1\", \"agent_id\": \"ann\"}' "
+                    "--id assign-t1\n",
+    },
+    {
+        .name = "command rm",
+        .operands = "NAME",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .run = sp_cmd_command_rm,
+        .summary = "take a command away",
+        .text = "What it appended stays.",
+        .examples = "spoor command rm account.open\n",
     },
     {
         .name = "agent ls",

@@ -54,6 +54,7 @@ static const struct sp_flag FLAGS[SP_FLAG_COUNT] = {
                        .help = "at most so many"},
     [SP_FLAG_REVERSE] = {.name = "reverse", .help = "newest first"},
 
+    [SP_FLAG_RAW] = {.name = "raw", .help = "data as it is stored, not brought up by upcasters"},
     [SP_FLAG_AT] = {.name = "at",
                     .kind = SP_FLAG_TEXT,
                     .value = "WHEN",

@@ -5,12 +5,17 @@ sp_status sp_answer_status(sp_str text, struct sp_error *error) {
         const char *code;
         sp_status status;
     } CODES[] = {
-        {"ERR", SP_INVALID},        {"CONFLICT", SP_CONFLICT},   {"LIMIT", SP_LIMIT},
-        {"NOTFOUND", SP_NOT_FOUND}, {"NOGROUP", SP_NOT_FOUND},   {"NOAGENT", SP_NOT_FOUND},
-        {"NOPERM", SP_DENIED},      {"NOAUTH", SP_DENIED},       {"WRONGPASS", SP_DENIED},
-        {"CORRUPT", SP_CORRUPT},    {"MISCONF", SP_FAILED},      {"NOSPACE", SP_NO_SPACE},
-        {"TIMEOUT", SP_TIMEOUT},    {"OOM", SP_NO_MEMORY},       {"BUSY", SP_BUSY},
-        {"BUSYGROUP", SP_CONFLICT}, {"NOPROTO", SP_UNSUPPORTED}, {"UNSUPPORTED", SP_UNSUPPORTED},
+        {"ERR", SP_INVALID},         {"CONFLICT", SP_CONFLICT},
+        {"LIMIT", SP_LIMIT},         {"NOTFOUND", SP_NOT_FOUND},
+        {"NOGROUP", SP_NOT_FOUND},   {"NOAGENT", SP_NOT_FOUND},
+        {"NOPERM", SP_DENIED},       {"NOAUTH", SP_DENIED},
+        {"WRONGPASS", SP_DENIED},    {"CORRUPT", SP_CORRUPT},
+        {"MISCONF", SP_FAILED},      {"NOSPACE", SP_NO_SPACE},
+        {"TIMEOUT", SP_TIMEOUT},     {"OOM", SP_NO_MEMORY},
+        {"BUSY", SP_BUSY},           {"REFUSED", SP_CONFLICT},
+        {"BEHIND", SP_TIMEOUT},      {"UPCAST", SP_INVALID},
+        {"INVALID", SP_INVALID},     {"BUSYGROUP", SP_CONFLICT},
+        {"NOPROTO", SP_UNSUPPORTED}, {"UNSUPPORTED", SP_UNSUPPORTED},
     };
     size_t len = 0;
     while (len < text.len && text.ptr[len] != ' ') {

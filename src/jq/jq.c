@@ -45,6 +45,7 @@ sp_status sp_jq_new(const struct sp_jq_options *options, struct sp_jq **ret_jq,
     }
     jq->options = options != NULL ? *options : (struct sp_jq_options){.exe = NULL};
     struct sp_jq_options *o = &jq->options;
+    o->in_process = o->in_process || (o->exe == NULL && !sp_jq_can_be_worker());
     o->exe = o->exe != NULL ? o->exe : "/proc/self/exe";
     o->deadline_ms = o->deadline_ms > 0 ? o->deadline_ms : DEADLINE_MS;
     o->memory_bytes = o->memory_bytes > 0 ? o->memory_bytes : MEMORY_BYTES;

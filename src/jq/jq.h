@@ -9,8 +9,8 @@
  * worker and refused from then on, until it is defined anew; the next call starts another worker,
  * and other programs notice nothing. A worker whose parent is gone ends by itself.
  *
- * In-process (for a library within another's program, which cannot execute itself): the same, but
- * nothing stops a program that never ends. Only trusted programs belong there.
+ * In-process (for a library within another's program, whose main knows nothing of workers): the
+ * same, but nothing stops a program that never ends. Only trusted programs belong there.
  *
  * Programs see their input and named arguments, and nothing else: `input`, `inputs`, `env`, `$ENV`,
  * `halt`, `modulemeta`, `now` and the like are errors, `import` and `include` do not compile,
@@ -40,7 +40,8 @@ enum {
 };
 
 struct sp_jq_options {
-    bool in_process;
+    bool in_process;        /* so is it too where exe is NULL and main has not asked whether it is
+                               a worker: what it would make of the hidden argument nobody knows */
     const char *exe;        /* NULL: /proc/self/exe */
     uint64_t deadline_ms;   /* of processor time, of one run; 0: 250 */
     uint64_t memory_bytes;  /* address space of the worker; 0: 256 MiB */
@@ -116,6 +117,7 @@ SP_WARN_UNUSED sp_status sp_jq_value(struct sp_jq_program *program, const sp_str
 /*
  * The first thing that main does of a program that defines jq programs: where it was started as a
  * worker, is one until its parent is gone, and returns true; *ret_exit is what main returns then.
+ * Else it notes that this process can execute itself: the one thing here that all of it shares.
  */
 bool sp_jq_worker_main(int argc, char *const argv[], int *ret_exit);
 

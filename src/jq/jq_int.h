@@ -36,6 +36,9 @@ enum sp_jq_ending {
     ABORTED,      /* likewise: libjq says so where memory is out, or an assertion fails */
 };
 
+/* Whether main asked if it is a worker: only then may this program be executed as one. */
+bool sp_jq_can_be_worker(void);
+
 /* Starts a worker where there is none. SP_IO. */
 SP_WARN_UNUSED sp_status sp_jq_start_worker(struct sp_jq *jq, struct sp_error *error);
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 #include "jq/eval.h"
 #include "jq/frame.h"
 #include "jq/jq.h"
+#include "jq/jq_int.h"
 #include "jq/worker.h"
 
 enum {
@@ -209,7 +211,14 @@ static bool read_number(const char *text, uint64_t most, uint64_t *ret_number) {
     return number > 0 && number <= most;
 }
 
+static _Atomic bool main_has_asked;
+
+bool sp_jq_can_be_worker(void) {
+    return atomic_load(&main_has_asked);
+}
+
 bool sp_jq_worker_main(int argc, char *const argv[], int *ret_exit) {
+    atomic_store(&main_has_asked, true);
     if (argc != 5 || strcmp(argv[1], SP_JQ_WORKER_WORD) != 0) {
         return false;
     }

@@ -196,11 +196,17 @@ static sp_status check_result(const struct upcast_runner *runner, const struct u
                               sp_str data, struct sp_error *error) {
     const struct sp_upcasters_options *options = &runner->upcasters->options;
     const struct sp_upcaster *upcaster = &last->upcaster;
-    if (options->check == NULL) {
-        return SP_OK;
+    struct sp_schema_fault fault;
+    sp_status status = SP_OK;
+    if (options->check != NULL) {
+        status = options->check(options->check_context, upcaster->type, upcaster->to, data, error);
     }
-    sp_status status =
-        options->check(options->check_context, upcaster->type, upcaster->to, data, error);
+    if (status == SP_OK && last->schema != NULL) {
+        status = sp_schema_check(last->schema, NULL, data, &fault);
+        if (status != SP_OK) {
+            (void)sp_error_set(error, status, "%s: %s", fault.pointer, fault.text);
+        }
+    }
     if (status != SP_OK) {
         (void)sp_error_prefix(
             error, status, "upcaster %.*s-%.*s: the result is not of version %.*s",

@@ -7,8 +7,8 @@
  * An event's version is its `schemaversion`; one without is of version 1. It is brought to the
  * newest version that can be reached from there, in as few steps as possible. Versions are numbers,
  * or numbers joined by dots (3, 1.10, 2.0.1), and compare so; an upcaster leads upwards, so that
- * every chain ends. What comes out is compared with the schema of that version, where somebody
- * does (the `check` of the options).
+ * every chain ends. What comes out is compared with the schema of that version, where there is one
+ * that is enforced.
  *
  * The registry is folded from the events `upcaster.registered` and `upcaster.removed` of the stream
  * `$schemas`, in their order; what is no such event is passed over.
@@ -77,9 +77,22 @@ int sp_version_compare(sp_str a, sp_str b);
 SP_WARN_UNUSED sp_status sp_upcasters_fold(struct sp_upcasters *upcasters, sp_str event_type,
                                            sp_str data, uint64_t position, struct sp_error *error);
 
-/* Takes in all that are there. */
+/*
+ * Takes in all that are there. From then on results are compared with the engine's schemas, as far
+ * as those are enforced.
+ */
 SP_WARN_UNUSED sp_status sp_upcasters_load(struct sp_upcasters *upcasters, struct sp_engine *engine,
                                            struct sp_error *error);
+
+/* The engine's schemas have changed. SP_NO_MEMORY: those of before stay. */
+SP_WARN_UNUSED sp_status sp_upcasters_refresh(struct sp_upcasters *upcasters,
+                                              struct sp_error *error);
+
+/* Compares with these schemas from now on, which outlive it: for who folds events himself. */
+struct sp_registry;
+SP_WARN_UNUSED sp_status sp_upcasters_compare(struct sp_upcasters *upcasters,
+                                              const struct sp_registry *registry,
+                                              struct sp_error *error);
 
 enum sp_upcaster_outcome {
     SP_UPCASTER_ADDED,

@@ -11,15 +11,17 @@
 #include <stdatomic.h>
 
 #include "project/upcast.h"
+#include "schema/registry.h"
 
 enum { UPCAST_NONE = UINT32_MAX };
 
 struct upcast_step {
     struct sp_upcaster upcaster; /* its texts are owned, in `text` */
     char *text;
-    uint32_t next;  /* the step to take behind this one; UPCAST_NONE: here it ends */
-    uint32_t steps; /* from here on, this one included */
-    sp_str reaches; /* the version that the chain leads to */
+    uint32_t next;            /* the step to take behind this one; UPCAST_NONE: here it ends */
+    uint32_t steps;           /* from here on, this one included */
+    sp_str reaches;           /* the version that the chain leads to */
+    struct sp_schema *schema; /* of `to`, a reference; NULL: none is enforced */
 };
 
 struct upcast_table {
@@ -34,9 +36,10 @@ struct sp_upcasters {
     struct sp_upcasters_options options;
     pthread_mutex_t lock; /* of table and runners */
     struct upcast_table *table;
-    _Atomic uint64_t changes; /* of the table */
-    _Atomic uint32_t count;   /* of its steps: without any nothing costs anything */
-    pthread_key_t key;        /* a thread's runner */
+    const struct sp_registry *registry; /* of the thread that turns the engine; NULL: none */
+    _Atomic uint64_t changes;           /* of the table */
+    _Atomic uint32_t count;             /* of its steps: without any nothing costs anything */
+    pthread_key_t key;                  /* a thread's runner */
     struct upcast_runner *runners;
 };
 

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "engine/engine.h"
 #include "engine/query.h"
+#include "engine/schemas.h"
 #include "event/attributes.h"
 #include "project/upcast_int.h"
 
@@ -96,6 +97,7 @@ struct upcast_table *upcast_table_ref(struct upcast_table *table) {
 void upcast_table_unref(struct upcast_table *table) {
     if (table != NULL && atomic_fetch_sub(&table->refs, 1) == 1) {
         for (uint32_t i = 0; i < table->count; i++) {
+            sp_schema_unref(table->steps[i].schema);
             free(table->steps[i].text);
         }
         free(table);
@@ -241,6 +243,17 @@ static void replace_table(struct sp_upcasters *upcasters, struct upcast_table *t
     (void)atomic_fetch_add(&upcasters->changes, 1);
 }
 
+static void find_schemas(const struct sp_upcasters *upcasters, struct upcast_table *table) {
+    for (uint32_t i = 0; upcasters->registry != NULL && i < table->count; i++) {
+        const struct sp_upcaster *upcaster = &table->steps[i].upcaster;
+        const struct sp_schema_entry *entry =
+            sp_registry_find(upcasters->registry, upcaster->type, upcaster->to);
+        if (entry != NULL && entry->schema != NULL && entry->mode == SP_SCHEMA_ENFORCE) {
+            table->steps[i].schema = sp_schema_ref(entry->schema);
+        }
+    }
+}
+
 /* The table as it would be; *ret_table is a reference. */
 static sp_status make_table(struct sp_upcasters *upcasters, const struct sp_upcaster *upcaster,
                             bool removed, struct upcast_table **ret_table, struct sp_error *error) {
@@ -258,7 +271,29 @@ static sp_status make_table(struct sp_upcasters *upcasters, const struct sp_upca
         upcast_table_unref(table);
         return status;
     }
+    find_schemas(upcasters, table);
     *ret_table = table;
+    return SP_OK;
+}
+
+sp_status sp_upcasters_compare(struct sp_upcasters *upcasters, const struct sp_registry *registry,
+                               struct sp_error *error) {
+    upcasters->registry = registry;
+    return sp_upcasters_refresh(upcasters, error);
+}
+
+sp_status sp_upcasters_refresh(struct sp_upcasters *upcasters, struct sp_error *error) {
+    if (upcasters->table->count == 0) {
+        return SP_OK;
+    }
+    struct upcast_table *table = table_with(upcasters->table, UPCAST_NONE, NULL);
+    if (table == NULL) {
+        return sp_error_set(error, SP_NO_MEMORY, "upcasters");
+    }
+    sp_status status = link_steps(table, error);
+    sp_ensure(status == SP_OK); /* it is the same as before */
+    find_schemas(upcasters, table);
+    replace_table(upcasters, table);
     return SP_OK;
 }
 
@@ -384,6 +419,7 @@ sp_status sp_upcasters_load(struct sp_upcasters *upcasters, struct sp_engine *en
         .types = types, .type_count = 1, .stream = SP_STR(SP_UPCASTERS_STREAM)};
     struct sp_cursor *cursor = NULL;
     const struct sp_event *event = NULL;
+    upcasters->registry = sp_engine_schemas(engine);
     sp_status status = sp_cursor_open(engine, &query, &cursor, error);
     while (status == SP_OK) {
         status = sp_cursor_next(cursor, &event, error);

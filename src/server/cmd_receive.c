@@ -201,8 +201,10 @@ static sp_status receive_one(struct sp_request *request, const struct receive_op
                                       .count = left < STEP ? left : STEP};
         uint32_t count = 0;
         status = sp_bus_receive(request->server->bus, &step, write_entry, receiving, &count, error);
-        (void)sp_upcasting_give_back(request->server, &key->key, options->group,
-                                     &receiving->failed);
+        if (sp_upcasting_give_back(request->server, &key->key, options->group, &receiving->failed) >
+            0) {
+            request->appended = true; /* it told of them */
+        }
         left = status == SP_OK && count == step.count ? left - count : 0;
     }
     return status;
@@ -265,7 +267,7 @@ enum sp_verdict sp_on_spoor_receive(struct sp_request *request) {
     if (status != SP_OK) {
         return sp_reply_status(request, status, &error);
     }
-    request->lazy = true;
+    request->lazy = !request->appended;
     if (count == 0 && options.block && !request->in_transaction) {
         return wait(request, &options, keys);
     }

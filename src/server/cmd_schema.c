@@ -10,6 +10,7 @@
 #include "engine/schemas.h"
 #include "server/handlers.h"
 #include "server/server.h"
+#include "server/upcasting.h"
 
 static bool read_options(struct sp_request *request, struct sp_schema_registration *registration) {
     for (uint32_t i = 5; i < request->argc; i += 2) {
@@ -53,6 +54,7 @@ enum sp_verdict sp_on_spoor_schema_add(struct sp_request *request) {
         return sp_reply_own_status(request, status, &error);
     }
     request->appended = true;
+    sp_upcasting_refresh(request->server);
     write_entry(request,
                 sp_registry_find(sp_engine_schemas(request->server->engine), registration.type,
                                  registration.version),
@@ -69,6 +71,7 @@ enum sp_verdict sp_on_spoor_schema_remove(struct sp_request *request) {
         return sp_reply_own_status(request, status, &error);
     }
     request->appended = true;
+    sp_upcasting_refresh(request->server);
     sp_resp_ok(request->reply);
     return SP_DONE;
 }

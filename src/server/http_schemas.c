@@ -15,6 +15,7 @@
 #include "schema/vocabulary.h"
 #include "server/http.h"
 #include "server/http_parts.h"
+#include "server/upcasting.h"
 
 static struct sp_registry *registry_of(struct sp_http_request *request) {
     return sp_engine_schemas(request->server->engine);
@@ -249,6 +250,7 @@ static enum sp_http_verdict on_put(struct sp_http_request *request) {
         return refuse_schema(request, status, &error);
     }
     request->appended = true;
+    sp_upcasting_refresh(request->server);
     struct sp_buf *body = sp_http_scratch(request);
     sp_schema_entry_to_json(
         sp_registry_find(registry_of(request), registration.type, registration.version), false,
@@ -266,6 +268,7 @@ static enum sp_http_verdict on_delete(struct sp_http_request *request) {
         return refuse_schema(request, status, &error);
     }
     request->appended = true;
+    sp_upcasting_refresh(request->server);
     return sp_http_nothing(request);
 }
 

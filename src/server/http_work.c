@@ -106,7 +106,10 @@ static sp_status take(struct sp_http_request *request, const struct sp_http_grou
                                       .count = left < RECEIVE_STEP ? (uint32_t)left : RECEIVE_STEP};
         uint32_t count = 0;
         status = sp_bus_receive(request->server->bus, &step, give, giving, &count, error);
-        (void)sp_upcasting_give_back(request->server, &found->key, found->name, &giving->failed);
+        if (sp_upcasting_give_back(request->server, &found->key, found->name, &giving->failed) >
+            0) {
+            request->appended = true; /* it told of them */
+        }
         more = count == step.count;
     }
     return giving->count > 0 ? SP_OK : status;
@@ -139,7 +142,7 @@ static enum sp_http_verdict hand_out(struct sp_http_request *request,
     if (status != SP_OK) {
         return sp_http_group_refuse(request, status, &error);
     }
-    request->lazy = true;
+    request->lazy = !request->appended;
     if (giving.count == 0 && receive->wait_ms > 0 && !request->timed_out) {
         return wait(request, number, receive);
     }

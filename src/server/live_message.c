@@ -210,13 +210,8 @@ static struct sp_blob *blob_of(const struct sp_buf *wire) {
     return blob;
 }
 
-static bool is_sse(enum sp_message_form form) {
-    return form == SP_FORM_SSE || form == SP_FORM_SSE_TYPED || form == SP_FORM_SSE_RAW ||
-           form == SP_FORM_SSE_TYPED_RAW;
-}
-
 static bool is_of_event(enum sp_message_form form) {
-    return form == SP_FORM_EVENT || form == SP_FORM_EVENT_RAW || is_sse(form);
+    return form == SP_FORM_EVENT || form == SP_FORM_EVENT_RAW || sp_message_form_is_stream(form);
 }
 
 static struct sp_blob *encode(struct sp_messages *messages, enum sp_message_form form, int version,
@@ -228,7 +223,7 @@ static struct sp_blob *encode(struct sp_messages *messages, enum sp_message_form
     if (!made) {
         return NULL;
     }
-    if (is_sse(form)) {
+    if (sp_message_form_is_stream(form)) {
         write_sse(messages, form == SP_FORM_SSE_TYPED || form == SP_FORM_SSE_TYPED_RAW, line, name);
     } else if (is_of_event(form)) {
         write_event(messages, &resp, line, name);

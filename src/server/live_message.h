@@ -34,6 +34,12 @@ enum sp_message_form {
     SP_MESSAGE_FORMS,
 };
 
+/* True for those that are server-sent events. */
+static inline bool sp_message_form_is_stream(enum sp_message_form form) {
+    return form == SP_FORM_SSE || form == SP_FORM_SSE_TYPED || form == SP_FORM_SSE_RAW ||
+           form == SP_FORM_SSE_TYPED_RAW;
+}
+
 enum { SP_MESSAGE_VERSIONS = 2 }; /* RESP2 and RESP3 */
 
 /* The event as readers see it: itself or another, valid until the next call. */

@@ -89,7 +89,7 @@ bool pubsub_push(struct sp_subscriber *subscriber, enum sp_message_form form, sp
     }
     struct sp_blob *blob =
         sp_messages_get(&subscriber->pubsub->messages, form, connection->resp.version, name);
-    if (form == SP_FORM_SSE || form == SP_FORM_SSE_TYPED) {
+    if (sp_message_form_is_stream(form)) {
         return blob != NULL && sp_http_stream_push(connection, blob);
     }
     return blob != NULL && sp_connection_push(connection, blob);

@@ -116,7 +116,7 @@ static inline struct watch *watch_of(struct outlet *outlet) {
 }
 
 static inline bool watch_is_stream(const struct watch *watch) {
-    return watch->form != SP_FORM_EVENT && watch->form != SP_FORM_EVENT_RAW;
+    return sp_message_form_is_stream(watch->form);
 }
 
 static inline struct watch *watch_of_interest(struct sp_live_interest *interest) {

@@ -30,6 +30,14 @@ sp_status sp_upcasting_init(struct sp_server *server, struct sp_error *error) {
     return sp_upcasters_load(server->upcasters, server->engine, error);
 }
 
+void sp_upcasting_refresh(struct sp_server *server) {
+    struct sp_error error;
+    if (server->upcasters != NULL && sp_upcasters_refresh(server->upcasters, &error) != SP_OK) {
+        sp_say(&server->logger, SP_LEVEL_WARN, "upcasters go by the schemas of before",
+               SP_FIELD_TEXT("error", sp_str_from(error.text)));
+    }
+}
+
 sp_status sp_upcasting_view(struct sp_server *server, const struct sp_event *event,
                             const struct sp_event **ret_event, struct sp_error *error) {
     *ret_event = event;

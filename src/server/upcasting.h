@@ -16,6 +16,9 @@
 /* Makes the server's upcasters and reads what the store has of them. */
 SP_WARN_UNUSED sp_status sp_upcasting_init(struct sp_server *server, struct sp_error *error);
 
+/* The schemas have changed: results are compared with those of now. */
+void sp_upcasting_refresh(struct sp_server *server);
+
 /*
  * The event as a reader is to see it: itself, or a copy that lasts until the next call. `server`
  * NULL: as it is stored. SP_INVALID where an upcaster is broken.
