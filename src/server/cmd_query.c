@@ -176,6 +176,10 @@ static enum sp_verdict read_words(struct sp_request *request, struct words *word
         } else if (sp_word_is(word, "kinds")) {
             words->ask.kinds = true;
             at++;
+        } else if (sp_word_is(word, "asjson")) {
+            words->ask.form = SP_QUERY_JSON;
+            words->ask.bulk = true;
+            at++;
         } else {
             verdict = sp_reply_syntax(request);
         }

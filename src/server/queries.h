@@ -62,6 +62,7 @@ struct sp_query_ask {
     enum sp_query_form form;
     int resp_version;  /* of those of the Redis protocol */
     bool kinds;        /* of RESP: a letter for each value */
+    bool bulk;         /* of JSON, over the Redis protocol: as one bulk string */
     struct sp_sql sql; /* of JSON, NDJSON, CSV and RESP; 0 of a limit: the default */
     sp_str key;        /* of HASH and CELL: `table:key` */
     sp_str column;     /* of CELL */

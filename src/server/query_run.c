@@ -104,7 +104,12 @@ static sp_status ask_text(struct query_thread *thread, struct sp_query_job *job,
     static const enum sp_rows_form FORMS[] = {[SP_QUERY_JSON] = SP_ROWS_JSON,
                                               [SP_QUERY_NDJSON] = SP_ROWS_NDJSON,
                                               [SP_QUERY_CSV] = SP_ROWS_CSV};
+    struct sp_resp resp = {.to = &job->body, .version = job->ask.resp_version};
+    struct sp_resp_open open = {.at = 0};
     struct sp_rows_writer writer;
+    if (job->ask.bulk) {
+        open = sp_resp_open_bulk(&resp, SP_QUERY_PIECE_BYTES);
+    }
     sp_rows_writer_init(&writer, FORMS[job->ask.form], &job->body);
     sp_status status =
         sp_reader_query(thread->reader, sql, &sp_rows_writing, &writer, &job->done, &job->error);
@@ -112,6 +117,9 @@ static sp_status ask_text(struct query_thread *thread, struct sp_query_job *job,
         sp_rows_writer_end(&writer, &job->done);
     }
     sp_rows_writer_fini(&writer);
+    if (job->ask.bulk && status == SP_OK) {
+        sp_resp_close_bulk(&resp, open);
+    }
     return status;
 }
 

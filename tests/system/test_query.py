@@ -280,6 +280,8 @@ def a_query_sees_a_position(folder):
         with Redis(server) as redis:
             answer = redis.command("SPOOR.QUERY", sql, "SEEN", "2")
             assert answer[4:] == ["position", 2], answer
+            answer = json.loads(redis.command("SPOOR.QUERY", sql, "ASJSON", "SEEN", "2"))
+            assert answer == {"columns": ["count(*)"], "rows": [[0]], "position": 2}, answer
             redis.refused("TIMEOUT after 100 ms: the read model", "SPOOR.QUERY", sql, "SEEN", "3",
                           "TIMEOUT", "100")
 

@@ -23,10 +23,11 @@ from .policy import Policy
 from .query import Query
 from .retry import Retry
 from .session import AgentInfo, DeadLetter, Delivery, Group
+from .sql import Rows
 from .sync import Client
 
 __version__ = "0.1.0"
 __all__ = ["Agent", "AgentInfo", "Appended", "AsyncClient", "Call", "Client",
            "Conflict", "Context", "DeadLetter", "Delivery", "Event", "Group", "Handler",
            "JsonFormatter", "NewEvent", "NonRetryable", "NotFound", "Policy", "Query", "Retry",
-           "RetryAfter", "SpoorError", "SyncContext", "Unavailable", "Unsupported", "connect"]
+           "RetryAfter", "Rows", "SpoorError", "SyncContext", "Unavailable", "Unsupported", "connect"]

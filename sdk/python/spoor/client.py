@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, AsyncIterator, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from .draft import ExpectedVersion, NewEvent
+from .durations import Duration
 from .errors import NotFound
 from .event import Appended, Event
 from .ids import new_id
@@ -13,6 +14,7 @@ from .policy import Filter, Policy
 from .query import Moment, Query, as_types
 from .server import ServerSession
 from .session import AgentInfo, DeadLetter, Group, Session
+from .sql import Params, Rows, Seen, words
 
 PAGE = 1000
 Types = Union[str, Sequence[str], None]
@@ -126,6 +128,15 @@ class AsyncClient:
     async def effects(self, id: str) -> List[Tuple[int, Event]]:
         """The event and what it caused, depth first, each with its depth."""
         return (await self.session.trace(id)).effects
+
+    async def sql(self, sql: str, params: Params = None, *, seen: Seen = None,
+                  timeout: Union[Duration, str, None] = None,
+                  max_rows: Optional[int] = None) -> Rows:
+        """The rows that a SELECT over the read models gives (docs/sql.md).
+
+        `params`: a sequence for `?`, a mapping for `:name`. `seen`: what an append returned, or a
+        position: waits until the read models have seen it."""
+        return await self.session.sql(words(sql, params, seen, timeout, max_rows))
 
     def subscribe(self, types: Types = None, *, source: Optional[str] = None,
                   stream: Optional[str] = None, correlation: Optional[str] = None,

@@ -18,6 +18,7 @@ from .query import Query
 from .server_consumer import ServerConsumer
 from .server_subscribe import subscribe
 from .session import AgentInfo, Announcement, Consumer, DeadLetter, Group, Trace
+from .sql import Rows, rows
 from .wire import Word
 
 
@@ -66,6 +67,9 @@ class ServerSession:
 
     async def trace(self, event_id: str) -> Trace:
         return replies.trace(await self.call("SPOOR.TRACE", event_id))
+
+    async def sql(self, words: Sequence[str]) -> Rows:
+        return rows(await self.call("SPOOR.QUERY", *words))
 
     def subscribe(self, query: Query) -> AsyncIterator[Event]:
         return subscribe(self.endpoint, query)

@@ -10,6 +10,7 @@ from .clock import Clock
 from .draft import NewEvent
 from .event import Appended, Event
 from .query import Query
+from .sql import Rows
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,9 @@ class Session(Protocol):
     async def find(self, event_id: str, source: Optional[str] = None) -> List[Event]: ...
 
     async def trace(self, event_id: str) -> Trace: ...
+
+    async def sql(self, words: Sequence[str]) -> Rows:
+        """What SPOOR.QUERY answers to these words."""
 
     def subscribe(self, query: Query) -> AsyncIterator[Event]: ...
 

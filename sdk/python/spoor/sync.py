@@ -5,14 +5,16 @@ import asyncio
 import threading
 from types import TracebackType
 from typing import (Any, AsyncIterator, Coroutine, Iterator, List, Mapping, Optional, Sequence,
-                    Tuple, Type, TypeVar)
+                    Tuple, Type, TypeVar, Union)
 
 from .client import AsyncClient, Types
 from .draft import ExpectedVersion, NewEvent
+from .durations import Duration
 from .event import Appended, Event
 from .policy import Filter, Policy
 from .query import Moment
 from .session import AgentInfo, DeadLetter, Group
+from .sql import Params, Rows, Seen
 
 Result = TypeVar("Result")
 
@@ -111,6 +113,11 @@ class Client:
 
     def effects(self, id: str) -> List[Tuple[int, Event]]:
         return self._loop.run(self._client.effects(id))
+
+    def sql(self, sql: str, params: Params = None, *, seen: Seen = None,
+            timeout: Union[Duration, str, None] = None, max_rows: Optional[int] = None) -> Rows:
+        return self._loop.run(self._client.sql(sql, params, seen=seen, timeout=timeout,
+                                               max_rows=max_rows))
 
     def subscribe(self, types: Types = None, *, source: Optional[str] = None,
                   stream: Optional[str] = None, correlation: Optional[str] = None,

@@ -7,7 +7,7 @@ from typing import Any, AsyncIterator, List, Tuple
 
 from spoor import (Agent, Appended, AsyncClient, Client, Conflict, Event, NewEvent, NotFound,
                    SpoorError, Unavailable, Unsupported)
-from spoor.testing import event
+from spoor.testing import TestBus, event
 
 from .support import Case, OnBus, Server
 
@@ -223,6 +223,52 @@ class ReadingOnServer(Reading):
 
 class GroupHelpersOnServer(GroupHelpers):
     real = True
+
+
+class ReadModels(Case):
+    async def test_rows_of_what_was_just_appended(self) -> None:
+        server = Server()
+        self.addCleanup(server.remove)
+        async with AsyncClient(server.url, source="anna") as client:
+            await client.publish("agent.started", correlationid="run-1")
+            last = await client.publish("agent.tokens_generated", {"count": 7},
+                                        correlationid="run-1")
+            found = await client.sql("SELECT agent_id, total_tokens FROM agent_stats"
+                                     " WHERE agent_id = :id", {"id": "anna"}, seen=last)
+            self.assertEqual((found.columns, found.rows),
+                             (("agent_id", "total_tokens"), [("anna", 7)]))
+            self.assertGreaterEqual(found.position or 0, last.position)
+            self.assertEqual(list(found), [{"agent_id": "anna", "total_tokens": 7}])
+            values = [1, 2.5, "ü", None, True, b"\x00\xff"]
+            found = await client.sql("SELECT ?, ?, ?, ?, ?, ?", values, timeout="20s", max_rows=1)
+            self.assertEqual(found.rows, [tuple(values)])
+            self.assertIsNone(found.position)
+
+    async def test_what_is_wrong_is_told(self) -> None:
+        server = Server()
+        self.addCleanup(server.remove)
+        async with AsyncClient(server.url, source="anna") as client:
+            with self.assertRaisesRegex(SpoorError, "line 1, column 1: near"):
+                await client.sql("SELEC 1")
+            with self.assertRaisesRegex(NotFound, "there is no table .absent."):
+                await client.sql("SELECT * FROM absent")
+            with self.assertRaisesRegex(SpoorError, "may only read"):
+                await client.sql("CREATE TABLE t (x)")
+            with self.assertRaisesRegex(SpoorError, ":id has no value"):
+                await client.sql("SELECT :id")
+
+    async def test_the_bus_of_tests_has_none(self) -> None:
+        async with TestBus() as bus:
+            with self.assertRaises(Unsupported):
+                await bus.client.sql("SELECT 1")
+
+    def test_plain_code(self) -> None:
+        server = Server()
+        self.addCleanup(server.remove)
+        with Client(server.url, source="bert") as client:
+            last = client.publish("agent.started", correlationid="run-1")
+            found = client.sql("SELECT total_runs FROM agent_stats", seen=[last])
+            self.assertEqual(found.rows, [(1,)])
 
 
 class Plain(unittest.TestCase):

@@ -1,6 +1,7 @@
 /** What a program can do with a bus, be it a server (connect) or one in memory (spoor/testing). */
 import type { NewEvent, Published, PublishOptions, SpoorEvent } from "./event.js";
 import type { Query, SubscribeQuery } from "./query.js";
+import type { SqlAnswer, SqlOptions, SqlValue } from "./sql.js";
 
 export interface Bus {
     /** Appends an event; returns when it is durable. */
@@ -17,6 +18,11 @@ export interface Bus {
     why(id: string): Promise<SpoorEvent[]>;
     /** What it caused, depth first; it is itself the first, at depth 0. */
     effects(id: string): Promise<Effect[]>;
+    /** The rows that a SELECT over the read models gives; a bus in memory has none. */
+    sql<T = { [column: string]: SqlValue }>(
+        sql: string,
+        options?: SqlOptions,
+    ): Promise<SqlAnswer<T>>;
     /**
      * History from `from` on, then what comes, as one sequence without gap or double; without
      * `from`, from now on.

@@ -38,3 +38,4 @@ export {
 export { emitId, newId, stepId, type Handled } from "./ids.js";
 export type { Filter, Moment, Query, SubscribeQuery } from "./query.js";
 export { connect, type ConnectOptions } from "./redis/connect.js";
+export type { SqlAnswer, SqlOptions, SqlParam, SqlValue } from "./sql.js";

@@ -7,10 +7,11 @@ from typing import AsyncIterator, Callable, Dict, List, Mapping, Optional, Seque
 
 from ..clock import Clock
 from ..draft import NewEvent
-from ..errors import Unavailable
+from ..errors import Unavailable, Unsupported
 from ..event import Appended, Event
 from ..query import Query
 from ..session import AgentInfo, Announcement, Consumer, DeadLetter, Delivery, Group, Session, Trace
+from ..sql import Rows
 from .clock import VirtualClock
 from .memory_group import MemoryGroup, missing
 from .memory_log import MemoryLog
@@ -117,6 +118,9 @@ class MemorySession:
 
     async def trace(self, event_id: str) -> Trace:
         return (await self._there()).log.trace(event_id)
+
+    async def sql(self, words: Sequence[str]) -> Rows:
+        raise Unsupported("the bus of tests has no read models: ask a server")
 
     async def subscribe(self, query: Query) -> AsyncIterator[Event]:
         log = (await self._there()).log

@@ -16,6 +16,7 @@ import {
     asText,
 } from "./replies.js";
 import { RedisSubscription } from "./subscription.js";
+import { asSqlAnswer, sqlWords, type SqlAnswer, type SqlOptions } from "../sql.js";
 
 export interface ConnectOptions {
     /** The source of events that do not name one. */
@@ -114,6 +115,11 @@ class RedisBus implements Bus {
                 event: asEvents([asText(event, "event")], "SPOOR.TRACE")[0]!,
             };
         });
+    }
+
+    async sql<T>(sql: string, options: SqlOptions = {}): Promise<SqlAnswer<T>> {
+        const reply = await this.#connection.send(sqlWords(sql, options));
+        return asSqlAnswer<T>(asText(reply, "SPOOR.QUERY"));
     }
 
     subscribe<T>(query: SubscribeQuery = {}): Subscription<T> {

@@ -9,6 +9,7 @@ import {
     type Effect,
     type Subscription,
 } from "../bus.js";
+import { UnsupportedError } from "../errors.js";
 import type { NewEvent, Published, PublishOptions, SpoorEvent } from "../event.js";
 import type { Query, SubscribeQuery } from "../query.js";
 import { identify, identifyAll } from "../redis/append.js";
@@ -71,6 +72,10 @@ export class MemoryBus implements Bus {
 
     async effects(id: string): Promise<Effect[]> {
         return this.#store.log.effects(id);
+    }
+
+    async sql(): Promise<never> {
+        throw new UnsupportedError("a bus in memory has no read models: ask a server");
     }
 
     subscribe<T>(query: SubscribeQuery = {}): Subscription<T> {

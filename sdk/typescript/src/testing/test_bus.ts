@@ -16,6 +16,7 @@ import {
     type SpoorEvent,
 } from "../event.js";
 import type { Query, SubscribeQuery } from "../query.js";
+import type { SqlAnswer, SqlOptions } from "../sql.js";
 import { VirtualClock } from "./clock.js";
 import type { CrashPoint, FaultPlan } from "./faults.js";
 import { TestProcess } from "./process.js";
@@ -262,6 +263,10 @@ export class TestBus implements Bus {
 
     async effects(id: string): Promise<Effect[]> {
         return (await this.#world).bus.effects(id);
+    }
+
+    async sql<T>(sql: string, options: SqlOptions = {}): Promise<SqlAnswer<T>> {
+        return (await this.#world).bus.sql<T>(sql, options);
     }
 
     /** The world of a server is there only after a while: await start() or a publish() first. */
