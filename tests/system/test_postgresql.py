@@ -203,6 +203,24 @@ def what_happens_while_postgresql_is_away_is_caught_up(folder):
         assert rows == tally_of(web.ok("GET", "/v1/events", query={"type": "tick", "limit": 1000}))
 
 
+def a_crash_of_postgresql_takes_back_whole_batches(folder):
+    """Projectors do not wait for its disk, so a crash loses their last commits: they are made again."""
+    dice = random.Random(3)
+    write_ticks(folder / "ticks", 0, TICKS)
+    spoor("import", folder / "ticks", data=folder / "data")
+    with start_postgres() as postgres, serve(folder, postgres) as server, Web(server) as web:
+        put(web)
+        for number in range(6):
+            if number % 2 == 1:
+                web.call("POST", "/v1/projections/tally/rebuild")
+            send_ticks(web, number * 3000, 3000)
+            time.sleep(dice.random() * 0.3)
+            postgres.crash()
+            postgres.start()
+            wait_until_caught_up(web)
+        assert ask(web, ROWS) == tally_of(events(folder / "data", "--type", "tick"))
+
+
 class Askers:
     """Queries without pause until they are told to stop; what was wrong is kept."""
 
@@ -341,6 +359,7 @@ if __name__ == "__main__":
                     kill_9_while_it_rebuilds_changes_nothing,
                     kill_9_while_it_swaps_changes_nothing,
                     what_happens_while_postgresql_is_away_is_caught_up,
+                    a_crash_of_postgresql_takes_back_whole_batches,
                     a_planted_bug_is_mended_while_queries_run,
                     a_schema_belongs_to_one_log_and_one_server,
                     an_event_that_cannot_be_applied_stops_one_projection,
