@@ -349,35 +349,46 @@ static void fold_into(struct sp_sink *sink, struct sp_definition *definition, st
     }
 }
 
+static void fold_into_both(struct both *both, const char *text, struct lines *lines) {
+    struct sp_definition *definition = definition_of(text);
+    fold_into(both->sqlite, definition, lines);
+    fold_into(both->postgres, definition, lines);
+    sp_definition_unref(definition);
+}
+
 static void fill_both(struct both *both, struct lines *lines) {
     for (size_t i = 0; i < sp_shipped_projection_count; i++) {
-        struct sp_definition *definition = definition_of(sp_shipped_projections[i].text.ptr);
-        fold_into(both->sqlite, definition, lines);
-        fold_into(both->postgres, definition, lines);
-        sp_definition_unref(definition);
+        fold_into_both(both, sp_shipped_projections[i].text.ptr, lines);
     }
 }
 
 /* What the search is made of is the database's own; what is searched for is not. */
 static const char *columns_of(sp_str table) {
-    return sp_str_eq(table, SP_STR("event_search"))
-               ? "content, type, source, correlationid, position, id, recordedtime"
-               : "*";
+    if (sp_str_eq(table, SP_STR("event_search"))) {
+        return "content, type, source, correlationid, position, id, recordedtime";
+    }
+    return sp_str_eq(table, SP_STR("notes")) ? "id, body" : "*";
 }
 
 /* Every table and view that both have. */
+static size_t compare_tables_of(struct both *both, const char *text) {
+    struct sp_definition *definition = definition_of(text);
+    size_t rows = 0;
+    for (uint32_t k = 0; k < definition->table_count; k++) {
+        sp_str table = definition->tables[k].name;
+        char sql[SQL_SIZE];
+        (void)snprintf(sql, sizeof(sql), "SELECT %s FROM %.*s", columns_of(table),
+                       SP_STR_ARG(table));
+        rows += compare_answers(both->in_sqlite, both->in_postgres, sql, false);
+    }
+    sp_definition_unref(definition);
+    return rows;
+}
+
 static size_t compare_tables(struct both *both) {
     size_t rows = 0;
     for (size_t i = 0; i < sp_shipped_projection_count; i++) {
-        struct sp_definition *definition = definition_of(sp_shipped_projections[i].text.ptr);
-        for (uint32_t k = 0; k < definition->table_count; k++) {
-            const struct sp_definition_table *table = &definition->tables[k];
-            char sql[SQL_SIZE];
-            (void)snprintf(sql, sizeof(sql), "SELECT %s FROM %.*s", columns_of(table->name),
-                           SP_STR_ARG(table->name));
-            rows += compare_answers(both->in_sqlite, both->in_postgres, sql, false);
-        }
-        sp_definition_unref(definition);
+        rows += compare_tables_of(both, sp_shipped_projections[i].text.ptr);
     }
     return rows;
 }
@@ -441,6 +452,65 @@ static void recorded_runs_give_the_same_rows(void **state) {
     compare_all(&recorded, 200);
 }
 
+/* The next block of the page that begins with the fence, copied; NULL: there is none. */
+static char *next_block(const char **at, const char *fence) {
+    const char *start = strstr(*at, fence);
+    const char *end = start != NULL ? strstr(start + strlen(fence), "\n```") : NULL;
+    if (end == NULL) {
+        return NULL;
+    }
+    start += strlen(fence);
+    *at = end;
+    return strndup(start, (size_t)(end - start) + 1);
+}
+
+static void add_events(struct lines *lines, char *block) {
+    char *rest = NULL;
+    for (char *line = strtok_r(block, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        add_line(lines, line);
+    }
+}
+
+/* The examples of docs/projections.md; that their rows are those shown is tested elsewhere. */
+static void the_examples_give_the_same_rows(void **state) {
+    (void)state;
+    static char page[1 << 20];
+    char path[4096];
+    size_t files = 0;
+    (void)snprintf(path, sizeof(path), "%s/docs/projections.md", getenv("SPOOR_SOURCE"));
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
+    assert_int_equal(fclose(file), 0);
+    const char *at = page;
+    char *events;
+    while ((events = next_block(&at, "```events\n")) != NULL) {
+        const char *before = page; /* the last file before it */
+        char *text = NULL;
+        char *found;
+        while ((found = next_block(&before, "```sql\n")) != NULL && before < at) {
+            free(text);
+            text = found;
+        }
+        free(found);
+        assert_non_null(text);
+        struct lines lines = {.count = 0};
+        struct both both;
+        sp_buf_init(&lines.scratch, 64 << 20);
+        add_events(&lines, events);
+        open_both(&both);
+        fold_into_both(&both, text, &lines);
+        assert_true(compare_tables_of(&both, text) > 0);
+        close_both(&both);
+        free_lines(&lines);
+        free(events);
+        free(text);
+        files++;
+    }
+    assert_true(files >= 3);
+}
+
 static int start_server(void **state) {
     (void)state;
     struct sp_sink *sink = NULL;
@@ -471,6 +541,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(made_up_events_give_the_same_rows),
         cmocka_unit_test(recorded_runs_give_the_same_rows),
+        cmocka_unit_test(the_examples_give_the_same_rows),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }
