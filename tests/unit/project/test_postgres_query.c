@@ -70,7 +70,7 @@ struct answer {
     struct sp_error error;
 };
 
-static void put(struct answer *answer, const char *format, ...) {
+static SP_PRINTF(2, 3) void put(struct answer *answer, const char *format, ...) {
     va_list args;
     va_start(args, format);
     size_t room = sizeof(answer->text) - answer->length;
