@@ -188,8 +188,9 @@ static sp_status open_build(struct runner *runner, struct sp_error *error) {
 static sp_status open_fold(struct runner *runner, struct sp_error *error) {
     struct sp_projects *projects = runner->projects;
     const struct sp_projects_options *options = &projects->options;
+    bool grows = runner->worker != NULL || options->writable; /* else there is nothing to follow */
     sp_status status =
-        sp_log_source_new(options->engine, runner->definition, true, &runner->source, error);
+        sp_log_source_new(options->engine, runner->definition, grows, &runner->source, error);
     if (status != SP_OK) {
         return status;
     }

@@ -268,6 +268,20 @@ static void projections_come_and_go(void **state) {
     spoor_close(store);
 }
 
+static void a_store_that_is_only_read_is_asked(void **state) {
+    (void)state;
+    help_needs_folder();
+    spoor *store = help_open(SPOOR_CREATE);
+    add_tasks(store);
+    spoor_close(store);
+    for (int i = 0; i < 2; i++) { /* it fills the tables, then finds them filled */
+        store = help_open(SPOOR_READ_ONLY);
+        (void)expect(store, "SELECT count(*) AS n FROM tasks", "n\n2\n");
+        (void)expect(store, "SELECT state FROM tasks WHERE id = 't1'", "state\n'done'\n");
+        spoor_close(store);
+    }
+}
+
 /* A read model that has stopped is shown as far as it came, and says so. */
 static void what_has_stopped_is_told(void **state) {
     static const char SHARES[] = "-- spoor: projection shares version 1\n"
@@ -302,6 +316,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_callback_ends_the_query, help_begin, help_end_all),
         cmocka_unit_test_setup_teardown(tables_are_told, help_begin, help_end_all),
         cmocka_unit_test_setup_teardown(projections_come_and_go, help_begin, help_end_all),
+        cmocka_unit_test_setup_teardown(a_store_that_is_only_read_is_asked, help_begin,
+                                        help_end_all),
         cmocka_unit_test_setup_teardown(what_has_stopped_is_told, help_begin, help_end_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
