@@ -6,6 +6,8 @@
 #include "base/assert.h"
 #include "base/prng.h"
 
+enum { SCHEMA_TEXT_SIZE = 128 };
+
 void sim_engine_model_fini(struct sim_engine_model *model) {
     free(model->events);
     *model = (struct sim_engine_model){.events = NULL};
@@ -14,6 +16,9 @@ void sim_engine_model_fini(struct sim_engine_model *model) {
 /* ---- texts ---- */
 
 sp_str sim_stream_text(int stream, char *text) {
+    if (stream == SIM_SCHEMA_STREAM) {
+        return sp_str_of(text, (size_t)snprintf(text, SIM_TEXT_SIZE, "$schemas"));
+    }
     /* Some names are longer than what the table of streams keeps in place. */
     int len = stream % 5 == 0 ? snprintf(text, SIM_TEXT_SIZE, "stream-%040d", stream)
                               : snprintf(text, SIM_TEXT_SIZE, "stream-%d", stream);
@@ -25,8 +30,9 @@ sp_str sim_source_text(int source, char *text) {
 }
 
 sp_str sim_type_text(int type, char *text) {
-    static const char *const types[SIM_TYPES] = {
-        "task.created", "task.completed", "agent.thinking", "run.completed", "tool.called", "code"};
+    static const char *const types[SIM_TYPES + 1] = {
+        "task.created", "task.completed", "agent.thinking",   "run.completed",
+        "tool.called",  "code",           "schema.registered"};
     return sp_str_of(text, (size_t)snprintf(text, SIM_TEXT_SIZE, "%s", types[type]));
 }
 
@@ -58,7 +64,31 @@ sp_str sim_run_text(const struct sim_engine_model *model, struct sim_run_name ru
     return sp_str_of(text, (size_t)snprintf(text, SIM_TEXT_SIZE, "run-%d", (int)run.number));
 }
 
+/* The data of a registration; returns its length. */
+static uint32_t schema_text(const struct sim_event_spec *spec, char text[SCHEMA_TEXT_SIZE]) {
+    static const char *const modes[SIM_MODES] = {"enforce", "warn", "off"};
+    char type[SIM_TEXT_SIZE];
+    (void)sim_type_text(spec->held_type, type);
+    return (uint32_t)snprintf(text, SCHEMA_TEXT_SIZE,
+                              "{\"type\":\"%s\",\"version\":\"1\",\"mode\":\"%s\",\"schema\":{}}",
+                              type, modes[spec->held_mode]);
+}
+
+void sim_schema_event(struct sim_event_spec *spec, int held_type, int held_mode) {
+    char text[SCHEMA_TEXT_SIZE];
+    spec->stream = SIM_SCHEMA_STREAM;
+    spec->type = SIM_SCHEMA_TYPE;
+    spec->held_type = held_type;
+    spec->held_mode = held_mode;
+    spec->data_bytes = schema_text(spec, text);
+}
+
 void sim_data_bytes(const struct sim_event_spec *spec, uint8_t *to) {
+    if (spec->stream == SIM_SCHEMA_STREAM) {
+        char text[SCHEMA_TEXT_SIZE];
+        memcpy(to, text, schema_text(spec, text));
+        return;
+    }
     struct sp_prng prng = sp_prng_seed(spec->data_seed);
     for (uint32_t i = 0; i < spec->data_bytes; i++) {
         to[i] = (uint8_t)(sp_prng_next(&prng) >> 40);
@@ -132,6 +162,29 @@ static sp_status check_expectations(const struct sim_engine_model *model,
     return SP_OK;
 }
 
+/* Whether events of the type are refused: none of a story has data that is JSON. */
+static bool is_enforced(const struct sim_engine_model *model, int type) {
+    for (size_t i = model->count; i > 0; i--) {
+        const struct sim_event_spec *spec = &model->events[i - 1].spec;
+        if (spec->stream == SIM_SCHEMA_STREAM && spec->held_type == type) {
+            return spec->held_mode == 0;
+        }
+    }
+    return false;
+}
+
+static bool is_refused(const struct sim_engine_model *model, const struct sim_append_spec *spec,
+                       uint64_t first) {
+    for (uint32_t i = 0; i < spec->count; i++) {
+        const struct sim_event_spec *event = &spec->events[i];
+        if (event->stream != SIM_SCHEMA_STREAM && is_enforced(model, event->type) &&
+            find_same(model, event, first) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void sim_engine_model_append(struct sim_engine_model *model, const struct sim_append_spec *spec,
                              uint64_t first, struct sim_prediction *ret_prediction) {
     struct sim_prediction prediction = {.status = SP_OK};
@@ -139,7 +192,9 @@ void sim_engine_model_append(struct sim_engine_model *model, const struct sim_ap
     for (uint32_t i = 0; i < spec->count; i++) {
         anything_new = anything_new || find_same(model, &spec->events[i], first) == 0;
     }
-    if (anything_new) {
+    if (is_refused(model, spec, first)) {
+        prediction.status = SP_INVALID;
+    } else if (anything_new) {
         prediction.status = check_expectations(model, spec, &prediction);
     }
     uint64_t before = model->count;

@@ -20,6 +20,9 @@ enum {
     SIM_TYPES = 6,
     SIM_RUNS = 8,
     SIM_IDS = 4000,
+    SIM_SCHEMA_STREAM = SIM_STREAMS, /* what is registered, and nothing else */
+    SIM_SCHEMA_TYPE = SIM_TYPES,
+    SIM_MODES = 3, /* of schemas: enforce, warn, off */
 };
 
 /* The run of an event: given, or made of an id. */
@@ -40,6 +43,8 @@ struct sim_event_spec {
     int run;   /* -1: not given */
     uint64_t data_seed;
     uint32_t data_bytes;
+    int held_type; /* of SIM_SCHEMA_STREAM: the type whose schema is registered, */
+    int held_mode; /* and its mode */
 };
 
 struct sim_expect_spec {
@@ -78,7 +83,7 @@ struct sim_engine_model {
 
 /* What an append should come to. */
 struct sim_prediction {
-    sp_status status; /* SP_OK or SP_CONFLICT */
+    sp_status status; /* SP_OK, SP_CONFLICT, or SP_INVALID where a schema refuses it */
     uint64_t actual_version;
     uint64_t positions[SIM_BATCH_MAX];
     uint64_t versions[SIM_BATCH_MAX];
@@ -96,6 +101,8 @@ sp_str sim_run_text(const struct sim_engine_model *model, struct sim_run_name ru
 /* The id of the event at a position; empty where it was made and was not seen yet. */
 sp_str sim_event_id(const struct sim_engine_model *model, uint64_t position, char *text);
 void sim_data_bytes(const struct sim_event_spec *spec, uint8_t *to);
+/* Makes the event one that registers a schema, which accepts no data that a story has. */
+void sim_schema_event(struct sim_event_spec *spec, int held_type, int held_mode);
 
 /*
  * Says what the append should come to, where `first` is the first event kept, and where that is

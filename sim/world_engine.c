@@ -52,6 +52,7 @@ static void choose_options(struct engine_system *sys) {
     }
     sys->may_keep_raw = sim_chance(world, 50);
     sys->dropping = options->retain_bytes_max != 0 || options->retain_age_us != 0;
+    sys->has_schemas = !sys->dropping && sim_chance(world, 40);
     sys->large_percent = sim_chance(world, 70) ? 10 : 70;
     options->create = true;
     options->inline_jobs = true;

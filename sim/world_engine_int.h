@@ -46,6 +46,7 @@ struct engine_system {
     struct sim_engine_model model;
     struct engine_ticket *tickets;
     struct engine_ops ops;
+    bool has_schemas;  /* some are registered in this story, and nothing is trimmed */
     bool may_keep_raw; /* in some lives nothing is sealed: segments wait */
     bool closing;
     bool dying;    /* the disk is dead, or will be in a moment */

@@ -88,8 +88,26 @@ static void choose_event(struct engine_system *sys, struct sim_event_spec *spec)
     };
 }
 
+/* Registers a schema, or gives one another mode; an expectation goes with it like with any. */
+static void choose_schema(struct engine_system *sys, struct sim_append_spec *spec) {
+    struct sim_world *world = sys->world;
+    spec->count = 1;
+    choose_event(sys, &spec->events[0]);
+    sim_schema_event(&spec->events[0], (int)sim_pick(world, SIM_TYPES),
+                     (int)sim_pick(world, SIM_MODES));
+    spec->expect_count = sim_chance(world, 20) ? 1 : 0;
+    spec->expects[0] = (struct sim_expect_spec){
+        .stream = SIM_SCHEMA_STREAM,
+        .version = sim_engine_model_version(&sys->model, SIM_SCHEMA_STREAM) +
+                   (sim_chance(world, 30) ? 1 : 0)};
+}
+
 static void choose_append(struct engine_system *sys, struct sim_append_spec *spec) {
     struct sim_world *world = sys->world;
+    if (sys->has_schemas && sim_chance(world, 4)) {
+        choose_schema(sys, spec);
+        return;
+    }
     spec->count = sim_chance(world, 65) ? 1 : 1 + sim_pick(world, SIM_BATCH_MAX);
     for (uint32_t i = 0; i < spec->count; i++) {
         choose_event(sys, &spec->events[i]);
@@ -303,7 +321,9 @@ bool engine_step(struct engine_system *sys) {
     } else if (what < 92) {
         engine_check_runs(sys);
     } else if (what < 94) {
-        trim(sys);
+        if (!sys->has_schemas) { /* what is trimmed away is registered no more */
+            trim(sys);
+        }
     } else if (what < 95) {
         engine_check_all(sys);
     } else if (what < 98) {
