@@ -1,4 +1,4 @@
-/* How fast JSON of some 300 bytes is held to a schema. Prints one JSON line. */
+/* How fast JSON of some 300 bytes is held to a schema, in processor time. Prints one JSON line. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -26,7 +26,7 @@ static const char DATA[] =
 
 static double now_s(void) {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time); /* others may be at work */
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 

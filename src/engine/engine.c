@@ -119,6 +119,9 @@ static void upkeep(struct sp_engine *engine) {
         return;
     }
     engine->log->ops->upkeep(engine->log);
+    if (engine->schemas_first != 0) {
+        engine_schemas_carry(engine);
+    }
     engine_snapshot_upkeep(engine);
     engine_side_upkeep(engine);
     engine_fold_upkeep(engine);

@@ -264,6 +264,7 @@ void engine_hook_sealed(void *context, uint64_t segment_id, struct sp_log_sealed
 void engine_hook_trimmed(void *context, uint64_t first_position) {
     struct sp_engine *engine = context;
     sp_index_drop_before(engine->index, first_position);
+    engine->schemas_first = first_position;
 }
 
 /*

@@ -149,6 +149,7 @@ struct sp_engine {
 
     struct engine_schemas *schemas; /* see engine_schema.c */
     uint32_t schema_count;          /* registered: with none there is nothing to look for */
+    uint64_t schemas_first;         /* what is registered before it has been dropped; 0: nothing */
 
     uint64_t now_us;          /* the clock, as last read for an append */
     struct sp_buf scratch;    /* of one submit */
@@ -314,6 +315,8 @@ void engine_schemas_close(struct sp_engine *engine);
 SP_WARN_UNUSED sp_status engine_schema_event(struct sp_engine *engine, const struct sp_event *event,
                                              uint32_t index, uint32_t count,
                                              struct sp_error *error);
+/* Registers anew what the log has dropped: who drops old events means no rules by it. */
+void engine_schemas_carry(struct sp_engine *engine);
 /* Whether the append under way registers something, and taking that in: 0: it came to nothing. */
 bool engine_schema_waits(const struct sp_engine *engine);
 void engine_schema_settle(struct sp_engine *engine, uint64_t position);

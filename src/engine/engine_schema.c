@@ -187,6 +187,36 @@ static sp_status append(struct sp_engine *engine, const char *type,
     return status;
 }
 
+/* The next entry from *at on whose event is gone. */
+static const struct sp_schema_entry *next_dropped(const struct sp_engine *engine, uint32_t *at) {
+    const struct sp_registry *registry = engine->schemas->registry;
+    for (; *at < sp_registry_count(registry); (*at)++) {
+        const struct sp_schema_entry *entry = sp_registry_at(registry, *at);
+        if (entry->position < engine->schemas_first && entry->schema != NULL) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+void engine_schemas_carry(struct sp_engine *engine) {
+    const struct sp_schema_entry *entry = NULL;
+    uint32_t at = 0;
+    sp_status status = SP_OK;
+    while (status == SP_OK && (entry = next_dropped(engine, &at)) != NULL) {
+        const struct sp_schema_registration again = {.type = entry->type,
+                                                     .version = entry->version,
+                                                     .text = entry->text,
+                                                     .has_mode = true,
+                                                     .mode = entry->mode,
+                                                     .has_compatibility = true,
+                                                     .compatibility = entry->compatibility};
+        struct sp_engine_result result;
+        status = append(engine, "schema.registered", &again, &result, NULL);
+    }
+    engine->schemas_first = status == SP_BUSY ? engine->schemas_first : 0;
+}
+
 sp_status sp_engine_schema_add(struct sp_engine *engine,
                                struct sp_schema_registration *registration, bool *ret_known,
                                struct sp_engine_result *ret_result, struct sp_error *error) {

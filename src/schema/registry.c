@@ -718,6 +718,9 @@ void sp_registry_commit(struct sp_registry *registry, struct sp_registry_change 
         struct sp_schema_entry *there = find_version(list, entry->version);
         entry->position = position;
         if (there != NULL) {
+            entry->checked = there->checked;
+            entry->refused = there->refused;
+            entry->warned = there->warned;
             remove_entry(registry, list, there);
         }
         sp_require(list->count < list->capacity && registry->count < registry->capacity);
