@@ -18,6 +18,7 @@ enum {
     TYPES_US = 50000,  /* between two looks for new types, while something waits for one */
     GRACE_US = 500000, /* between two looks for builds that have outlived theirs */
     SAY_BYTES = 512,
+    RETELL_EVENTS = 1000, /* nothing younger is told again */
     US_PER_MS = 1000,
     NS_PER_US = 1000,
 };
@@ -121,7 +122,7 @@ static sp_status tell_swap(struct sp_projects *projects, struct project *project
         return SP_OK;
     }
     sp_status status = projects_tell(projects, "projection.swapped", project, built->number,
-                                     built->state.position, &error);
+                                     built->state.position, NULL, &error);
     if (status == SP_OK) {
         projects_say(projects, false, project, "build %llu has taken over at %llu",
                      (unsigned long long)built->number, (unsigned long long)built->state.position);
@@ -350,6 +351,32 @@ static bool handle_news(struct sp_projects *projects) {
     return busy;
 }
 
+/*
+ * Where the log drops its oldest events, what was decided must not go with them: it is told again
+ * when it comes to stand in the older half. The mutex is held.
+ */
+static void tell_again(struct sp_projects *projects, uint64_t head) {
+    struct sp_log *log = sp_engine_log(projects->options.engine);
+    uint64_t first;
+    uint64_t last;
+    log->ops->bounds(log, &first, &last);
+    uint64_t middle = first + (head > first ? (head - first) / 2 : 0);
+    for (uint32_t i = 0; i < projects->count; i++) {
+        struct project *project = projects->items[i];
+        uint64_t at = project->told_position;
+        if (at == 0 || at >= middle || head - at < RETELL_EVENTS) {
+            continue;
+        }
+        sp_status status =
+            project_is_there(project)
+                ? projects_tell_added(projects, project->definition, !project->is_own, &at, NULL)
+                : projects_tell(projects, "projection.removed", project, 0, 0, &at, NULL);
+        if (status == SP_OK) {
+            project->told_position = at;
+        }
+    }
+}
+
 /* What is done now and then. Returns ms until it is to be done again; -1: no need. */
 static int look_around(struct sp_projects *projects) {
     uint64_t head = atomic_load(&projects->head);
@@ -365,6 +392,9 @@ static int look_around(struct sp_projects *projects) {
         projects_lock(projects);
         if (types_due) {
             look_for_types(projects);
+            if (projects->options.retains && projects->options.writable) {
+                tell_again(projects, head);
+            }
             projects->types_us = now_us;
             projects->head_looked = head;
         }

@@ -61,6 +61,7 @@ struct sp_projects_options {
     bool tries_out; /* what is added is first tried on a SQLite database in memory */
     struct sp_clock clock;
     uint64_t grace_ms; /* how long what was swapped out stays */
+    bool retains; /* the log drops its oldest events: what definitions stand in is told again */
     const struct sp_projects_shipped *shipped;
     size_t shipped_count;
     /* Before a projection sees an event: may replace its data and version. NULL: nothing. */

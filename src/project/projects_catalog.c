@@ -23,6 +23,11 @@ struct sp_definition *projects_definition_of(struct project *project, const uint
 }
 
 void projects_define(struct project *project, struct sp_definition *definition) {
+    if (project->definition != NULL &&
+        memcmp(project->definition->sha256, definition->sha256, sizeof(definition->sha256)) == 0) {
+        sp_definition_unref(definition); /* it was told again */
+        return;
+    }
     if (project->definition != NULL) {
         sp_definition_unref(project->past[PROJECTS_PAST_MAX - 1]);
         memmove(&project->past[1], &project->past[0],
@@ -157,6 +162,7 @@ static sp_status fold_event(struct sp_projects *projects, const struct sp_event 
     if (sp_str_eq(type, SP_STR("projection.removed"))) {
         project->removed = true;
         project->added = false;
+        project->told_position = event->position;
         project->wanted = false;
         project->requested = 0;
     } else if (sp_str_eq(type, SP_STR("projection.rebuild_requested"))) {
@@ -262,7 +268,7 @@ sp_status projects_tell_added(struct sp_projects *projects, const struct sp_defi
 
 sp_status projects_tell(struct sp_projects *projects, const char *type,
                         const struct project *project, uint64_t number, uint64_t position,
-                        struct sp_error *error) {
+                        uint64_t *ret_position, struct sp_error *error) {
     begin(projects, project->name);
     if (number != 0) {
         add_number(&projects->text, "number", number);
@@ -270,7 +276,7 @@ sp_status projects_tell(struct sp_projects *projects, const char *type,
     if (position != 0) {
         add_number(&projects->text, "position", position);
     }
-    return append(projects, type, NULL, error);
+    return append(projects, type, ret_position, error);
 }
 
 static void add_text(struct sp_buf *to, const char *name, const char *text) {

@@ -76,7 +76,8 @@ static sp_status add(struct sp_projects *projects, struct sp_definition *definit
     projects_forget(projects, project);
     *ret_outcome = was_there ? SP_PROJECTS_REPLACED : SP_PROJECTS_ADDED;
     projects_say(projects, false, project, "version %llu is %s",
-                 (unsigned long long)definition->version, was_there ? "replaced" : "added");
+                 (unsigned long long)project->definition->version,
+                 was_there ? "replaced" : "added");
     projects_plan(projects, project);
     return SP_OK;
 }
@@ -129,15 +130,18 @@ sp_status sp_projects_add_shipped(struct sp_projects *projects, sp_str name,
 
 sp_status sp_projects_remove(struct sp_projects *projects, sp_str name, struct sp_error *error) {
     struct project *project = NULL;
+    uint64_t position = 0;
     sp_status status = check_writable(projects, error);
     status = status == SP_OK ? projects_find_there(projects, name, &project, error) : status;
-    status = status == SP_OK ? projects_tell(projects, "projection.removed", project, 0, 0, error)
-                             : status;
+    status = status == SP_OK
+                 ? projects_tell(projects, "projection.removed", project, 0, 0, &position, error)
+                 : status;
     if (status != SP_OK) {
         return status;
     }
     projects_lock(projects);
     project->removed = true;
+    project->told_position = position;
     project->added = false;
     project->wanted = false;
     project->requested = 0;
@@ -161,7 +165,8 @@ sp_status sp_projects_rebuild(struct sp_projects *projects, sp_str name, uint64_
         return status;
     }
     uint64_t number = project->number_last + 1;
-    status = projects_tell(projects, "projection.rebuild_requested", project, number, 0, error);
+    status =
+        projects_tell(projects, "projection.rebuild_requested", project, number, 0, NULL, error);
     if (status != SP_OK) {
         return status;
     }
@@ -202,7 +207,7 @@ sp_status sp_projects_resume(struct sp_projects *projects, sp_str name, struct s
     status =
         failed != NULL || project->refused
             ? projects_tell(projects, "projection.resumed", project,
-                            failed != NULL ? failed->number : 0, 0, error)
+                            failed != NULL ? failed->number : 0, 0, NULL, error)
             : sp_error_set(error, SP_CONFLICT, "projection '%s' has not failed", project->name);
     if (status != SP_OK) {
         projects_unlock(projects);

@@ -7,9 +7,10 @@
  *
  * Locking: `mutex` guards the catalog, the builds, and what runners publish; it is recursive, so
  * that what the loop does as a whole holds it throughout. Nobody waits for a thread, for the sink
- * or for the engine's guard while holding it; freeing a runner that has ended is no wait. A runner's
- * thread owns its build, source and fold. `sink_mutex` serialises the sink, which belongs to one
- * thread at a time, and is held across I/O; never taken by who holds `mutex`, but without threads.
+ * or for the engine's guard while holding it; freeing a runner that has ended is no wait. The
+ * thread of a runner owns its build, source and fold. `sink_mutex` serialises the sink, which
+ * belongs to one thread at a time, and is held across I/O; never taken by who holds `mutex`, but
+ * without threads.
  */
 #ifndef SP_PROJECT_PROJECTS_INT_H
 #define SP_PROJECT_PROJECTS_INT_H
@@ -206,7 +207,8 @@ SP_WARN_UNUSED sp_status projects_tell_added(struct sp_projects *projects,
                                              uint64_t *ret_position, struct sp_error *error);
 SP_WARN_UNUSED sp_status projects_tell(struct sp_projects *projects, const char *type,
                                        const struct project *project, uint64_t number,
-                                       uint64_t position, struct sp_error *error);
+                                       uint64_t position, uint64_t *ret_position,
+                                       struct sp_error *error);
 SP_WARN_UNUSED sp_status projects_tell_failed(struct sp_projects *projects,
                                               const struct project *project,
                                               const struct sp_build_state *state,

@@ -81,6 +81,8 @@ sp_status sp_projections_init(struct sp_server *server, void (*wake)(void *conte
         .tries_out = !sp_sink_is_remote(sp_settings_text(&server->settings, SP_SET_READ_MODELS)),
         .clock = server->clock,
         .grace_ms = sp_settings_u64(&server->settings, SP_SET_PROJECTION_GRACE),
+        .retains = sp_settings_u64(&server->settings, SP_SET_RETAIN_BYTES) != 0 ||
+                   sp_settings_u64(&server->settings, SP_SET_RETAIN_AGE) != 0,
         .shipped = sp_shipped_projections,
         .shipped_count = sp_shipped_projection_count,
         .upcast = server->upcasters != NULL ? sp_upcast : NULL,
