@@ -210,8 +210,7 @@ static void begin_table(struct showing *showing, const spoor_sql_value *values) 
         showing->column_count = SP_TABLE_COLUMNS_MAX;
     }
     for (size_t i = 0; i < showing->column_count; i++) {
-        bool last = i + 1 == showing->column_count; /* it takes the rest of the line */
-        bool number = values != NULL && !last &&
+        bool number = values != NULL &&
                       (values[i].kind == SPOOR_SQL_INTEGER || values[i].kind == SPOOR_SQL_REAL);
         showing->columns[i] = (struct sp_table_column){.title = name, .is_number = number};
         name += strlen(name) + 1;

@@ -71,8 +71,12 @@ static void show_data_cell(struct sp_table *table, size_t cell, sp_str text) {
     show_cell(table, cell, text, table->columns[cell].is_dim ? "2" : NULL);
 }
 
+/* Text takes the rest of the line; a number stands under its title. */
 static void choose_last_width(struct sp_table *table) {
     size_t used = 0;
+    if (table->columns[table->column_count - 1].is_number) {
+        return;
+    }
     for (size_t i = 0; i + 1 < table->column_count; i++) {
         used += table->widths[i] + GAP;
     }

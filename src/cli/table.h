@@ -3,7 +3,7 @@
  *
  * The first rows are kept back to choose the widths of the columns; from then on rows go out as
  * they come, so that a table of any length needs little memory. Cells are made safe for a terminal.
- * The last column takes what the line has left.
+ * The last column takes what the line has left, unless it is one of numbers.
  */
 #ifndef SP_CLI_TABLE_H
 #define SP_CLI_TABLE_H
