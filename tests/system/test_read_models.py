@@ -1,0 +1,330 @@
+#!/usr/bin/env python3
+"""The read models that ship: the figures of the recorded runs, the views of the articles and what those get
+wrong, and that they agree with one another whatever is told, twice, late or in the wrong order.
+"""
+import collections
+import functools
+import json
+import shutil
+
+import agent_history
+import postgres
+from harness import RUNS, Skip, lasting_folder, lines, run, spoor, truth
+from projection_help import Server
+
+SEEDS = range(3)
+
+
+def query(sql, **options):
+    """The rows of a query as objects."""
+    return lines(spoor("query", "--json", sql, **options).stdout)
+
+
+def values(sql, **options):
+    return [tuple(row.values()) for row in query(sql, **options)]
+
+
+@functools.lru_cache(maxsize=None)
+def recorded():
+    """A folder with the recorded runs, imported once."""
+    truth()
+    data = lasting_folder() / "data"
+    spoor("import", "--quiet", RUNS, data=data)
+    return data
+
+
+def counter(*names):
+    return dict(sum(map(collections.Counter, names), collections.Counter()))
+
+
+def check_figures(ask):
+    """`ask` answers a query with its rows."""
+    datasets = truth()["datasets"]
+    seen = collections.Counter()
+    for name, figures in datasets.items():
+        raw = figures["raw"]
+        of_it = f"FROM runs WHERE correlationid LIKE '{name}/%'"
+        outcome = dict(ask(f"SELECT status, COUNT(*) {of_it} GROUP BY status"))
+        assert outcome == {"completed": raw["reward_1"], "failed": raw["reward_0"]}, outcome
+        calls, errors, handoffs, tokens, run_errors, mean = ask(
+            "SELECT SUM(tool_calls), SUM(tool_errors), SUM(handoffs), SUM(tokens), SUM(errors), "
+            f"AVG(CAST(tool_calls AS DOUBLE PRECISION)) {of_it}")[0]
+        assert calls == raw["tool_calls"] and errors == raw["tool_output_errors"]
+        assert handoffs == figures["events"]["events_by_type"]["handoff.initiated"]
+        assert tokens == raw.get("prompt_tokens", 0) + raw.get("completion_tokens", 0)
+        assert run_errors == 0
+        assert round(mean, 3) == raw["calls_per_run"]["mean"]
+        for status, wanted in (("completed", "mean_calls_reward_1"), ("failed", "mean_calls_reward_0")):
+            mean = ask(f"SELECT AVG(CAST(tool_calls AS DOUBLE PRECISION)) {of_it} AND status = '{status}'")
+            assert round(mean[0][0], 6) == raw[wanted], mean
+        in_order = ask("SELECT correlationid, name FROM run_steps WHERE kind = 'tool' AND correlationid "
+                       f"LIKE '{name}/%' ORDER BY position")
+        for run_id, sample in figures["events"]["sample_runs"].items():
+            tools = [tool for run, tool in in_order if run == run_id]
+            assert tools[:40] == sample["tools_in_order"], run_id
+        seen[None] += raw["tool_calls"]
+    usage = ask("SELECT tool, calls, errors FROM tool_usage")
+    assert {tool: calls for tool, calls, _ in usage} == counter(
+        *(each["events"]["tool_called_by_tool"] for each in datasets.values()))
+    assert {tool: errors for tool, _, errors in usage if errors} == counter(
+        *(each["events"]["tool_result_errors_by_tool"] for each in datasets.values()))
+    whole = truth()["all"]
+    assert sum(calls for _, calls, _ in usage) == whole["tool_calls"] == seen[None]
+    assert sum(errors for _, _, errors in usage) == whole["tool_result_errors"]
+    runs, mean = ask("SELECT COUNT(*), AVG(CAST(tool_calls AS DOUBLE PRECISION)) FROM runs")[0]
+    assert runs == whole["runs"] and round(mean, 6) == whole["mean_calls_per_run"]
+    assert ask("SELECT COUNT(*) FROM active_runs") == [(0,)]
+    top = ask("SELECT tool, calls FROM tool_usage ORDER BY calls DESC, tool LIMIT 5")
+    assert [list(row) for row in top] == whole["top_5_tools"]
+
+
+def figures_over_a_folder(_folder):
+    check_figures(functools.partial(values, data=recorded()))
+
+
+def figures_over_a_server(_folder):
+    with Server(recorded()) as server:
+        check_figures(server.values)
+
+
+def figures_as_they_were(_folder):
+    """`spoor state` counts the events whose time is not after the moment, wherever they stand in the log."""
+    sql = ("SELECT status, COUNT(*) AS runs, SUM(tool_calls) AS calls FROM runs "
+           "WHERE correlationid LIKE '{}/%' GROUP BY status")
+    asked = 0
+    for name, figures in truth()["datasets"].items():
+        for moment, wanted in (figures["events"]["as_of"] or {}).items():
+            rows = lines(spoor("state", "runs", "--json", "--until", moment, "--sql", sql.format(name),
+                               data=recorded()).stdout)
+            counts = {row["status"]: row["runs"] for row in rows}
+            assert counts.get("completed", 0) == wanted["runs_completed"], (moment, counts)
+            assert counts.get("failed", 0) == wanted["runs_failed"], (moment, counts)
+            assert counts.get("running", 0) == wanted["runs_open"], (moment, counts)
+            assert sum(counts.values()) == wanted["runs_started"], (moment, counts)
+            assert sum(row["calls"] for row in rows) == wanted["tool_called"], moment
+            asked += 1
+    assert asked == 10
+
+
+# ---- the articles -------------------------------------------------------------------------------------------
+
+def told(folder, *events, name="data"):
+    """A folder with these events: (type, source, run, data, time), of which the last may be left out."""
+    path = folder / f"{name}.ndjson"
+    with open(path, "w", encoding="utf-8") as file:
+        for number, (type_, source, run_id, *rest) in enumerate(events):
+            event = {"id": f"e-{number}", "type": type_, "source": source, "correlationid": run_id}
+            event |= {key: value for key, value in zip(("data", "time"), rest) if value is not None}
+            file.write(json.dumps(event) + "\n")
+    data = folder / name
+    spoor("import", "--quiet", path, data=data)
+    return data
+
+
+def dashboard_of_the_first_article(folder):
+    """Its mean forgets no run that tells no duration, and an agent that ends does not end another's run."""
+    data = told(
+        folder,
+        ("agent.started", "a", "r1"), ("agent.tool_called", "a", "r1", {"tool_name": "search"}),
+        ("agent.tokens_generated", "a", "r1", {"count": 100}),
+        ("agent.tokens_generated", "a", "r1", {"count": 50}),
+        ("agent.completed", "a", "r1", {"result": "fine", "duration_ms": 1500}),
+        ("agent.started", "a", "r2", None, "2026-03-14T10:00:00Z"),
+        ("agent.completed", "a", "r2", None, "2026-03-14T10:00:02.5Z"),  # 2,500 ms, not 0
+        ("agent.started", "a", "r3"), ("agent.failed", "a", "r3", {"error": "overloaded"}),
+        ("agent.started", "a", "r4"), ("agent.started", "b", "r4"), ("agent.completed", "b", "r4"),
+        ("agent.started", "b", "r5"), ("agent.started", "b", "r5"),  # told twice
+        ("agent.completed", "b", "r6", {"result": "early"}), ("agent.started", "b", "r6"))
+    stats = query("SELECT agent_id, total_runs, total_tokens, total_errors FROM agent_stats ORDER BY agent_id",
+                  data=data)
+    assert stats == [
+        {"agent_id": "a", "total_runs": 4, "total_tokens": 150, "total_errors": 1},
+        {"agent_id": "b", "total_runs": 3, "total_tokens": 0, "total_errors": 0}], stats
+    assert values("SELECT avg_latency_ms FROM agent_stats WHERE agent_id = 'a'", data=data) == [(2000,)]
+    active = values("SELECT correlationid, agent_id FROM active_runs ORDER BY correlationid", data=data)
+    assert active == [("r4", "a"), ("r5", "b")], active
+    runs = values("SELECT correlationid, status, tool_calls, tokens, errors, final_response, last_error "
+                  "FROM runs ORDER BY correlationid", data=data)
+    assert runs == [("r1", "completed", 1, 150, 0, "fine", None), ("r2", "completed", 0, 0, 0, None, None),
+                    ("r3", "failed", 0, 0, 1, None, "overloaded"), ("r4", "running", 0, 0, 0, None, None),
+                    ("r5", "running", 0, 0, 0, None, None), ("r6", "completed", 0, 0, 0, "early", None)], runs
+    steps = values("SELECT correlationid, kind, name, detail FROM run_steps ORDER BY position", data=data)
+    assert steps == [("r1", "tool", "search", None), ("r3", "error", None, "overloaded")], steps
+
+
+def tasks_of_the_second_article(folder):
+    """There, the handler deletes the row of the task whose agent it then looks for, so no count ever falls."""
+    assigned = {"agent_id": "w1", "task_id": "t1", "task_type": "review", "priority": "high"}
+    data = told(
+        folder,
+        ("agent.started", "w1", "x1", {"agent_id": "w1", "capabilities": ["review"]}),
+        ("task.assigned", "task-manager", "k1", assigned),
+        ("task.assigned", "task-manager", "k1", assigned),  # told twice
+        ("task.assigned", "task-manager", "k2", {**assigned, "task_id": "t2", "priority": "medium"}),
+        ("task.assigned", "task-manager", "k3", {**assigned, "task_id": "t3", "priority": "critical"}),
+        ("task.completed", "w1", "k1", {"task_id": "t1", "result": {"ok": True}}),
+        ("task.completed", "w1", "k1", {"task_id": "t1"}),  # told twice
+        ("task.completed", "w2", "k4", {"task_id": "t4"}),  # its assignment comes late
+        ("task.assigned", "task-manager", "k4", {"agent_id": "w2", "task_id": "t4"}),
+        ("task.assigned", "task-manager", "k5", {"agent_id": "w1", "task_id": "t5"}),
+        ("task.failed", "w1", "k5", {"task_id": "t5", "error": "no"}),
+        ("task.assigned", "task-manager", "k5", {"agent_id": "w2", "task_id": "t5"}),  # another tries
+        ("agent.failed", "w3", "x3", {"error": "gone"}), ("agent.online", "w4", "x4"),
+        ("agent.suspected_failure", "monitor", "x4", {"agent_id": "w4"}),
+        ("agent.online", "w5", "x5"), ("agent.offline", "w5", "x5"), ("agent.online", "w6", "x6"))
+    status = values("SELECT agent_id, status, current_task_count, completed_tasks, failed_tasks "
+                    "FROM agent_status ORDER BY agent_id", data=data)
+    assert status == [("w1", "active", 2, 1, 1), ("w2", "active", 1, 1, 0), ("w3", "failed", 0, 0, 0),
+                      ("w4", "suspected", 0, 0, 0), ("w5", "offline", 0, 0, 0), ("w6", "idle", 0, 0, 0)], status
+    # Most urgent first: as text, medium would come before high, and high before critical.
+    tasks = values("SELECT task_id, agent_id, task_type, priority FROM active_tasks "
+                   "ORDER BY priority_rank DESC, assigned_at, task_id", data=data)
+    assert tasks == [("t3", "w1", "review", "critical"), ("t2", "w1", "review", "medium"),
+                     ("t5", "w2", None, None)], tasks
+    health = query("SELECT * FROM system_health", data=data)
+    assert health == [{"active_agents": 2, "idle_agents": 1, "failed_agents": 1, "avg_task_load": 0.6,
+                       "suspected_agents": 1, "paused_agents": 0, "offline_agents": 1, "open_tasks": 3}], health
+    last = values("SELECT COUNT(*) FROM agent_status WHERE last_active IS NULL", data=data)
+    assert last == [(0,)]
+
+
+def refund(second):
+    """The conversation of the fifth article, up to a second of it."""
+    events = (("ConversationStarted", "triage-agent", {"user_message": "I want a refund for order ORD-5521"}),
+              ("ToolCalled", "triage-agent", {"tool": "lookup_order", "output": {"status": "delivered"}}),
+              ("HandoffInitiated", "triage-agent", {"from_agent": "triage-agent", "to_agent": "refund-agent"}),
+              ("ToolCalled", "refund-agent", {"tool": "check_refund_policy"}),
+              ("ToolCalled", "refund-agent", {"tool": "issue_refund"}),
+              ("ResponseGenerated", "refund-agent", {"response": "I have issued a partial refund of $44.99"}),
+              ("message.user", "customer", {"content": "Thanks. And the rest?"}))
+    return [(type_, source, "conv-8842", data, f"2026-03-14T10:23:0{at}Z")
+            for at, (type_, source, data) in enumerate(events) if at <= second]
+
+
+def conversation_of_the_fifth_article(folder):
+    sql = ("SELECT id, active_agent, status, tool_count, handoff_count, last_tool, duration_ms "
+           "FROM conversations")
+    answered = ("conv-8842", "refund-agent", "completed", 3, 1, "issue_refund", 5000)
+    assert values(sql, data=told(folder, *refund(5))) == [answered]
+    # There, a conversation that was answered once is over, though the user goes on.
+    assert values(sql, data=told(folder, *refund(6), name="on"))[0][2] == "active"
+    start, *rest = refund(5)
+    assert values(sql, data=told(folder, *rest, start, name="late")) == [answered]
+    assert values(sql, data=told(folder, *rest, name="none")) == []  # runs that are no conversations
+    runs = values("SELECT status, active_agent, tool_calls, handoffs, final_response FROM runs",
+                  data=folder / "data")
+    assert runs == [("running", "refund-agent", 3, 1, "I have issued a partial refund of $44.99")], runs
+    metrics = values("SELECT active_agent, COUNT(*), AVG(duration_ms), SUM(handoff_count) FROM conversations "
+                     "WHERE started_at > '2026-03-01' GROUP BY active_agent", data=folder / "data")
+    assert metrics == [("refund-agent", 1, 5000, 1)], metrics
+
+
+def ends_of_runs(folder):
+    """The last word counts, a late start opens nothing, and a run in which somebody works is not over."""
+    data = told(
+        folder,
+        ("conversation.started", "system", "fails-after"), ("run.completed", "system", "fails-after"),
+        ("run.failed", "system", "fails-after", {"error": "the refund bounced"}),
+        ("run.completed", "system", "late-start"), ("conversation.started", "system", "late-start"),
+        ("agent.started", "a", "two"), ("agent.started", "b", "two"), ("agent.failed", "b", "two"),
+        ("run.failed", "system", "authority"), ("agent.started", "a", "authority"),
+        ("agent.completed", "a", "authority"),
+        ("agent.started", "a", "again"), ("agent.completed", "a", "again"), ("agent.started", "a", "again"),
+        ("conversation.started", "s", "cancelled"), ("cancel.acknowledged", "s", "cancelled", {"scope": "run"}),
+        ("conversation.started", "s", "old", None, "2026-03-14T10:00:00Z"),
+        ("run.completed", "s", "old", None, "2026-03-14T11:00:00Z"),
+        ("conversation.started", "s", "old", None, "2026-03-14T12:00:00Z"))
+    found = dict(values("SELECT correlationid, status FROM runs", data=data))
+    assert found == {"fails-after": "failed", "late-start": "completed", "two": "running",
+                     "authority": "failed", "again": "running", "cancelled": "failed", "old": "running"}, found
+    active = {name for name, in values("SELECT correlationid FROM active_runs", data=data)}
+    assert active == {"two", "again", "old"}, active
+    assert values("SELECT errors, last_error FROM runs WHERE correlationid = 'fails-after'",
+                  data=data) == [(1, "the refund bounced")]
+
+
+# ---- agreement ----------------------------------------------------------------------------------------------
+
+def check_agreement(ask):
+    """What two read models both tell is the same in both, and every count is that of the rows behind it."""
+    counts = dict(ask("SELECT agent_id, current_task_count FROM agent_status WHERE current_task_count <> 0"))
+    assert counts == dict(ask("SELECT agent_id, COUNT(*) FROM active_tasks GROUP BY agent_id"))
+    assert sorted(ask("SELECT task_id, agent_id FROM agent_status_tasks WHERE state = 'open'")) == \
+        sorted(ask("SELECT task_id, agent_id FROM active_tasks"))
+    least = ask("SELECT MIN(current_task_count), MIN(completed_tasks), MIN(failed_tasks), "
+                "MIN(cancelled_tasks), MIN(open_runs) FROM agent_status")[0]
+    assert min(least) >= 0, least
+    assert dict(ask("SELECT agent_id, open_runs FROM agent_status WHERE open_runs <> 0")) == dict(
+        ask("SELECT agent_id, COUNT(*) FROM agent_status_runs WHERE state = 'open' GROUP BY agent_id"))
+    health = ask("SELECT active_agents, idle_agents, failed_agents, suspected_agents, paused_agents, "
+                 "offline_agents, open_tasks FROM system_health")[0]
+    statuses = collections.Counter(status for status, in ask("SELECT status FROM agent_status"))
+    assert health == (*(statuses[name] for name in ("active", "idle", "failed", "suspected", "paused",
+                                                    "offline")), sum(counts.values())), health
+    assert sorted(ask("SELECT correlationid FROM active_runs")) == sorted(
+        ask("SELECT correlationid FROM runs WHERE status = 'running' AND started_at IS NOT NULL"))
+    assert ask("SELECT SUM(tool_calls), SUM(tool_errors), SUM(errors) FROM runs") == ask(
+        "SELECT SUM(CASE WHEN kind = 'tool' THEN 1 ELSE 0 END), SUM(CASE WHEN kind = 'tool_error' THEN 1 "
+        "ELSE 0 END), SUM(CASE WHEN kind = 'error' THEN 1 ELSE 0 END) FROM run_steps")
+
+
+def they_agree_whatever_is_told(folder):
+    for seed in SEEDS:
+        path = folder / f"{seed}.ndjson"
+        agent_history.write(path, agent_history.history(600, seed))
+        data = folder / str(seed)
+        spoor("import", "--quiet", path, data=data)
+        check_agreement(functools.partial(values, data=data))
+
+
+TABLES = ("agent_stats", "agent_stats_runs", "active_runs", "active_runs_over", "active_runs_agents",
+          "agent_status", "agent_status_tasks", "agent_status_runs", "active_tasks", "active_tasks_over",
+          "active_tasks_created", "runs", "runs_agents", "run_steps", "conversations", "conversations_early",
+          "tool_usage", "tool_usage_calls", "system_health", "system_health_agents", "system_health_tasks",
+          "system_health_runs")
+
+
+def rows_of(data, *options):
+    with Server(data, *options) as server:
+        server.call("PUT", "/v1/projections/event_search")
+        head = server.head()
+        found = {table: sorted(map(json.dumps, server.ask(f"SELECT * FROM {table}", head)))
+                 for table in TABLES}
+        found["event_search"] = server.ask(
+            "SELECT content, type, source, correlationid, position, id FROM event_search "
+            "WHERE position <= 2000 ORDER BY position", head)
+    return found
+
+
+def same_rows_on_postgresql(folder):
+    path = folder / "events.ndjson"
+    agent_history.write(path, agent_history.history(2000, 11, runs=40))
+    spoor("import", "--quiet", path, data=folder / "data")
+    shutil.copytree(folder / "data", folder / "copy", ignore=shutil.ignore_patterns("LOCK"))
+    try:
+        database = postgres.Postgres()
+    except postgres.Missing as reason:
+        raise Skip(reason) from reason
+    with database:
+        theirs = rows_of(folder / "copy", "--read-models", database.url)
+    ours = rows_of(folder / "data")
+    for table, rows in ours.items():
+        assert rows, f"{table} is empty: nothing was compared"
+        differ = [pair for pair in zip(rows, theirs[table]) if pair[0] != pair[1]]
+        assert rows == theirs[table], f"{table}: {differ[:3]}"
+
+
+def events_are_found_by_their_words(folder):
+    data = told(folder, *refund(6), ("note.taken", "ann", "n", "a plain REFUND note"))
+    spoor("projection", "add", "event_search", data=data)
+    found = values("SELECT position, type FROM event_search('refund') ORDER BY position", data=data)
+    assert (1, "ConversationStarted") in found and (8, "note.taken") in found, found
+    assert values("SELECT position FROM event_search('\"partial refund\"')", data=data) == [(6,)]
+    assert values("SELECT position FROM event_search('refund NOT agent')", data=data) == [(8,)]
+    assert values("SELECT COUNT(*) FROM event_search('unheard')", data=data) == [(0,)]
+
+
+run(figures_over_a_folder, figures_over_a_server, figures_as_they_were, dashboard_of_the_first_article,
+    tasks_of_the_second_article, conversation_of_the_fifth_article, ends_of_runs,
+    they_agree_whatever_is_told, same_rows_on_postgresql,
+    events_are_found_by_their_words)
