@@ -13,6 +13,10 @@ static struct {
     bool dead;
     uint64_t changes;
     uint64_t kill_at; /* of changes; 0: never */
+    uint64_t writes;
+    uint64_t full_from; /* of writes; 0: never */
+    uint64_t full_until;
+    bool was_full;
     sqlite3_vfs vfs;
     sqlite3_vfs *below;
     uint64_t random;
@@ -47,7 +51,19 @@ static int file_read(sqlite3_file *file, void *to, int len, sqlite3_int64 offset
                         : below(file)->pMethods->xRead(below(file), to, len, offset);
 }
 
+/* True where there is no room for a write. */
+static bool is_full(void) {
+    process.writes++;
+    bool full = process.full_from != 0 && process.writes >= process.full_from &&
+                process.writes < process.full_until;
+    process.was_full = process.was_full || full;
+    return full;
+}
+
 static int file_write(sqlite3_file *file, const void *from, int len, sqlite3_int64 offset) {
+    if (is_full() && !process.dead) {
+        return SQLITE_FULL;
+    }
     return !change() ? SQLITE_IOERR_WRITE
                      : below(file)->pMethods->xWrite(below(file), from, len, offset);
 }
@@ -195,6 +211,18 @@ void sim_sqlite_begin(void) {
     process.dead = false;
     process.changes = 0;
     process.kill_at = 0;
+    process.writes = 0;
+    sim_sqlite_fill_at(0, 0);
+}
+
+void sim_sqlite_fill_at(uint64_t count, uint64_t writes) {
+    process.full_from = count == 0 ? 0 : process.writes + count;
+    process.full_until = process.full_from + writes;
+    process.was_full = false;
+}
+
+bool sim_sqlite_was_full(void) {
+    return process.was_full;
 }
 
 void sim_sqlite_kill_at(uint64_t count) {

@@ -60,7 +60,7 @@ void project_text(uint32_t which, uint64_t edition, char to[PROJECT_TEXT_SIZE]) 
 }
 
 bool project_excused(const struct project_system *sys) {
-    return sim_excused(sys->world) || sim_sqlite_is_dead();
+    return sim_excused(sys->world) || sim_sqlite_is_dead() || sim_sqlite_was_full();
 }
 
 /* ---- a life ---- */
@@ -323,6 +323,15 @@ static void arm_kill(struct project_system *sys) {
     sim_sqlite_kill_at(count);
 }
 
+/* The device of the read models is full for a while, and then has room. */
+static void arm_full(struct project_system *sys) {
+    uint64_t count = 1 + sim_pick(sys->world, 60);
+    uint64_t writes = 1 + sim_pick(sys->world, 20);
+    sim_note(sys->world, "no room at write %llu from now, for %llu writes",
+             (unsigned long long)count, (unsigned long long)writes);
+    sim_sqlite_fill_at(count, writes);
+}
+
 static bool project_step(struct sim_system *base) {
     struct project_system *sys = project_of(base);
     struct sim_world *world = sys->world;
@@ -341,8 +350,10 @@ static bool project_step(struct sim_system *base) {
         rebuild(sys, which);
     } else if (what < 87) {
         resume(sys, which);
-    } else if (what < 90) {
+    } else if (what < 89) {
         arm_kill(sys);
+    } else if (what < 90) {
+        arm_full(sys);
     } else if (what < 92) {
         project_check_copy(sys, which);
     } else if (what < 95) {
@@ -366,6 +377,7 @@ static void project_check(struct sim_system *base) {
 static void project_rest(struct sim_system *base) {
     struct project_system *sys = project_of(base);
     sim_sqlite_kill_at(0);
+    sim_sqlite_fill_at(0, 0);
     for (uint32_t which = 0; which < PROJECT_NAMES && alive(sys); which++) {
         turn_until_still(sys);
         catch_up(sys, which);
