@@ -125,6 +125,22 @@ def added_read_replaced_removed(folder):
         assert table(folder, "counts", "SELECT sum(n) FROM counts") == [(5,)]
 
 
+def what_ships_can_be_removed_and_comes_back(folder):
+    with Server(folder) as server, Web(server) as web:
+        web.ok("POST", "/v1/events", [{"type": "tool.called", "source": "a", "data": {"tool": "x"}}], status=201)
+        settled(web, "tool_usage")
+        assert web.call("DELETE", "/v1/projections/tool_usage").status == 204
+        assert server.stop() == 0
+    with Server(folder) as server, Web(server) as web:
+        web.ok("POST", "/v1/events", [{"type": "tool.called", "source": "a", "data": {"tool": "x"}}], status=201)
+        web.refused("GET", "/v1/projections/tool_usage", 404, "no projection 'tool_usage'")
+        assert "tool_usage" not in [row["name"] for row in web.ok("GET", "/v1/projections")["projections"]]
+        wait_for(lambda: files(folder, "tool_usage*") == [], "dropping the tables")
+        assert web.ok("PUT", "/v1/projections/tool_usage", status=201)["shipped"]
+        settled(web, "tool_usage")
+        assert table(folder, "tool_usage", "SELECT calls FROM tool_usage") == [(2,)]
+
+
 def what_is_wrong_is_told_with_its_place(folder):
     with Server(folder) as server, Web(server) as web:
         bad = counts().replace(b"counts.n", b"counts.m")
@@ -337,6 +353,7 @@ def projections_can_be_off(folder):
 if __name__ == "__main__":
     assert SPOOR
     run(nothing_runs_that_has_nothing_to_do, added_read_replaced_removed,
+        what_ships_can_be_removed_and_comes_back,
         what_is_wrong_is_told_with_its_place, one_event_stops_one_projection,
         a_build_that_fails_leaves_the_old_one, readers_never_see_half_a_swap, kills_at_any_moment,
         the_command_line_over_a_server, the_command_line_over_a_folder, projections_can_be_off)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "engine/engine.h"
+#include "engine/query.h"
 #include "fold_help.h"
 #include "os/guard.h"
 #include "project/projects.h"
@@ -123,6 +124,7 @@ static void open_projects(struct rig *rig) {
                                                 .sink = &rig->shaky.base,
                                                 .threads = rig->threads,
                                                 .tries_out = true,
+                                                .retains = true,
                                                 .clock = sp_clock_system(),
                                                 .grace_ms = 3600000};
     must(sp_projects_new(&options, &rig->projects, &error), &error);
@@ -391,6 +393,53 @@ static void test_without_threads(void **state) {
     close_rig(rig);
 }
 
+/* ---- retention ------------------------------------------------------------------------------- */
+
+/* How many events of the type there are in the stream of projections, and the last one's place. */
+static uint32_t count_told(struct rig *rig, const char *type, uint64_t *ret_last) {
+    const sp_str pattern = sp_str_from(type);
+    const struct sp_query query = {
+        .types = &pattern, .type_count = 1, .stream = SP_STR(SP_PROJECTS_STREAM)};
+    struct sp_cursor *cursor = NULL;
+    const struct sp_event *event = NULL;
+    struct sp_error error;
+    uint32_t count = 0;
+    sp_error_clear(&error);
+    must(sp_cursor_open(rig->engine, &query, &cursor, &error), &error);
+    while (sp_cursor_next(cursor, &event, &error) == SP_OK) {
+        *ret_last = event->position;
+        count++;
+    }
+    sp_cursor_close(cursor);
+    return count;
+}
+
+/* What stands in the older half of a log that drops its oldest events stands in the newer, too. */
+static void test_decisions_do_not_grow_old(void **state) {
+    struct rig *rig = open_rig(true);
+    struct sp_error error;
+    uint64_t last = 0;
+    (void)state;
+    (void)add(rig, COUNTS);
+    (void)add(rig, PICKY);
+    sp_error_clear(&error);
+    sp_guard_enter(&rig->guard);
+    must(sp_projects_remove(rig->projects, SP_STR("picky"), &error), &error);
+    sp_guard_leave(&rig->guard);
+    while (count_told(rig, "projection.added", &last) < 3 ||
+           count_told(rig, "projection.removed", &last) < 2) {
+        for (int i = 0; i < 100; i++) {
+            put(rig, "a", "{}");
+        }
+        turn(rig);
+    }
+    assert_true(last > 1000);
+    reopen(rig);
+    assert_int_equal(sp_projects_count(rig->projects), 1);
+    assert_int_equal(add(rig, COUNTS), SP_PROJECTS_UNCHANGED);
+    close_rig(rig);
+}
+
 /* ---- limits ---------------------------------------------------------------------------------- */
 
 static void test_too_many(void **state) {
@@ -423,6 +472,7 @@ int main(void) {
         cmocka_unit_test(test_a_sink_is_tried_again),
         cmocka_unit_test(test_what_was_decided_is_known_again),
         cmocka_unit_test(test_without_threads),
+        cmocka_unit_test(test_decisions_do_not_grow_old),
         cmocka_unit_test(test_too_many),
     };
     return cmocka_run_group_tests_name("project projects", tests, NULL, NULL);
