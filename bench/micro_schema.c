@@ -19,7 +19,8 @@ static const char SCHEMA[] =
     "\"description\":{\"type\":[\"string\",\"null\"]}}}";
 
 static const char DATA[] =
-    "{\"task_id\":\"t-48213\",\"task_type\":\"code_review\",\"priority\":\"high\",\"attempt\":2,"
+    "{\"task_id\":\"t-48213\",\"task_type\":\"code_review\",\"priority\":\"high\","
+    "\"attempt\":2,"
     "\"tokens\":1834.5,\"agent\":{\"id\":\"agent:reviewer-7\",\"model\":\"large-2\",\"retries\":0},"
     "\"tags\":[\"backend\",\"payments\",\"urgent\"],"
     "\"description\":\"Look at the change to the ledger and say whether the totals still add up.\"}";

@@ -44,6 +44,9 @@ static int add_text(struct sp_cli *cli, const struct adding *adding, sp_str text
                         column, mistake.text);
         return SP_EXIT_FAILURE;
     }
+    if (cli->args.operand_count > 0) {
+        sp_cli_tell_unknown(cli, cli->args.operands[0], text, schema);
+    }
     sp_schema_unref(schema);
     int code = sp_cli_open(cli, SPOOR_CREATE, &store);
     if (code != SP_EXIT_OK) {

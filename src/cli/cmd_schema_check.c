@@ -150,6 +150,7 @@ int sp_cmd_schema_check(struct sp_cli *cli) {
         sp_buf_fini(&text);
         return SP_EXIT_FAILURE;
     }
+    sp_cli_tell_unknown(cli, path, sp_buf_str(&text), schema);
     if (cli->args.operand_count == 1) {
         sp_cli_say(cli, "%s is a schema", path);
     }

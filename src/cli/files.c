@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "schema/json_schema.h"
 
 enum { PIECE_BYTES = 64 << 10 };
 
@@ -53,4 +54,26 @@ void sp_cli_place_of(sp_str text, uint64_t offset, unsigned *ret_line, unsigned 
     }
     *ret_line = line;
     *ret_column = column;
+}
+
+struct telling {
+    const struct sp_cli *cli;
+    const char *path;
+    sp_str text;
+};
+
+static void tell_unknown(void *context, uint64_t offset, const char *pointer, const char *meant) {
+    const struct telling *telling = context;
+    unsigned line;
+    unsigned column;
+    sp_cli_place_of(telling->text, offset, &line, &column);
+    sp_cli_say(telling->cli, "%s:%u:%u: at %s: this is no keyword, and is passed over%s%s%s",
+               telling->path, line, column, pointer, meant != NULL ? "; did you mean " : "",
+               meant != NULL ? meant : "", meant != NULL ? "?" : "");
+}
+
+void sp_cli_tell_unknown(struct sp_cli *cli, const char *path, sp_str text,
+                         const struct sp_schema *schema) {
+    struct telling telling = {.cli = cli, .path = path, .text = text};
+    sp_schema_unknown(schema, tell_unknown, &telling);
 }

@@ -70,6 +70,15 @@ struct sp_schema_fault {
 SP_WARN_UNUSED sp_status sp_schema_compile(sp_str text, const struct sp_schema_options *options,
                                            struct sp_schema **ret_schema, struct sp_error *error);
 
+/*
+ * Tells of each keyword of the schema's own text that the draft does not have: it is passed over,
+ * as the draft demands, and is often a misspelt one. `offset` is its byte, `meant` the keyword that
+ * it is like, or NULL.
+ */
+typedef void sp_schema_unknown_fn(void *context, uint64_t offset, const char *pointer,
+                                  const char *meant);
+void sp_schema_unknown(const struct sp_schema *schema, sp_schema_unknown_fn *each, void *context);
+
 struct sp_schema *sp_schema_ref(struct sp_schema *schema);
 
 /* The last reference frees. NULL is fine. */

@@ -211,6 +211,32 @@ static void escapes_are_resolved(void **state) {
     sp_schema_unref(schema);
 }
 
+struct unknown {
+    int count;
+    char pointer[64];
+    const char *meant;
+};
+
+static void note_unknown(void *context, uint64_t offset, const char *pointer, const char *meant) {
+    struct unknown *unknown = context;
+    assert_true(offset > 0);
+    unknown->count++;
+    unknown->meant = meant;
+    snprintf(unknown->pointer, sizeof(unknown->pointer), "%s", pointer);
+}
+
+static void misspelt_keywords_are_told(void **state) {
+    (void)state;
+    struct unknown unknown = {.count = 0};
+    struct sp_schema *schema = compile("{\"properties\":{\"a\":{\"requird\":[\"b\"]}},\"default\":{"
+                                       "\"requird\":1}}");
+    sp_schema_unknown(schema, note_unknown, &unknown);
+    assert_int_equal(unknown.count, 1);
+    assert_string_equal(unknown.pointer, "/properties/a/requird");
+    assert_string_equal(unknown.meant, "required");
+    sp_schema_unref(schema);
+}
+
 static void references_resolve(void **state) {
     (void)state;
     static const char *const CASES[][3] = {
@@ -246,6 +272,7 @@ int main(void) {
         cmocka_unit_test(many_required_names_are_all_looked_for),
         cmocka_unit_test(large_arrays_are_unique_or_not),
         cmocka_unit_test(escapes_are_resolved),
+        cmocka_unit_test(misspelt_keywords_are_told),
         cmocka_unit_test(references_resolve),
     };
     return cmocka_run_group_tests_name("json_schema", tests, NULL, NULL);
