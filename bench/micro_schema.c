@@ -23,7 +23,7 @@ static const char DATA[] =
     "\"attempt\":2,"
     "\"tokens\":1834.5,\"agent\":{\"id\":\"agent:reviewer-7\",\"model\":\"large-2\",\"retries\":0},"
     "\"tags\":[\"backend\",\"payments\",\"urgent\"],"
-    "\"description\":\"Look at the change to the ledger and say whether the totals still add up.\"}";
+    "\"description\":\"Look at the change to the ledger and say whether it still adds up.\"}";
 
 static double now_s(void) {
     struct timespec time;
@@ -68,9 +68,9 @@ int main(void) {
     (void)rate_of(registry, "task.created", 100000);
     double checked = rate_of(registry, "task.created", 2000000);
     double other = rate_of(registry, "task.other", 20000000);
-    printf(
-        "{\"bench\": \"schema\", \"bytes\": %zu, \"checked_per_s\": %.0f, \"other_type_ns\": %.1f}\n",
-        sizeof(DATA) - 1, checked, 1e9 / other);
+    printf("{\"bench\": \"schema\", \"bytes\": %zu, \"checked_per_s\": %.0f, "
+           "\"other_type_ns\": %.1f}\n",
+           sizeof(DATA) - 1, checked, 1e9 / other);
     sp_registry_free(registry);
     return 0;
 }

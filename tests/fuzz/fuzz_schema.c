@@ -1,7 +1,7 @@
 /*
  * The first line is a JSON Schema, the rest an instance. A schema that compiles accepts the
- * instance or does not, the same whichever scratch is used, and its negation the other way round; what is
- * wrong says why. Comparing it with itself ends.
+ * instance or does not, the same whichever scratch is used, and its negation the other way round;
+ * what is wrong says why. Comparing it with itself ends.
  */
 #include "fuzz.h"
 
