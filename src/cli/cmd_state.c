@@ -121,8 +121,9 @@ static void begin_table(struct showing *showing, const struct sp_json_token *tok
         count = SP_TABLE_COLUMNS_MAX;
     }
     for (size_t i = 0; i < count; i++) {
-        showing->columns[i] =
-            (struct sp_table_column){.title = name, .is_number = tokens[i].type == SP_JSON_NUMBER};
+        /* The last column is as wide as the line: a number would stand far from all others. */
+        bool is_number = tokens[i].type == SP_JSON_NUMBER && i + 1 < count;
+        showing->columns[i] = (struct sp_table_column){.title = name, .is_number = is_number};
         name += strlen(name) + 1;
     }
     sp_table_init(&showing->table, &showing->cli->out, showing->columns, count);

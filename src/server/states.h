@@ -28,8 +28,8 @@ SP_WARN_UNUSED bool sp_state_words_add(struct sp_state_words *words, sp_str name
                                        sp_status *ret_status, struct sp_error *error);
 
 /*
- * Makes what the pool is asked. SP_NOT_FOUND: no projection is called so; SP_INVALID; SP_UNSUPPORTED
- * where no projections run here.
+ * Makes what the pool is asked. SP_NOT_FOUND: no projection is called so; SP_INVALID;
+ * SP_UNSUPPORTED where no projections run here.
  */
 SP_WARN_UNUSED sp_status sp_states_ask(struct sp_server *server, const struct sp_state_words *words,
                                        enum sp_query_form form, struct sp_query_ask *ret_ask,

@@ -32,7 +32,7 @@ static void a_prefix_ends_before_what_is_later(void **state) {
     sp_bounds_fini(&bounds);
 }
 
-/* One clock that runs ahead makes everything behind it useless as a beginning, and nothing wrong. */
+/* One clock that runs ahead makes all behind it useless as a beginning, and nothing wrong. */
 static void one_late_event_ends_every_prefix(void **state) {
     (void)state;
     struct sp_bounds bounds;

@@ -1,4 +1,4 @@
-/* Snapshots of read models as files: whole or not there, evenly thinned, damaged ones passed over. */
+/* Snapshots of read models as files: whole or not there, evenly thinned, damaged ones dropped. */
 #include "../engine/folder.h"
 
 #include <fcntl.h>

@@ -1,4 +1,6 @@
-/* States of a read model at any moment: they equal a fold of what counts, with and without caches. */
+/*
+ * States of a read model at any moment: they equal a fold of what counts, with and without caches.
+ */
 #include "../engine/bus_help.h"
 
 #include <dirent.h>
