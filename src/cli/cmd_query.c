@@ -293,6 +293,7 @@ static int finish(struct showing *showing, spoor_status status, const spoor_sql_
     if (status != SPOOR_OK) {
         return sp_cli_fail(error);
     }
+    sp_out_flush(&cli->out); /* what is said comes behind the rows */
     if (result->notice[0] != '\0') {
         sp_cli_complain("%s", result->notice);
     }
