@@ -13,6 +13,7 @@
 #include "server/http_int.h"
 #include "server/http_parts.h"
 #include "server/pubsub.h"
+#include "server/queries.h"
 #include "spoor.h"
 
 enum {
@@ -125,6 +126,17 @@ static void add_work(struct sp_server *server, struct sp_buf *to) {
     one(to, "spoor_received_bytes_total", "counter", "Bytes from clients.", stats->bytes_in);
     one(to, "spoor_sent_bytes_total", "counter", "Bytes to clients.", stats->bytes_out);
     one(to, "spoor_turns_total", "counter", "Turns of the server's loop.", stats->turns);
+}
+
+static void add_queries(struct sp_server *server, struct sp_buf *to) {
+    const struct sp_query_figures figures = sp_queries_figures(server);
+    one(to, "spoor_queries_total", "counter", "Queries over read models.", figures.started);
+    one(to, "spoor_queries_failed_total", "counter", "Those that ended in an error.",
+        figures.failed);
+    one(to, "spoor_queries_refused_total", "counter", "Those that found the queue full.",
+        figures.refused);
+    one(to, "spoor_queries_running", "gauge", "Queries that run.", figures.running);
+    one(to, "spoor_queries_waiting", "gauge", "Queries that wait.", figures.waiting);
 }
 
 static void add_subscriptions(struct sp_server *server, struct sp_buf *to) {
@@ -353,6 +365,7 @@ static enum sp_http_verdict on_metrics(struct sp_http_request *request) {
     add_groups(request->server, to);
     add_agents(request->server, to);
     add_projections(request->server, to);
+    add_queries(request->server, to);
     if (to->status != SP_OK) {
         return sp_http_refuse_status(request, to->status, NULL);
     }

@@ -219,8 +219,10 @@ def a_thousand_at_once(folder):
                 reply += piece
             client.close()
             assert reply.startswith(b"HTTP/1.1 200 ") and b'"rows":[[7]]' in reply, reply
-        with Redis(server) as redis:
+        with Redis(server) as redis, Web(server) as web:
             assert redis.command("PING") == "PONG"
+            metrics = web.call("GET", "/metrics").body.decode()
+            assert "\nspoor_queries_total 1000\n" in metrics and "\nspoor_queries_waiting 0\n" in metrics
 
 
 def large_answers_leave_as_they_are_read(folder):
