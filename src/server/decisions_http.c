@@ -24,7 +24,11 @@ static bool is_there(struct sp_http_request *request) {
     return true;
 }
 
+/* A server that ends waits for nothing. */
 static enum sp_http_verdict again(struct sp_http_request *request) {
+    if (request->server->draining) {
+        return sp_http_refuse(request, 503, "shutting-down", "the server is being stopped");
+    }
     const struct sp_http_wait wait = {.timeout_ms = RETRY_MS};
     return sp_http_wait(request, &wait);
 }
@@ -64,9 +68,7 @@ static enum sp_http_verdict on_put(struct sp_http_request *request) {
     sp_status status = sp_decisions_put(request->connection, sp_http_param(request, "name"),
                                         request->body, &outcome, &error);
     if (status == SP_BUSY) {
-        return request->timed_out && request->server->draining
-                   ? sp_http_refuse_status(request, SP_TIMEOUT, &error)
-                   : again(request);
+        return again(request);
     }
     if (status == SP_INVALID || status == SP_NOT_FOUND || status == SP_UNSUPPORTED ||
         status == SP_DENIED) {
@@ -271,7 +273,9 @@ enum sp_verdict sp_on_spoor_command(struct sp_request *request) {
         sp_resp_bulk(request->reply, sp_buf_str(&decided.answer));
         break;
     case SP_DECISION_WAITS:
-        verdict = SP_LATER;
+        verdict = request->server->draining
+                      ? sp_reply_error_str(request, "BEHIND", SP_STR("the server is being stopped"))
+                      : SP_LATER;
         break;
     case SP_DECISION_REFUSED:
         verdict = sp_reply_error_str(request, "REFUSED", text);

@@ -145,7 +145,7 @@ static bool note_name(void *context, sp_str name) {
 
 /*
  * Asks for the projections whose tables the SQL may name: one that nobody asked for yet has none.
- * False where there is no such projection.
+ * False where there is none that may still come to have them.
  */
 static bool want_tables(struct sp_decisions *decisions, sp_str sql, uint64_t seen) {
     struct wanting *wanting = calloc(1, sizeof(*wanting));
@@ -165,8 +165,10 @@ static bool want_tables(struct sp_decisions *decisions, sp_str sql, uint64_t see
         sp_definition_unref(definition);
         if (named) {
             struct sp_error error;
-            (void)!sp_projects_wait(wanting->projects, wanting->names[i], seen, 0, &error);
-            any = true;
+            /* One that is there has not the table that was not found. */
+            any = sp_projects_wait(wanting->projects, wanting->names[i], seen, 0, &error) ==
+                      SP_TIMEOUT ||
+                  any;
         }
     }
     free(wanting);
