@@ -283,6 +283,15 @@ static sp_str data_of(sp_str data) {
     return SP_STR("");
 }
 
+static bool refuse_id(struct attempt *attempt, uint64_t position, bool is_record) {
+    (void)sp_error_set(&attempt->decided->error, SP_CONFLICT,
+                       "the id '%.*s' of this source is that of %s at position %llu",
+                       SP_STR_ARG(attempt->id),
+                       is_record ? "the same command with other data" : "another event",
+                       (unsigned long long)position);
+    return end(attempt, SP_DECISION_REFUSED, "id-taken");
+}
+
 /* What was answered then, read from the record and the events behind it. */
 static bool answer_again(struct attempt *attempt, sp_str name, uint64_t position) {
     struct sp_engine *engine = attempt->server->engine;
@@ -294,16 +303,10 @@ static bool answer_again(struct attempt *attempt, sp_str name, uint64_t position
     sp_status status =
         open_range(engine, position, position + SP_DECISION_EVENTS_MAX, &cursor, error);
     status = status == SP_OK ? sp_cursor_next(cursor, &event, error) : status;
-    if (status == SP_OK && (!sp_str_eq(event->attr[SP_ATTR_STREAM], stream) ||
-                            !sp_str_eq(data_of(event->data), attempt->data))) {
+    bool is_record = status == SP_OK && sp_str_eq(event->attr[SP_ATTR_STREAM], stream);
+    if (status == SP_OK && !(is_record && sp_str_eq(data_of(event->data), attempt->data))) {
         sp_cursor_close(cursor);
-        (void)sp_error_set(
-            error, SP_CONFLICT, "the id '%.*s' of this source is that of %s at position %llu",
-            SP_STR_ARG(attempt->id),
-            sp_str_eq(event->attr[SP_ATTR_STREAM], stream) ? "the same command with other data"
-                                                           : "another event",
-            (unsigned long long)position);
-        return end(attempt, SP_DECISION_REFUSED, "id-taken");
+        return refuse_id(attempt, position, is_record);
     }
     uint32_t count = status == SP_OK ? events_of(event->data) : 0;
     begin_answer(attempt, name, position, true);
