@@ -3,7 +3,7 @@
  *
  *     NULL     null                       INTEGER   a number
  *     REAL     a number, the shortest that reads back the same; null where it is infinite
- *     TEXT     a string                   BLOB      {"$base64": "…"}, as are bytes that are no UTF-8
+ *     TEXT     a string                   BLOB      {"$base64": "…"}, as bytes that are no UTF-8
  */
 #ifndef SP_PROJECT_SQL_JSON_H
 #define SP_PROJECT_SQL_JSON_H

@@ -2,13 +2,18 @@
 #include "server/handlers.h"
 #include "server/states.h"
 
-/* Words of a query, and a state's own; REVERSE, RAW and PAGE, which stand alone, are refused. */
+/* Words of a query, and a state's own. REVERSE stands alone, and is refused later as a query's. */
 static sp_status read_words(const struct sp_request *request, struct sp_state_words *words,
                             struct sp_error *error) {
     sp_status status = SP_OK;
     sp_query_words_begin(&words->words);
     for (uint32_t at = 1; at < request->argc && status == SP_OK; at += 2) {
         sp_str name = request->args[at];
+        if (sp_word_is(name, "reverse")) {
+            words->words.query.reverse = true;
+            at--;
+            continue;
+        }
         if (at + 1 == request->argc) {
             return sp_error_set(error, SP_INVALID, "'%.*s' needs a value", SP_STR_ARG(name));
         }
