@@ -13,6 +13,7 @@ import harness
 from harness import RUNS, SOURCE, SPOOR, Skip, events, spoor, truth
 from http_help import Server, Web
 from postgres import Missing, Postgres
+from resp import Connection  # http_help says where it lies
 
 WAIT = 120
 TICKS = 20000
@@ -302,6 +303,30 @@ def a_schema_belongs_to_one_log_and_one_server(folder):
                 assert postgres.psql("SELECT total FROM second.tally") == "5"
 
 
+def rows_and_refusals_are_those_of_sqlite(folder):
+    with start_postgres() as postgres, serve(folder, postgres) as server, Web(server) as web:
+        put(web)
+        for number in range(5):
+            web.ok("POST", "/v1/events", {"type": "tick", "source": "agent:a", "data": {"n": number}},
+                   status=201)
+        wait_until_caught_up(web)
+        with Connection(server.port) as redis:
+            row = redis.call("HGETALL", "tally:agent:a")
+            assert dict(zip(row[::2], row[1::2]))[b"total"] == b"10", row
+            assert redis.call("HGET", "tally:agent:a", "n") == b"5"
+            assert redis.call("HGETALL", "tally:agent:nobody") == []
+        assert ask(web, "SELECT n FROM tally WHERE source = :who", params={"who": "agent:a"}) == [[5]]
+        assert ask(web, "SELECT total > ? FROM tally WHERE n = ?", params=[9.5, 5]) == [[1]]
+        web.refused("POST", "/v1/query", 403, "DELETE", {"sql": "DELETE FROM tally"})
+        web.refused("POST", "/v1/query", 403, "pg_sleep", {"sql": "SELECT pg_sleep(100)"})
+        web.refused("POST", "/v1/query", 404, "tally", {"sql": "SELECT * FROM tallly"})
+        web.refused("POST", "/v1/query", 400, "line 1, column 8", {"sql": "SELECT wrong FROM tally"})
+        web.refused("POST", "/v1/query", 504, "longer than 200 ms", {
+            "sql": "SELECT COUNT(*) FROM generate_series(1, 100000000) AS endless", "timeout_ms": 200})
+        web.refused("POST", "/v1/query", 422, "more than 3 rows", {
+            "sql": "SELECT * FROM generate_series(1, 10) AS many", "max_rows": 3})
+
+
 def an_event_that_cannot_be_applied_stops_one_projection(folder):
     with start_postgres() as postgres, serve(folder, postgres) as server, Web(server) as web:
         put(web)
@@ -362,6 +387,7 @@ if __name__ == "__main__":
                     a_crash_of_postgresql_takes_back_whole_batches,
                     a_planted_bug_is_mended_while_queries_run,
                     a_schema_belongs_to_one_log_and_one_server,
+                    rows_and_refusals_are_those_of_sqlite,
                     an_event_that_cannot_be_applied_stops_one_projection,
                     what_the_page_shows_is_true)
     except KeyboardInterrupt:
