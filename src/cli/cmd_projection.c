@@ -329,17 +329,30 @@ static int wait_here(struct waiting *waiting, sp_str name) {
     return status == SP_CANCELLED ? SP_EXIT_INTERRUPTED : SP_EXIT_FAILURE;
 }
 
+static double number_of(sp_str object, const char *name) {
+    sp_str raw = member(object, name);
+    return raw.len > 0 ? sp_json_number(raw) : 0;
+}
+
+/* A name has no escapes: it is what stands between the quotes. */
+static sp_str name_of(sp_str status) {
+    sp_str raw = member(status, "name");
+    return raw.len >= 2 ? sp_str_of(raw.ptr + 1, raw.len - 2) : raw;
+}
+
 static void show_status(struct waiting *waiting, sp_str status) {
     sp_str rebuild = member(status, "rebuild");
     sp_str from = rebuild.len > 0 ? rebuild : status;
-    sp_str name = member(status, "name");
-    sp_str percent = member(from, "percent");
-    sp_str eta = member(from, "eta_s");
-    if (sp_progress_is_due(&waiting->progress) && percent.len > 0) {
-        sp_progress_show(&waiting->progress, "%.*s: %.*s %%, %.*s events/s%s%.*s%s",
-                         SP_STR_ARG(name), SP_STR_ARG(percent), SP_STR_ARG(member(from, "rate")),
-                         eta.len > 0 ? ", " : "", SP_STR_ARG(eta), eta.len > 0 ? " s left" : "");
+    sp_str name = name_of(status);
+    char left[48] = "";
+    if (!sp_progress_is_due(&waiting->progress) || member(from, "percent").len == 0) {
+        return;
     }
+    if (member(from, "eta_s").len > 0) {
+        (void)snprintf(left, sizeof(left), ", %.0f s left", number_of(from, "eta_s"));
+    }
+    sp_progress_show(&waiting->progress, "%.*s: %.0f %%, %.0f events/s%s", SP_STR_ARG(name),
+                     number_of(from, "percent"), number_of(from, "rate"), left);
 }
 
 /* Says why a build came to nothing. */
@@ -349,8 +362,8 @@ static int complain_of(struct waiting *waiting, sp_str status, sp_str error) {
     sp_progress_clear(&waiting->progress);
     sp_str position = member(error, "position");
     sp_str text = text_of(error, "text", &room);
-    sp_str name = member(status, "name");
-    sp_cli_complain("projection %.*s stops%s%.*s: %.*s", SP_STR_ARG(name),
+    sp_str name = name_of(status);
+    sp_cli_complain("projection '%.*s' stops%s%.*s: %.*s", SP_STR_ARG(name),
                     position.len > 0 ? " at event " : "", SP_STR_ARG(position), SP_STR_ARG(text));
     sp_buf_fini(&room);
     return SP_EXIT_FAILURE;
