@@ -374,7 +374,7 @@ def real_read_models_are_asked(folder):
         assert redis.command("HGETALL", "agent_stats:nobody") == []
         web.refused("POST", "/v1/query", 404, "spoor projection add event_search",
                     {"sql": "SELECT * FROM event_search"})
-        web.refused("POST", "/v1/query", 404, "the nearest are agent_stat",
+        web.refused("POST", "/v1/query", 404, " agent_stats, ",  # among others, as they are built
                     {"sql": "SELECT * FROM agent_stat"})
 
 
