@@ -147,6 +147,8 @@ def what_is_wrong_is_said(folder):
     agents(folder)
     with Server(folder) as server, Web(server) as web:
         def refused(status, told, kind, **body):
+            if "sql" in body:
+                body.setdefault("timeout_ms", 50000)  # whatever the machine
             problem = web.refused("POST", "/v1/query", status, told, body)
             assert problem["type"] == "urn:spoor:problem:" + kind, problem
         refused(400, "line 2, column 2: near \"FORM\"", "invalid-query", sql="SELECT *\n FORM x")

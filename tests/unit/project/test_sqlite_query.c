@@ -179,7 +179,7 @@ static void expect_error_of(struct place *place, const struct sp_sql *sql, sp_st
 
 static void expect_error(struct place *place, const char *text, sp_status expected,
                          const char *part) {
-    const struct sp_sql sql = {.text = sp_str_from(text)};
+    const struct sp_sql sql = {.text = sp_str_from(text), .timeout_ms = 600000};
     expect_error_of(place, &sql, expected, part);
 }
 
