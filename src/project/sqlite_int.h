@@ -23,7 +23,7 @@ enum {
 struct sqlite_sink {
     struct sp_sink pub;
     char *folder;
-    struct sp_fs *fs;     /* of the folder */
+    struct sp_fs *fs; /* of the folder */
     bool owns_fs;
     struct sp_file *lock; /* NULL: read_only */
     struct sp_clock clock;
