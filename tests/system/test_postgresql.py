@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -31,6 +32,13 @@ ROWS = "SELECT source, n, total, last FROM tally ORDER BY source"
 
 
 def start_postgres():
+    """A server, where this spoor can speak to one."""
+    with tempfile.TemporaryDirectory(prefix="spoor-test-") as data:
+        told = spoor("serve", "--resp-port", "0", "--read-models", "postgres:///none?host=/nowhere",
+                     data=data, code=None).stderr
+    assert "read models" in told, told
+    if "built without PostgreSQL" in told:
+        raise Skip("built without libpq")
     try:
         return Postgres()
     except Missing as reason:
