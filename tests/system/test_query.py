@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 # pylint: disable=wrong-import-position
-from harness import run
+from harness import lines, run, spoor
 from http_help import Server as RealServer
 from http_help import Web
 
@@ -240,8 +240,8 @@ def large_answers_leave_as_they_are_read(folder):
                 rows = reply.json["rows"]
                 assert len(rows) == 200000 and rows[-1] == [200000, "row 200000"], len(rows)
             else:
-                lines = reply.body.splitlines()
-                assert json.loads(lines[199999]) == {"x": 200000, "name": "row 200000"}
+                told = reply.body.splitlines()
+                assert json.loads(told[199999]) == {"x": 200000, "name": "row 200000"}
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.http_port))
@@ -397,7 +397,39 @@ def a_failed_read_model_is_not_waited_for(folder):
         assert web.ok("POST", "/v1/query", {"sql": "SELECT sum(n) FROM shares"})["rows"] == [[3]]
 
 
+def the_command_line_asks_folders_and_servers_alike(folder):
+    data = folder / "data"
+    for number in range(6):
+        spoor("publish", "agent.started", "--source", f"agent-{number % 2}", "--correlation",
+              f"run-{number}", data=data)
+    sql = "SELECT agent_id, total_runs, ? AS given FROM agent_stats ORDER BY 1"
+
+    def look(*place):
+        def ask(*args, **more):
+            return spoor("query", *args, *place, **more)
+        assert lines(ask(sql, "--param", "=x y").stdout) == [
+            {"agent_id": f"agent-{number}", "total_runs": 3, "given": "x y"} for number in (0, 1)]
+        assert ask(sql, "--param", "7", "--csv", binary=True).stdout == \
+            b"agent_id,total_runs,given\r\nagent-0,3,7\r\nagent-1,3,7\r\n"
+        assert ask(sql, "--param", '"7"', "--table").stdout.splitlines()[1].split() == \
+            ["agent-0", "3", "7"]
+        assert ask("-", stdin="SELECT total_runs AS n FROM agent_stats LIMIT 1\n").stdout == '{"n":3}\n'
+        assert "agent_stats" in [table["table"] for table in lines(ask().stdout)]
+        assert "line 1, column 1" in ask("SELEC", code=2).stderr
+        assert "has no value" in ask("SELECT :x", code=2).stderr
+        assert "--seen" in ask("SELECT 1", "--seen", "soon", code=2).stderr
+        assert "there is no table" in ask("SELECT * FROM absent", code=3).stderr
+        assert "may only read" in ask("DELETE FROM agent_stats", code=5).stderr
+        assert "longer than 150 ms" in ask(ENDLESS, "--timeout", "150ms", code=7).stderr
+        assert "more than 1 rows" in ask(sql, "--param", "1", "--max-rows", "1", code=1).stderr
+    look("--data", data)
+    with RealServer(folder) as server:
+        look("--url", f"http://127.0.0.1:{server.http_port}")
+        look("--data", data)  # the server fills what is read here
+
+
 run(answers_have_three_forms, parameters_go_by_name_or_by_order, what_is_wrong_is_said,
     endless_queries_hold_up_nobody_and_end_with_their_clients, a_thousand_at_once,
     large_answers_leave_as_they_are_read, a_query_sees_a_position, every_query_sees_one_build,
-    rows_are_hashes, real_read_models_are_asked, a_failed_read_model_is_not_waited_for)
+    rows_are_hashes, real_read_models_are_asked, a_failed_read_model_is_not_waited_for,
+    the_command_line_asks_folders_and_servers_alike)
