@@ -10,8 +10,8 @@
  *
  * The first four are arrays of bulk strings that begin with the form's own name (the position is an
  * integer), as a push for RESP3. The last two are server-sent events, the id being
- * `<position>@<log>`. Payload and channel are those of proto/pubsub_message.h; the JSON line is that
- * of event/event_json.h, of the event brought up where there is something that does so.
+ * `<position>@<log>`. Payload and channel are those of proto/pubsub_message.h; the JSON line is
+ * that of event/event_json.h, of the event brought up where there is something that does so.
  */
 #ifndef SP_SERVER_LIVE_MESSAGE_H
 #define SP_SERVER_LIVE_MESSAGE_H

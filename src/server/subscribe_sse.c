@@ -5,7 +5,7 @@
  *     (event: <type>)       data: <the event>                  id: 1@log
  *     event: gap            data: {"position":5,"reason":"…"}  id: 4@log      something is lost
  *     event: end            data: {"position":9}               id: 9@log/end  the limit is reached
- *     event: error          data: {"reason":"…"}               no upcaster brings an event up: it ends
+ *     event: error          data: {"reason":"…"}               an upcaster is broken: it ends
  *     :                                                        id: 9@log      a beat
  *
  * An id is the position that the client has got to, and what identifies the log: who comes again
