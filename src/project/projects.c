@@ -429,8 +429,22 @@ int sp_projects_turn(struct sp_projects *projects) {
 
 /* ---- making and ending ----------------------------------------------------------------------- */
 
+/*
+ * A build that has seen more than the log has: the log was put back to an earlier day, or lost its
+ * end with the power, where it was asked to sync late. Other events will take those positions.
+ */
+static bool is_ahead(const struct sp_projects *projects, const struct sp_build_state *state) {
+    return projects->options.writable &&
+           state->position > sp_engine_durable_position(projects->options.engine);
+}
+
 static bool note_build(void *context, const struct sp_build_state *state) {
     struct sp_projects *projects = context;
+    if (is_ahead(projects, state)) {
+        projects->ahead = *state;
+        projects->has_ahead = true;
+        return false;
+    }
     struct project *project = projects_make(projects, sp_str_from(state->name));
     if (project == NULL || project->build_count == PROJECTS_BUILDS_MAX) {
         return project != NULL; /* more than this program makes: the rest is left alone */
@@ -486,11 +500,38 @@ static void init_locks(struct sp_projects *projects) {
     pthread_condattr_destroy(&monotonic);
 }
 
-static sp_status open_catalog(struct sp_projects *projects, struct sp_error *error) {
+static void forget_builds(struct sp_projects *projects) {
+    for (uint32_t i = 0; i < projects->count; i++) {
+        projects->items[i]->build_count = 0;
+    }
+}
+
+/* Lists what the sink has, without what is ahead of the log: that is dropped. */
+static sp_status list_builds(struct sp_projects *projects, struct sp_error *error) {
     struct sp_sink *sink = projects->options.sink;
+    sp_status status = sink->ops->builds(sink, note_build, projects, error);
+    while (status == SP_OK && projects->has_ahead) {
+        const struct sp_build_state *ahead = &projects->ahead;
+        projects->has_ahead = false;
+        const struct project *project = projects_make(projects, sp_str_from(ahead->name));
+        if (project == NULL) {
+            return sp_error_set(error, SP_NO_MEMORY, "projections");
+        }
+        projects_say(projects, true, project,
+                     "build %llu has seen position %llu, which the log does not have: it is made "
+                     "anew",
+                     (unsigned long long)ahead->number, (unsigned long long)ahead->position);
+        forget_builds(projects);
+        status = sink->ops->drop(sink, sp_str_from(ahead->name), ahead->number, error);
+        status = status == SP_OK ? sink->ops->builds(sink, note_build, projects, error) : status;
+    }
+    return status;
+}
+
+static sp_status open_catalog(struct sp_projects *projects, struct sp_error *error) {
     sp_status status = list_shipped(projects, error);
     status = status == SP_OK ? projects_fold_events(projects, error) : status;
-    return status == SP_OK ? sink->ops->builds(sink, note_build, projects, error) : status;
+    return status == SP_OK ? list_builds(projects, error) : status;
 }
 
 sp_status sp_projects_new(const struct sp_projects_options *options,

@@ -128,8 +128,10 @@ struct sp_projects {
     pthread_cond_t changed; /* a runner has published something */
     _Atomic uint64_t head;  /* durable position, as the loop saw it last */
     _Atomic uint32_t sleepers;
-    _Atomic bool news; /* a runner has something for the loop */
-    bool closing;      /* guarded */
+    _Atomic bool news;           /* a runner has something for the loop */
+    bool closing;                /* guarded */
+    bool has_ahead;              /* while builds are listed: one is ahead of the log, */
+    struct sp_build_state ahead; /* this one */
 
     struct project **items; /* sorted by name; each lives as long as the manager */
     uint32_t count;

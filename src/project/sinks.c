@@ -29,8 +29,13 @@ static sp_status open_sqlite(const struct sp_sink_place *place, struct sp_sink *
     if (len < 0 || (size_t)len >= sizeof(folder)) {
         return sp_error_set(error, SP_LIMIT, "the data folder's path is too long");
     }
-    const struct sp_sqlite_options options = {
-        .folder = folder, .clock = place->clock, .read_only = place->read_only};
+    struct sp_log *log = sp_engine_log(place->engine);
+    struct sp_log_description description;
+    log->ops->describe(log, &description);
+    const struct sp_sqlite_options options = {.folder = folder,
+                                              .clock = place->clock,
+                                              .read_only = place->read_only,
+                                              .log = description.uuid};
     return sp_sqlite_sink_open(&options, ret_sink, error);
 }
 

@@ -396,6 +396,9 @@ sp_status sp_sqlite_sink_open(const struct sp_sqlite_options *options, struct sp
     if (status == SP_OK && !sink->read_only) {
         status = take_lock(sink, error);
     }
+    if (status == SP_OK && !sink->read_only && options->log != NULL) {
+        status = sqlite_origin_settle(sink->fs, options->log, error);
+    }
     if (status != SP_OK) {
         sink_close(&sink->pub);
         return status;

@@ -5,6 +5,7 @@
  *     projections/NAME.3.db       build 3 of NAME, with -wal and -shm beside it; its state is the
  *                                 row of its table spoor_build
  *     projections/NAME.db         a symbolic link to the current build
+ *     projections/ORIGIN          the uuid of the log that all of it was filled from
  *
  * People may open any of them with the sqlite3 shell, while they are filled: they are in WAL mode,
  * where readers wait for nobody and hold up nobody.
@@ -36,6 +37,11 @@ struct sp_sqlite_options {
      */
     bool read_only;
     uint32_t cache_kib; /* of pages, per build that is open; 0: 16,384 */
+    /*
+     * The uuid of the log that they are filled from; NULL: not said. What was filled from another
+     * one is removed, unless read_only.
+     */
+    const uint8_t *log;
 };
 
 /*

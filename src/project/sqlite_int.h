@@ -89,6 +89,13 @@ void sqlite_build_free(struct sqlite_build *build);
 SP_WARN_UNUSED sp_status sqlite_state_read(sqlite3 *db, struct sp_build_state *ret_state,
                                            struct sp_error *error);
 
+/*
+ * Makes sure that what lies in the folder was filled from this log: removes it where not. The lock
+ * is held. SP_IO, SP_NO_SPACE, SP_NO_MEMORY.
+ */
+SP_WARN_UNUSED sp_status sqlite_origin_settle(struct sp_fs *fs, const uint8_t log[16],
+                                              struct sp_error *error);
+
 /* Puts the guards of a build on its connection. */
 void sqlite_fence(struct sqlite_build *build);
 

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "engine/engine.h"
 #include "engine/query.h"
@@ -322,6 +323,34 @@ static void reopen(struct rig *rig) {
     open_projects(rig);
 }
 
+static void test_a_build_ahead_of_the_log_is_made_anew(void **state) {
+    static const char *const folders[] = {"wal", "seg", "idx", "snap"};
+    static const char *const files[] = {"MANIFEST", "checkpoint"};
+    struct rig *rig = open_rig(true);
+    char path[512];
+    (void)state;
+    (void)add(rig, COUNTS);
+    for (int i = 0; i < 5; i++) {
+        put(rig, "a", "{}");
+    }
+    wait_until_says(rig, "counts", "\"applied\":5,");
+    close_store(rig);
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", rig->folder, folders[i]);
+        remove_folder(path);
+    }
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", rig->folder, files[i]);
+        (void)unlink(path);
+    }
+    open_store(rig);
+    open_projects(rig);
+    (void)add(rig, COUNTS);
+    put(rig, "a", "{}");
+    wait_until_says(rig, "counts", "\"applied\":1,");
+    close_rig(rig);
+}
+
 static void test_what_was_decided_is_known_again(void **state) {
     struct rig *rig = open_rig(true);
     uint64_t number = 0;
@@ -470,6 +499,7 @@ int main(void) {
         cmocka_unit_test(test_waiting_for_what_has_stopped),
         cmocka_unit_test(test_a_removal_ends_waiting),
         cmocka_unit_test(test_a_sink_is_tried_again),
+        cmocka_unit_test(test_a_build_ahead_of_the_log_is_made_anew),
         cmocka_unit_test(test_what_was_decided_is_known_again),
         cmocka_unit_test(test_without_threads),
         cmocka_unit_test(test_decisions_do_not_grow_old),

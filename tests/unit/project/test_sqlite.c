@@ -199,6 +199,36 @@ static void one_process_fills(void **state) {
     assert_int_equal(sp_sqlite_sink_open(&options, &other, &error), SP_NOT_FOUND);
 }
 
+static uint32_t builds_of_log(struct fixture *f, const uint8_t log[16]) {
+    struct sp_sqlite_options options = {
+        .folder = f->folder, .clock = sp_clock_system(), .log = log};
+    struct sp_error error;
+    f->sink->ops->close(f->sink);
+    assert_int_equal(sp_sqlite_sink_open(&options, &f->sink, &error), SP_OK);
+    return (uint32_t)list_of(f->sink).count;
+}
+
+static void another_log_has_nothing_here(void **state) {
+    struct fixture *f = *state;
+    static const uint8_t one[16] = {1};
+    static const uint8_t other[16] = {2};
+    struct sp_error error;
+    struct sp_build *build = open_build(f->sink, f->definition, 1);
+    build->ops->close(build);
+    assert_int_equal(f->sink->ops->swap(f->sink, SP_STR("counts"), 1, &error), SP_OK);
+    assert_int_equal(mkdir(file_in(f, "snapshots"), 0700), 0);
+    put_file(file_in(f, "snapshots/counts.1.snap"), "x");
+    assert_int_equal(builds_of_log(f, one), 1); /* whose they were was not said */
+    assert_int_equal(builds_of_log(f, one), 1);
+    assert_int_equal(builds_of_log(f, other), 0);
+    assert_int_not_equal(access(file_in(f, "counts.db"), F_OK), 0);
+    assert_int_not_equal(access(file_in(f, "snapshots/counts.1.snap"), F_OK), 0);
+    build = open_build(f->sink, f->definition, 1);
+    build->ops->close(build);
+    put_file(file_in(f, "ORIGIN"), "torn");
+    assert_int_equal(builds_of_log(f, other), 0);
+}
+
 static void copies(void **state) {
     struct fixture *f = *state;
     struct sp_error error;
@@ -397,6 +427,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(swaps_and_drops, set_up, tear_down),
         cmocka_unit_test_setup_teardown(removes_what_a_crash_left, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_process_fills, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_log_has_nothing_here, set_up, tear_down),
         cmocka_unit_test_setup_teardown(copies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_what_is_wrong_with_statements, set_up, tear_down),
         cmocka_unit_test_setup_teardown(full_text_search_works, set_up, tear_down),

@@ -1,0 +1,68 @@
+/*
+ * Which log the read models of a folder were filled from.
+ *
+ * A data folder may be put back from a copy, or begun anew with a part of it left behind. Read
+ * models of another log are no fold of this one, whatever their positions say: they are removed and
+ * made anew. The file ORIGIN tells: the log's uuid, one line. Snapshots lie in a folder beneath and
+ * go with them. ORIGIN is written last, so that what a crash left of them goes the next time.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "project/sqlite_int.h"
+
+enum { ORIGIN_BYTES_MAX = 256, NAMES_BYTES_MAX = 64 << 20 };
+
+static bool note_name(void *context, sp_str name) {
+    struct sp_buf *names = context;
+    sp_buf_add_str(names, name);
+    sp_buf_add_byte(names, '\0');
+    return true;
+}
+
+/* Removes the files of a folder, LOCK left out. A folder in it, and what is gone, are passed over. */
+static sp_status remove_files(struct sp_fs *fs, const char *folder, struct sp_error *error) {
+    struct sp_buf names;
+    sp_buf_init(&names, NAMES_BYTES_MAX);
+    sp_status status = fs->ops->list(fs, folder, note_name, &names, error);
+    status = status == SP_NOT_FOUND ? SP_OK : status;
+    if (status == SP_OK && names.status != SP_OK) {
+        status = sp_error_set(error, names.status, "%s: too many files", folder);
+    }
+    for (size_t at = 0; status == SP_OK && at < names.len;) {
+        const char *name = (const char *)names.data + at;
+        char path[SP_FS_PATH_BYTES_MAX + 1];
+        size_t len = strlen(name);
+        at += len + 1;
+        int made = snprintf(path, sizeof(path), "%s/%s", folder, name);
+        if (strcmp(name, "LOCK") != 0 && made > 0 && (size_t)made < sizeof(path)) {
+            sp_status removed = fs->ops->unlink(fs, path, NULL);
+            (void)removed; /* a folder, or gone by now */
+        }
+    }
+    sp_buf_fini(&names);
+    return status;
+}
+
+sp_status sqlite_origin_settle(struct sp_fs *fs, const uint8_t log[16], struct sp_error *error) {
+    char text[SP_UUID_TEXT_SIZE + 1];
+    struct sp_buf found;
+    sp_uuid_format(log, text);
+    text[SP_UUID_TEXT_SIZE] = '\n';
+    const sp_str wanted = sp_str_of(text, sizeof(text));
+    sp_buf_init(&found, ORIGIN_BYTES_MAX);
+    sp_status status = sp_fs_read_all(fs, "ORIGIN", &found, NULL);
+    bool other = status != SP_NOT_FOUND && !sp_str_eq(sp_buf_str(&found), wanted);
+    bool same = status == SP_OK && !other;
+    sp_buf_fini(&found);
+    if (same) {
+        return SP_OK;
+    }
+    status = SP_OK;
+    if (other) {
+        status = remove_files(fs, "snapshots", error);
+        status = status == SP_OK ? remove_files(fs, ".", error) : status;
+    }
+    return status == SP_OK ? sp_fs_replace(fs, "ORIGIN", wanted, error) : status;
+}
