@@ -657,8 +657,9 @@ SPOOR_API spoor_status spoor_state(spoor *store, const spoor_state_options *opti
 
 /*
  * Registers a JSON Schema (2020-12) for a type of events and a version of it. `mode`: "enforce",
- * "warn" or "off"; `compatibility` with the version before: "backward", "forward", "full" or "none";
- * NULL: as the version before, else enforce and backward. The same schema again changes its mode.
+ * "warn" or "off"; `compatibility` with the version before: "backward", "forward", "full" or
+ * "none"; NULL: as the version before, else enforce and backward. The same schema again changes its
+ * mode.
  * SPOOR_INVALID: a mistake in the schema, with its place; SPOOR_CONFLICT: not compatible, or
  * registered with another schema; SPOOR_UNSUPPORTED: another draft. Durable when it returns.
  */

@@ -434,8 +434,8 @@ static const struct sp_command COMMANDS[] = {
         .run = sp_cmd_projection_add,
         .summary = "add a projection, or replace it",
         .text =
-            "Adds a projection file, or replaces the one of its name, whose tables stay until the new "
-            "ones have caught up; waits for that. A name adds one that ships with the program.",
+            "Adds a projection file, or replaces the one of its name, whose tables stay until the "
+            "new ones have caught up; waits for that. A name adds one that ships with the program.",
         .examples = "spoor projection add calls.sql\n"
                     "spoor projection add event_search --no-wait\n",
     },
@@ -472,8 +472,8 @@ static const struct sp_command COMMANDS[] = {
         .run = sp_cmd_projection_rebuild,
         .summary = "build a projection's tables anew",
         .text =
-            "Builds the tables anew beside those that are there, which serve until the new ones have "
-            "caught up; waits for that.",
+            "Builds the tables anew beside those that are there, which serve until the new ones "
+            "have caught up; waits for that.",
         .examples = "spoor projection rebuild runs\n",
     },
     {

@@ -21,7 +21,7 @@ static bool note_name(void *context, sp_str name) {
     return true;
 }
 
-/* Removes the files of a folder, LOCK left out. A folder in it, and what is gone, are passed over. */
+/* Removes the files of a folder but LOCK. A folder in it, and what is gone, are passed over. */
 static sp_status remove_files(struct sp_fs *fs, const char *folder, struct sp_error *error) {
     struct sp_buf names;
     sp_buf_init(&names, NAMES_BYTES_MAX);

@@ -81,9 +81,9 @@ struct sp_query_answer {
 };
 
 /*
- * Hands a query over, with its work also where that fails. When it is done the connection's wait is woken (sp_wait_wake), unless the job
- * was abandoned before. SP_BUSY: the queue is full; SP_LIMIT: beyond what may be asked for, the
- * error says of what; SP_INVALID; SP_NO_MEMORY.
+ * Hands a query over, with its work also where that fails. When it is done the connection's wait is
+ * woken (sp_wait_wake), unless the job was abandoned before. SP_BUSY: the queue is full; SP_LIMIT:
+ * beyond what may be asked for, the error says of what; SP_INVALID; SP_NO_MEMORY.
  */
 SP_WARN_UNUSED sp_status sp_query_start(struct sp_connection *connection,
                                         const struct sp_query_ask *ask,
