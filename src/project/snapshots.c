@@ -471,6 +471,20 @@ sp_status sp_snapshots_load(struct sp_snapshots *snapshots, const struct sp_snap
     return status;
 }
 
+void sp_snapshots_trim(struct sp_snapshots *snapshots, uint64_t position) {
+    pthread_mutex_lock(&snapshots->mutex);
+    for (size_t i = snapshots->count; i-- > 0;) {
+        struct entry entry = snapshots->entries[i];
+        if (entry.snapshot.position > position) {
+            remove_at(snapshots, i);
+            if (!snapshots->read_only) {
+                unlink_entry(snapshots, &entry);
+            }
+        }
+    }
+    pthread_mutex_unlock(&snapshots->mutex);
+}
+
 void sp_snapshots_forget(struct sp_snapshots *snapshots, sp_str name, const uint8_t *sha256_kept) {
     struct sp_snapshot_key key = {.name = name};
     char kept[KEY_DIGITS + 1] = "";

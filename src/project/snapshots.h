@@ -89,6 +89,9 @@ SP_WARN_UNUSED sp_status sp_snapshots_load(struct sp_snapshots *snapshots,
                                            struct sp_fs *to, const char *path,
                                            struct sp_error *error);
 
+/* Drops those behind a position, of which the log has lost its end or was put back from a copy. */
+void sp_snapshots_trim(struct sp_snapshots *snapshots, uint64_t position);
+
 /* Drops the snapshots of a projection: all, or but those of a text that stays (may be NULL). */
 void sp_snapshots_forget(struct sp_snapshots *snapshots, sp_str name, const uint8_t *sha256_kept);
 

@@ -28,6 +28,26 @@ static sp_status set_folder(struct sp_travel *travel, const char *folder, struct
                : sp_error_set(error, SP_INVALID, "the path of the folder is too long");
 }
 
+void travel_key(const struct sp_travel *travel, const uint8_t sha256[SP_SNAPSHOT_KEY_BYTES],
+                uint8_t ret_key[SP_SNAPSHOT_KEY_BYTES]) {
+    memcpy(ret_key, sha256, SP_SNAPSHOT_KEY_BYTES);
+    for (size_t i = 0; i < sizeof(travel->log); i++) {
+        ret_key[i] ^= travel->log[i];
+    }
+}
+
+/* Which log it is, and where it ends now. */
+static sp_status look_at_log(struct sp_travel *travel, struct sp_error *error) {
+    struct sp_log *log = sp_engine_log(travel->engine);
+    struct sp_log_description description;
+    struct sp_cut now;
+    log->ops->describe(log, &description);
+    memcpy(travel->log, description.uuid, sizeof(travel->log));
+    sp_status status = sp_cut_resolve(travel->engine, SP_STR("now"), true, 0, &now, error);
+    travel->head = status == SP_OK ? now.position : 0;
+    return status;
+}
+
 sp_status sp_travel_open(const struct sp_travel_options *options, struct sp_travel **ret_travel,
                          struct sp_error *error) {
     struct sp_travel *travel = calloc(1, sizeof(*travel));
@@ -42,6 +62,7 @@ sp_status sp_travel_open(const struct sp_travel_options *options, struct sp_trav
                                           ? options->snapshot_events
                                           : (uint64_t)SP_TRAVEL_SNAPSHOT_EVENTS;
     sp_status status = set_folder(travel, options->folder, error);
+    status = status == SP_OK ? look_at_log(travel, error) : status;
     if (status != SP_OK) {
         sp_travel_close(travel);
         return status;
@@ -101,6 +122,8 @@ static sp_status open_snapshots(struct sp_travel *travel, bool create, struct sp
     if (status != SP_OK) {
         travel->fs->ops->destroy(travel->fs);
         travel->fs = NULL;
+    } else {
+        sp_snapshots_trim(travel->snapshots, travel->head);
     }
     return status;
 }
@@ -125,9 +148,11 @@ struct sp_snapshots *travel_snapshots(struct sp_travel *travel, bool create) {
  */
 
 static struct model *model_find(struct sp_travel *travel, const struct sp_definition *definition) {
+    uint8_t key[SP_SNAPSHOT_KEY_BYTES];
+    travel_key(travel, definition->sha256, key);
     for (struct model *model = travel->models; model != NULL; model = model->next) {
         if (strcmp(model->name, definition->name) == 0 &&
-            memcmp(model->key.sha256, definition->sha256, SP_SNAPSHOT_KEY_BYTES) == 0) {
+            memcmp(model->key.sha256, key, SP_SNAPSHOT_KEY_BYTES) == 0) {
             return model;
         }
     }
@@ -142,7 +167,7 @@ static struct model *model_new(struct sp_travel *travel, const struct sp_definit
     }
     memcpy(model->name, definition->name, sizeof(model->name));
     model->key.name = sp_str_from(model->name);
-    memcpy(model->key.sha256, definition->sha256, SP_SNAPSHOT_KEY_BYTES);
+    travel_key(travel, definition->sha256, model->key.sha256);
     sp_bounds_init(&model->bounds);
     model->next = travel->models;
     travel->models = model;
@@ -158,6 +183,9 @@ sp_status travel_model(struct sp_travel *travel, const struct sp_definition *def
         model = model_new(travel, definition);
         if (model != NULL && snapshots != NULL &&
             sp_snapshots_load_bounds(snapshots, &model->key, &model->bounds, NULL) == SP_OK) {
+            if (model->bounds.known > travel->head) { /* of events that the log has lost */
+                sp_bounds_fini(&model->bounds);
+            }
             model->bounds_saved = model->bounds.known;
         }
     }

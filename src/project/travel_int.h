@@ -27,6 +27,8 @@ struct sp_travel {
     struct sp_engine *engine;
     struct sp_travel_options options; /* without the folder */
     char folder[TRAVEL_PATH_SIZE];    /* of the snapshots */
+    uint8_t log[16];                  /* its uuid: what is kept belongs to one log */
+    uint64_t head; /* where the log ended when it was opened: what is kept goes no further */
 
     pthread_mutex_t mutex; /* of what follows */
     struct model *models;
@@ -40,6 +42,10 @@ struct sp_travel {
 SP_WARN_UNUSED sp_status travel_model(struct sp_travel *travel,
                                       const struct sp_definition *definition,
                                       struct model **ret_model, struct sp_error *error);
+
+/* What is kept of a text of a projection, over this log, goes by. */
+void travel_key(const struct sp_travel *travel, const uint8_t sha256[SP_SNAPSHOT_KEY_BYTES],
+                uint8_t ret_key[SP_SNAPSHOT_KEY_BYTES]);
 
 /* The snapshots; NULL where there are none, and none shall be made. */
 struct sp_snapshots *travel_snapshots(struct sp_travel *travel, bool create);

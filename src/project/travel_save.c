@@ -256,12 +256,12 @@ static void forgetting_work(struct sp_job *job) {
 }
 
 /* Who still follows an old text leaves nothing any more. */
-static void mark_models(struct sp_travel *travel, sp_str name, const uint8_t *sha256_kept) {
+static void mark_models(struct sp_travel *travel, sp_str name, const uint8_t *kept_key) {
     pthread_mutex_lock(&travel->mutex);
     for (struct model *model = travel->models; model != NULL; model = model->next) {
         bool same = sp_str_eq(sp_str_from(model->name), name);
-        bool kept = sha256_kept != NULL &&
-                    memcmp(model->key.sha256, sha256_kept, SP_SNAPSHOT_KEY_BYTES) == 0;
+        bool kept =
+            kept_key != NULL && memcmp(model->key.sha256, kept_key, SP_SNAPSHOT_KEY_BYTES) == 0;
         pthread_mutex_lock(&model->mutex);
         model->is_forgotten = model->is_forgotten || (same && !kept);
         pthread_mutex_unlock(&model->mutex);
@@ -270,7 +270,11 @@ static void mark_models(struct sp_travel *travel, sp_str name, const uint8_t *sh
 }
 
 void sp_travel_forget(struct sp_travel *travel, sp_str name, const uint8_t *sha256_kept) {
-    mark_models(travel, name, sha256_kept);
+    uint8_t key[SP_SNAPSHOT_KEY_BYTES];
+    if (sha256_kept != NULL) {
+        travel_key(travel, sha256_kept, key);
+    }
+    mark_models(travel, name, sha256_kept != NULL ? key : NULL);
     if (travel->options.read_only || travel_snapshots(travel, false) == NULL ||
         name.len > SP_PROJECTION_NAME_MAX) {
         return;
@@ -286,7 +290,7 @@ void sp_travel_forget(struct sp_travel *travel, sp_str name, const uint8_t *sha2
     };
     memcpy(forgetting->name, name.ptr, name.len);
     if (sha256_kept != NULL) {
-        memcpy(forgetting->sha256, sha256_kept, sizeof(forgetting->sha256));
+        memcpy(forgetting->sha256, key, sizeof(forgetting->sha256));
     }
     hand_over(travel, &forgetting->job);
 }

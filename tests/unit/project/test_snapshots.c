@@ -256,6 +256,25 @@ static void they_go_with_their_projection(void **state) {
     room_close(&room);
 }
 
+/* A log that was put back from a copy ends earlier: what was kept of its lost events goes. */
+static void what_lies_behind_the_log_goes(void **state) {
+    (void)state;
+    struct room room = {.fs = NULL};
+    struct sp_snapshot_key key = key_of("runs", 1);
+    struct sp_snapshot found;
+    room_open(&room, 1 << 30);
+    assert_int_equal(save(&room, &key, 100, 100), SP_OK);
+    assert_int_equal(save(&room, &key, 200, 100), SP_OK);
+    sp_snapshots_trim(room.snapshots, 150);
+    assert_true(sp_snapshots_before(room.snapshots, &key, 1000, &found));
+    assert_int_equal(found.position, 100);
+    room_close(&room);
+    room_open(&room, 1 << 30);
+    assert_true(sp_snapshots_before(room.snapshots, &key, 1000, &found));
+    assert_int_equal(found.position, 100);
+    room_close(&room);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, help_begin, help_end)
 
 int main(void) {
@@ -266,6 +285,7 @@ int main(void) {
         IN_FOLDER(damaged_ones_are_dropped),
         IN_FOLDER(leftovers_go),
         IN_FOLDER(they_go_with_their_projection),
+        IN_FOLDER(what_lies_behind_the_log_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
