@@ -110,6 +110,14 @@ SP_WARN_UNUSED sp_status sp_upcasters_put(struct sp_upcasters *upcasters, struct
                                           enum sp_upcaster_outcome *ret_outcome,
                                           struct sp_error *error);
 
+/*
+ * Registers anew, as they are, those whose event lies before a position: retention is to drop it.
+ * What stops it may be tried again: SP_BUSY and so on.
+ */
+SP_WARN_UNUSED sp_status sp_upcasters_retell(struct sp_upcasters *upcasters,
+                                             struct sp_engine *engine, uint64_t before,
+                                             struct sp_error *error);
+
 /* SP_NOT_FOUND. */
 SP_WARN_UNUSED sp_status sp_upcasters_remove(struct sp_upcasters *upcasters,
                                              struct sp_engine *engine, sp_str type, sp_str from,

@@ -510,6 +510,28 @@ sp_status sp_upcasters_put(struct sp_upcasters *upcasters, struct sp_engine *eng
     return status;
 }
 
+/* One that was told before a position; NULL: none. */
+static const struct sp_upcaster *find_old(const struct upcast_table *table, uint64_t before) {
+    for (uint32_t i = 0; i < table->count; i++) {
+        if (table->steps[i].upcaster.position < before) {
+            return &table->steps[i].upcaster;
+        }
+    }
+    return NULL;
+}
+
+sp_status sp_upcasters_retell(struct sp_upcasters *upcasters, struct sp_engine *engine,
+                              uint64_t before, struct sp_error *error) {
+    const struct sp_upcaster *old;
+    sp_status status = SP_OK;
+    while (status == SP_OK && (old = find_old(upcasters->table, before)) != NULL) {
+        struct upcast_table *table = upcast_table_ref(upcasters->table); /* append makes another */
+        status = append(upcasters, engine, "upcaster.registered", old, true, error);
+        upcast_table_unref(table);
+    }
+    return status;
+}
+
 const struct sp_upcaster *sp_upcasters_find(struct sp_upcasters *upcasters, sp_str type,
                                             sp_str from, sp_str to) {
     uint32_t there = find_step(upcasters->table, type, from, to);

@@ -247,6 +247,18 @@ sp_status sp_decisions_remove(struct sp_server *server, sp_str name, struct sp_e
                : append(server->decisions, "command.removed", name, SP_STR(""), error);
 }
 
+sp_status sp_decisions_retell(struct sp_server *server, uint64_t before, struct sp_error *error) {
+    struct sp_decisions *decisions = server->decisions;
+    sp_status status = SP_OK;
+    for (uint32_t i = 0; i < decisions->row_count && status == SP_OK; i++) {
+        const struct decision_row *row = decisions->rows[i];
+        if (!row->shipped && row->position < before) { /* its own row is replaced, in its place */
+            status = append(decisions, "command.defined", row->name, row->text, error);
+        }
+    }
+    return status;
+}
+
 static void add_row(const struct decision_row *row, struct sp_buf *to) {
     sp_buf_add_str(to, SP_STR("{\"name\":"));
     sp_json_add_string(to, row->name);

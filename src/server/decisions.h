@@ -48,6 +48,10 @@ SP_WARN_UNUSED sp_status sp_decisions_put(struct sp_connection *connection, sp_s
 SP_WARN_UNUSED sp_status sp_decisions_remove(struct sp_server *server, sp_str name,
                                              struct sp_error *error);
 
+/* Defines anew, as they are, those whose event lies before a position: retention is to drop it. */
+SP_WARN_UNUSED sp_status sp_decisions_retell(struct sp_server *server, uint64_t before,
+                                             struct sp_error *error);
+
 /* Appends `{"name", "shipped", "position", "definition"}`; false where there is none. */
 SP_WARN_UNUSED bool sp_decisions_get(struct sp_server *server, sp_str name, struct sp_buf *to);
 

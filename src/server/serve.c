@@ -10,6 +10,7 @@
 #include "server/loop.h"
 #include "server/projections.h"
 #include "server/pubsub.h"
+#include "server/retell.h"
 #include "server/server.h"
 #include "server/upcasting.h"
 #include "spoor.h"
@@ -120,6 +121,9 @@ static sp_status open_server(struct serving *serving, struct sp_settings *settin
     }
     if (status == SP_OK) {
         status = sp_decisions_init(serving->server, error);
+    }
+    if (status == SP_OK) {
+        sp_retell_init(serving->server);
     }
     if (status == SP_OK && sp_settings_u64(&serving->server->settings, SP_SET_NO_HTTP) == 0) {
         status = sp_http_init(serving->server, sp_http_route_tables(), error);

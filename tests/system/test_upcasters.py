@@ -218,6 +218,23 @@ VALUES (:id, CAST(:data ->> 'price' AS BIGINT), :data ->> 'currency');
         wait_for(lambda: rows() == [["o1", 12, "EUR"], ["o2", 7, None]])
 
 
+def definitions_outlive_retention(folder):
+    """What lies in the older half of a log that drops its oldest segments is told again."""
+    command = {"emit": '[{type: "thing.made", data: .data}]'}
+    with Server(folder, "--retain-bytes", "1Mi") as server, Web(server) as web:
+        put(web, "1-2", SPLIT)
+        web.ok("PUT", "/v1/commands/thing.make", command, status=201)
+        line = json.dumps({"type": "filler", "source": "f", "data": "x" * 2000}) + "\n"
+        while web.ok("GET", "/v1/events", query={"limit": 1})[0]["position"] <= 2:
+            reply = web.call("POST", "/v1/events", (line * 4000).encode(),
+                             headers={"Content-Type": "application/x-ndjson"})
+            assert reply.status == 200, reply.body
+    with Server(folder, "--retain-bytes", "1Mi") as server, Web(server) as web:
+        add(web, "o1", OLD)
+        assert web.ok("GET", "/v1/events/o1")["data"] == NEW
+        web.ok("POST", "/v1/commands/thing.make", {"data": {"n": 1}}, status=201)
+
+
 harness.run(every_reader_sees_the_new_version, chains_end_in_what_the_schema_says,
             a_broken_one_stops_its_reader_alone, one_that_never_ends_is_stopped,
-            projections_fold_the_new_version)
+            projections_fold_the_new_version, definitions_outlive_retention)
