@@ -18,6 +18,7 @@
 enum {
     COMPILE_TRIES_MAX = 64, /* each attaches a build, or finds one changed */
     OPEN_TRIES_MAX = 5,     /* a build may be dropped between its link and its file */
+    SWAP_TRIES_MAX = 200,   /* or exchanged for another between compiling and reading */
     FIXED_BYTES = 8,        /* what a number counts as */
 };
 
@@ -515,11 +516,16 @@ static void start_watch(struct sqlite_reader *reader, const struct sp_sql *sql) 
 
 static sp_status query_folder(struct answer *answer, struct sp_error *error) {
     sp_status status = SP_END;
-    for (int tries = 0; tries < OPEN_TRIES_MAX && (status == SP_END || status == SP_IO); tries++) {
+    int swaps = 0;
+    int failures = 0;
+    while ((status == SP_END && swaps < SWAP_TRIES_MAX) ||
+           (status == SP_IO && failures < OPEN_TRIES_MAX)) {
         if (answer->done->rows > 0) {
             return status;
         }
         status = try_query(answer, error);
+        swaps += status == SP_END;
+        failures += status == SP_IO;
     }
     return status == SP_END ? sp_error_set(error, SP_IO, "the read models change all the time")
                             : status;
