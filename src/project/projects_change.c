@@ -176,6 +176,9 @@ sp_status sp_projects_rebuild(struct sp_projects *projects, sp_str name, uint64_
     project->wanted = true;
     project->refused = false;
     projects_unlock(projects);
+    if (projects->options.travel != NULL) { /* copies of what somebody has reason not to trust */
+        sp_travel_forget(projects->options.travel, sp_str_from(project->name), NULL);
+    }
     projects_say(projects, false, project, "is built anew as %llu", (unsigned long long)number);
     projects_plan(projects, project);
     *ret_number = number;

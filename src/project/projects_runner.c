@@ -109,8 +109,9 @@ static void on_progress(void *context, const struct sp_fold_progress *progress) 
     runner->position = progress->position;
     rate_note(&runner->rate, projects_now_us(projects), progress->position);
     pthread_cond_broadcast(&projects->changed);
+    bool trusted = runner->number >= runner->project->requested; /* else it is to be replaced */
     projects_unlock(projects);
-    if (runner->track != NULL) {
+    if (runner->track != NULL && trusted) {
         sp_travel_track_committed(runner->track, runner->build, progress->committed);
     }
 }

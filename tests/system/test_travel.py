@@ -275,6 +275,13 @@ def many_may_ask_at_once(folder):
 
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             assert list(pool.map(ask, moments)) == [[[20]]] * len(moments)
+        # What is built anew has reason to be: copies of what was there before are not gone on from.
+        assert many.snapshots()
+        before = time.time()
+        web.ok("POST", "/v1/projections/tally/rebuild", status=202)
+        wait_for(lambda: web.ok("GET", "/v1/projections/tally/status")["build"] == 2)
+        wait_for(lambda: all(path.stat().st_mtime >= before for path in many.snapshots()))
+        many.check(web, moments[0])
 
 
 harness.run(the_recorded_runs_stand_as_they_stood, a_run_alone_is_as_it_is_among_all,
