@@ -6,7 +6,6 @@
  * made anew. The file ORIGIN tells: the log's uuid, one line. Snapshots lie in a folder beneath and
  * go with them. ORIGIN is written last, so that what a crash left of them goes the next time.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/time.h"
@@ -18,6 +17,18 @@ static bool note_name(void *context, sp_str name) {
     struct sp_buf *names = context;
     sp_buf_add_str(names, name);
     sp_buf_add_byte(names, '\0');
+    return true;
+}
+
+/* `folder/name` as the file system takes it; false where it is too long. */
+static bool join(char to[SP_FS_PATH_BYTES_MAX + 1], sp_str folder, sp_str name) {
+    if (folder.len + 1 + name.len > SP_FS_PATH_BYTES_MAX) {
+        return false;
+    }
+    memcpy(to, folder.ptr, folder.len);
+    to[folder.len] = '/';
+    memcpy(to + folder.len + 1, name.ptr, name.len);
+    to[folder.len + 1 + name.len] = '\0';
     return true;
 }
 
@@ -35,8 +46,7 @@ static sp_status remove_files(struct sp_fs *fs, const char *folder, struct sp_er
         char path[SP_FS_PATH_BYTES_MAX + 1];
         size_t len = strlen(name);
         at += len + 1;
-        int made = snprintf(path, sizeof(path), "%s/%s", folder, name);
-        if (strcmp(name, "LOCK") != 0 && made > 0 && (size_t)made < sizeof(path)) {
+        if (strcmp(name, "LOCK") != 0 && join(path, sp_str_from(folder), sp_str_of(name, len))) {
             sp_status removed = fs->ops->unlink(fs, path, NULL);
             (void)removed; /* a folder, or gone by now */
         }
