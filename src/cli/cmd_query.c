@@ -37,7 +37,8 @@ const struct sp_flag sp_query_flags[] = {
     [SP_QUERY_FLAG_SEEN] = {.name = "seen",
                             .kind = SP_FLAG_TEXT,
                             .value = "POSITION",
-                            .help = "wait until the read models have seen this position"},
+                            .help = "wait until the read models have seen this position; "
+                                    "default: the end of the log"},
     [SP_QUERY_FLAG_TIMEOUT] = {.name = "timeout",
                                .kind = SP_FLAG_TEXT,
                                .value = "TIME",
@@ -311,6 +312,30 @@ static enum query_form form_of(const struct sp_cli *cli) {
     return cli->is_json_explicit || (cli->wants_json && !table) ? FORM_LINES : FORM_TABLE;
 }
 
+/*
+ * Over a server, unless --seen says otherwise, an answer has seen what the log had when it was asked
+ * for: who has just appended finds it. What has stopped is shown as far as it came.
+ */
+static spoor_status ask_with_all(struct showing *showing, spoor *store, struct asked *asked,
+                                 spoor_sql_result *result, spoor_error *error) {
+    spoor_info info = {.size = sizeof(info)};
+    bool given = showing->cli->args.own_values[SP_QUERY_FLAG_SEEN] != NULL;
+    if (!given && !showing->is_folder && spoor_get_info(store, &info, NULL) == SPOOR_OK) {
+        asked->options.seen = info.last_position;
+    }
+    spoor_status status =
+        spoor_sql(store, &asked->options, on_columns, on_row, showing, result, error);
+    if (status == SPOOR_FAILED && !given && asked->options.seen != 0) {
+        (void)snprintf(result->notice, sizeof(result->notice), "%s", error->text);
+        asked->options.seen = 0;
+        spoor_sql_result there = SPOOR_SQL_RESULT_INIT;
+        status = spoor_sql(store, &asked->options, on_columns, on_row, showing, &there, error);
+        result->row_count = there.row_count;
+        result->position = there.position;
+    }
+    return status;
+}
+
 static int ask(struct sp_cli *cli, spoor *store, struct asked *asked) {
     struct showing *showing = calloc(1, sizeof(*showing));
     spoor_error error = {.status = SPOOR_OK};
@@ -332,8 +357,7 @@ static int ask(struct sp_cli *cli, spoor *store, struct asked *asked) {
     }
     asked->options.progress = on_progress;
     asked->options.progress_context = showing;
-    spoor_status status =
-        spoor_sql(store, &asked->options, on_columns, on_row, showing, &result, &error);
+    spoor_status status = ask_with_all(showing, store, asked, &result, &error);
     int code = finish(showing, status, &result, &error);
     if (showing->is_folder) {
         sp_interrupt_close(&showing->interrupt);
