@@ -313,8 +313,8 @@ static enum query_form form_of(const struct sp_cli *cli) {
 }
 
 /*
- * Over a server, unless --seen says otherwise, an answer has seen what the log had when it was asked
- * for: who has just appended finds it. What has stopped is shown as far as it came.
+ * Over a server, unless --seen says otherwise, an answer has seen what the log had when it was
+ * asked for: who has just appended finds it. What has stopped is shown as far as it came.
  */
 static spoor_status ask_with_all(struct showing *showing, spoor *store, struct asked *asked,
                                  spoor_sql_result *result, spoor_error *error) {
