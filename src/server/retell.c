@@ -13,29 +13,40 @@ static bool retains(const struct sp_server *server) {
            sp_settings_u64(&server->settings, SP_SET_RETAIN_AGE) != 0;
 }
 
-/* What lies before this position is told again: the older half, as retention takes the oldest. */
-static uint64_t find_old(const struct sp_server *server) {
-    struct sp_log *log = sp_engine_log(server->engine);
-    uint64_t first;
-    uint64_t last;
-    log->ops->bounds(log, &first, &last);
+/*
+ * What lies before this position is told again: the older half, as retention takes the oldest, but
+ * nothing young; and in any case what was dropped already, where events come that fast.
+ */
+static uint64_t find_old(uint64_t first, uint64_t last) {
     uint64_t middle = first + (last > first ? (last - first) / 2 : 0);
     uint64_t young = last > YOUNG_EVENTS ? last - YOUNG_EVENTS : 0;
-    return middle < young ? middle : young;
+    uint64_t old = middle < young ? middle : young;
+    return old > first ? old : first;
 }
 
 static bool on_turn(struct sp_server *server, void *context) {
     struct sp_error error;
+    uint64_t first;
+    uint64_t last;
     (void)context;
-    if (server->monotonic_ms - server->retell_ms < LOOK_MS || !retains(server)) {
+    if (!retains(server)) {
         return false;
     }
-    server->retell_ms = server->monotonic_ms;
-    uint64_t before = find_old(server);
+    struct sp_log *log = sp_engine_log(server->engine);
+    log->ops->bounds(log, &first, &last);
+    if (first == server->retell_first && server->monotonic_ms - server->retell_ms < LOOK_MS) {
+        return false;
+    }
+    uint64_t before = find_old(first, last);
     sp_error_clear(&error);
     sp_status status = sp_upcasters_retell(server->upcasters, server->engine, before, &error);
     status = status == SP_OK ? sp_decisions_retell(server, before, &error) : status;
-    if (status != SP_OK && status != SP_BUSY) { /* the next look tries again */
+    if (status == SP_BUSY) {
+        return false; /* the next turn tries again */
+    }
+    server->retell_ms = server->monotonic_ms;
+    server->retell_first = first;
+    if (status != SP_OK) { /* the next look tries again */
         sp_say(&server->logger, SP_LEVEL_WARN, "definitions could not be told again",
                SP_FIELD_TEXT("error", sp_str_from(error.text)));
     }

@@ -103,10 +103,11 @@ struct sp_server {
     struct sp_decisions *decisions;   /* NULL: there are no commands */
     struct sp_projects *projects;     /* NULL: no projections run here */
     struct sp_travel *travel;         /* likewise */
-    int projects_wait_ms; /* until they must have a turn; -1: whenever something comes */
-    bool again;           /* a part has more to do: the next turn comes at once */
-    uint64_t retell_ms;   /* when retell.h looked last */
-    uint64_t receives;    /* calls of SPOOR.RECEIVE: which of its keys each one asks first */
+    int projects_wait_ms;  /* until they must have a turn; -1: whenever something comes */
+    bool again;            /* a part has more to do: the next turn comes at once */
+    uint64_t retell_ms;    /* when retell.h looked last */
+    uint64_t retell_first; /* the log's first position then */
+    uint64_t receives;     /* calls of SPOOR.RECEIVE: which of its keys each one asks first */
 
     struct sp_buf scratch;  /* of one command */
     struct sp_event event;  /* likewise: it is large */
