@@ -63,7 +63,7 @@ static bool name_is_right(sp_str name) {
 
 static sp_status write_program(sp_str text, struct sp_wire names, uint64_t name_count,
                                struct sp_buf *to, struct sp_error *error) {
-    if (memchr(text.ptr, 0, text.len) != NULL) {
+    if (text.len > 0 && memchr(text.ptr, 0, text.len) != NULL) {
         return sp_error_set(error, SP_INVALID, "a program has no zero bytes");
     }
     sp_buf_add_str(to, sp_str_from(prelude));
