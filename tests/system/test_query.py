@@ -189,12 +189,12 @@ def endless_queries_hold_up_nobody_and_end_with_their_clients(folder):
             assert reply.status in (503, 504), reply.status
             return reply.status == 503
         wait_until(is_full)
-        problem = web.refused("POST", "/v1/query", 503, "3 queries wait already", {"sql": "SELECT 1"})
+        problem = web.refused("POST", "/v1/query", 503, "queries wait already", {"sql": "SELECT 1"})
         assert problem["type"] == "urn:spoor:problem:query-queue-full"
         with Redis(server) as redis:  # the loop goes on
             for number in range(100):
                 assert redis.command("XADD", "s", "*", "n", str(number))
-            redis.refused("BUSY 3 queries wait already", "HGETALL", "agent_stats:anna")
+            redis.refused("BUSY ", "HGETALL", "agent_stats:anna")
         for client in clients:
             client.close()
         assert web.call("GET", "/healthz").status == 200
