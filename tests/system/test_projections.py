@@ -116,7 +116,7 @@ def added_read_replaced_removed(folder):
         web.ok("PUT", "/v1/projections/counts", counts(2, 10))
         assert settled(web, "counts")["build"] == 2
         assert table(folder, "counts", "SELECT sum(n) FROM counts") == [(50,)]
-        assert told(web, "counts") == ["added", "added", "swapped"]
+        wait_for(lambda: told(web, "counts") == ["added", "added", "swapped"], "the swap being told")
         assert web.call("DELETE", "/v1/projections/counts").status == 204
         web.refused("GET", "/v1/projections/counts/status", 404, "no projection 'counts'")
         wait_for(lambda: files(folder, "counts*") == [], "dropping the tables")
@@ -184,13 +184,13 @@ def one_event_stops_one_projection(folder):
     # It is the same after a restart, and nothing is told twice; then it is mended.
     with Server(folder) as server, Web(server) as web:
         assert status(web, "divides")["error"] == error
-        assert told(web, "divides") == ["added", "failed", "resumed", "failed"]
+        wait_for(lambda: told(web, "divides") == ["added", "failed", "resumed", "failed"], "the failures being told")
         fixed = DIVIDES.replace("version 1", "version 2").replace(
             "on work.done", 'on work.done where {"data.n": {"$ne": 0}}')
         web.ok("PUT", "/v1/projections/divides", fixed.encode())
         settled(web, "divides")
         assert len(table(folder, "divides", "SELECT * FROM divides")) == 10
-        assert told(web, "divides")[-2:] == ["added", "swapped"]
+        wait_for(lambda: told(web, "divides")[-2:] == ["added", "swapped"], "the swap being told")
 
 
 def a_build_that_fails_leaves_the_old_one(folder):
