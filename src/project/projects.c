@@ -510,9 +510,13 @@ static void forget_builds(struct sp_projects *projects) {
 static sp_status list_builds(struct sp_projects *projects, struct sp_error *error) {
     struct sp_sink *sink = projects->options.sink;
     sp_status status = sink->ops->builds(sink, note_build, projects, error);
-    while (status == SP_OK && projects->has_ahead) {
+    for (uint32_t dropped = 0; status == SP_OK && projects->has_ahead; dropped++) {
         const struct sp_build_state *ahead = &projects->ahead;
         projects->has_ahead = false;
+        if (dropped == SP_PROJECTS_MAX * PROJECTS_BUILDS_MAX) { /* it comes back every time */
+            return sp_error_set(error, SP_IO, "build %llu of %s cannot be dropped",
+                                (unsigned long long)ahead->number, ahead->name);
+        }
         const struct project *project = projects_make(projects, sp_str_from(ahead->name));
         if (project == NULL) {
             return sp_error_set(error, SP_NO_MEMORY, "projections");

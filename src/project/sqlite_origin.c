@@ -32,7 +32,20 @@ static bool join(char to[SP_FS_PATH_BYTES_MAX + 1], sp_str folder, sp_str name) 
     return true;
 }
 
-/* Removes the files of a folder but LOCK. A folder in it, and what is gone, are passed over. */
+/* What would be taken for a build, or a part of one, if it stayed. */
+static bool is_database(sp_str name) {
+    for (size_t at = 0; at + 3 <= name.len; at++) {
+        if (memcmp(name.ptr + at, ".db", 3) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Removes the files of a folder but LOCK. What is no database and cannot be removed (a folder,
+ * somebody's own file) is passed over.
+ */
 static sp_status remove_files(struct sp_fs *fs, const char *folder, struct sp_error *error) {
     struct sp_buf names;
     sp_buf_init(&names, NAMES_BYTES_MAX);
@@ -47,8 +60,9 @@ static sp_status remove_files(struct sp_fs *fs, const char *folder, struct sp_er
         size_t len = strlen(name);
         at += len + 1;
         if (strcmp(name, "LOCK") != 0 && join(path, sp_str_from(folder), sp_str_of(name, len))) {
-            sp_status removed = fs->ops->unlink(fs, path, NULL);
-            (void)removed; /* a folder, or gone by now */
+            sp_status removed = fs->ops->unlink(fs, path, error);
+            bool matters = removed != SP_NOT_FOUND && is_database(sp_str_of(name, len));
+            status = matters ? removed : SP_OK;
         }
     }
     sp_buf_fini(&names);
@@ -62,15 +76,15 @@ sp_status sqlite_origin_settle(struct sp_fs *fs, const uint8_t log[16], struct s
     text[SP_UUID_TEXT_SIZE] = '\n';
     const sp_str wanted = sp_str_of(text, sizeof(text));
     sp_buf_init(&found, ORIGIN_BYTES_MAX);
-    sp_status status = sp_fs_read_all(fs, "ORIGIN", &found, NULL);
-    bool other = status != SP_NOT_FOUND && !sp_str_eq(sp_buf_str(&found), wanted);
-    bool same = status == SP_OK && !other;
+    sp_status status = sp_fs_read_all(fs, "ORIGIN", &found, error);
+    bool missing = status == SP_NOT_FOUND;
+    bool same = status == SP_OK && sp_str_eq(sp_buf_str(&found), wanted);
     sp_buf_fini(&found);
-    if (same) {
-        return SP_OK;
+    if (same || (status != SP_OK && status != SP_NOT_FOUND && status != SP_LIMIT)) {
+        return status; /* what cannot be read just now says nothing */
     }
     status = SP_OK;
-    if (other) {
+    if (!missing) {
         status = remove_files(fs, "snapshots", error);
         status = status == SP_OK ? remove_files(fs, ".", error) : status;
     }
