@@ -4,21 +4,8 @@
 #ifndef SP_CORE_BYTES_H
 #define SP_CORE_BYTES_H
 
-#include "base/buf.h"
-#include "base/wire.h"
+#include "base/put.h"
 #include "record/entry_id.h"
-
-static inline void sp_add_number(struct sp_buf *to, uint64_t number) {
-    uint8_t *at = sp_buf_reserve(to, SP_VARINT_BYTES_MAX);
-    if (at != NULL) {
-        sp_buf_advance(to, sp_put_varint(at, number));
-    }
-}
-
-static inline void sp_add_text(struct sp_buf *to, sp_str text) {
-    sp_add_number(to, text.len);
-    sp_buf_add_str(to, text);
-}
 
 static inline void sp_add_id(struct sp_buf *to, struct sp_entry_id id) {
     sp_add_number(to, id.ms);
