@@ -17,6 +17,7 @@
 #define SP_ENGINE_FLOWS_H
 
 #include "engine/engine.h"
+#include "flow/doc.h"
 
 struct sp_flow;
 
@@ -56,6 +57,21 @@ struct sp_engine_defined {
     bool unchanged;    /* the very same was there, and nothing is appended */
     char sha256[SP_FLOW_SHA256_TEXT_SIZE];
 };
+
+/*
+ * Checks a definition: all that can be wrong with it, its jq programs too, is added to `problems`.
+ * Nested sagas are put into the document. SP_INVALID where there is an error among them.
+ */
+SP_WARN_UNUSED sp_status sp_engine_flow_check(struct sp_engine *engine, enum sp_flow_defines kind,
+                                              struct sp_doc *doc, struct sp_doc_problems *problems,
+                                              struct sp_error *error);
+
+/* The same, and defines it: what begins from now on goes by it. `by` may be empty. */
+SP_WARN_UNUSED sp_status sp_engine_flow_define(struct sp_engine *engine, enum sp_flow_defines kind,
+                                               struct sp_doc *doc, sp_str by,
+                                               struct sp_doc_problems *problems,
+                                               struct sp_engine_defined *ret_defined,
+                                               struct sp_error *error);
 
 /* Removes it: what runs goes on, nothing begins any more. SP_NOT_FOUND. */
 SP_WARN_UNUSED sp_status sp_engine_flow_remove(struct sp_engine *engine, enum sp_flow_defines kind,
