@@ -59,9 +59,17 @@ struct sp_flow_ports {
                       struct sp_error *error);
 };
 
-/* What the program said. */
+/*
+ * What the program said. Or, with `refused`, why the events of the act before could not be
+ * appended: it is asked once more, whether the work has a program or not, and what it gives now
+ * should say so and be done with it. SP_LIMIT: too large; SP_INVALID: a schema does not allow it,
+ * or it makes no sense; SP_CONFLICT: every one of the events is there already by its source and id,
+ * so that apply would see nothing, and `position` says where the last one is.
+ */
 struct sp_flow_answer {
     sp_status status; /* SP_OK: `value` is JSON; otherwise `error` says what was wrong */
+    bool refused;
+    uint64_t position;
     sp_str value;
     sp_str error;
 };
