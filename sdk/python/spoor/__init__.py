@@ -15,7 +15,7 @@ from .client import AsyncClient, connect
 from .context import Context, SyncContext
 from .draft import NewEvent
 from .errors import (Conflict, NonRetryable, NotFound, RetryAfter, SpoorError,
-                     Unavailable, Unsupported)
+                     StepCancelled, StepUnknown, Unavailable, Unsupported)
 from .event import Appended, Event
 from .handler import Call, Handler
 from .logs import JsonFormatter
@@ -24,10 +24,13 @@ from .query import Query
 from .retry import Retry
 from .session import AgentInfo, DeadLetter, Delivery, Group
 from .sql import Rows
+from .step_context import StepContext, SyncStepContext
 from .sync import Client
 
 __version__ = "0.1.0"
 __all__ = ["Agent", "AgentInfo", "Appended", "AsyncClient", "Call", "Client",
            "Conflict", "Context", "DeadLetter", "Delivery", "Event", "Group", "Handler",
            "JsonFormatter", "NewEvent", "NonRetryable", "NotFound", "Policy", "Query", "Retry",
-           "RetryAfter", "Rows", "SpoorError", "SyncContext", "Unavailable", "Unsupported", "connect"]
+           "RetryAfter", "Rows", "SpoorError",
+           "StepCancelled", "StepContext", "StepUnknown", "SyncContext",
+           "SyncStepContext", "Unavailable", "Unsupported", "connect"]

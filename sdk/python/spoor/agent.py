@@ -8,6 +8,7 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, TypeVar, Un
 
 from . import logs
 from .context import Probe
+from .draft import check_type
 from .durations import Duration, seconds
 from .handler import Handler
 from .patterns import check_pattern
@@ -56,10 +57,16 @@ class Agent:
         A coroutine function gets a Context; a plain one runs in a thread and gets a SyncContext.
         `name` (else the function's) is part of the ids of what it emits: keep it."""
         check_pattern(pattern)
-        if concurrency is not None and concurrency < 1:
-            raise ValueError("concurrency: at least 1")
         policy = Policy(filter=filter, retry=retry or Retry(), order_by=order_by,
                         ack_wait=ack_wait)
+
+        return self._declare(name, pattern, policy, concurrency, start)
+
+    def _declare(self, name: Optional[str], pattern: str, policy: Policy,
+                 concurrency: Optional[int], start: str,
+                 answers: bool = False) -> Callable[[F], F]:
+        if concurrency is not None and concurrency < 1:
+            raise ValueError("concurrency: at least 1")
 
         def declare(function: F) -> F:
             called = name or getattr(function, "__name__", "")
@@ -67,10 +74,34 @@ class Agent:
                 raise ValueError(f"the handler of {pattern!r} needs a name=")
             if any(handler.name == called for handler in self.handlers):
                 raise ValueError(f"agent {self.name!r} has a handler {called!r} already")
-            self.handlers.append(Handler(called, pattern, function, policy, concurrency, start))
+            self.handlers.append(Handler(called, pattern, function, policy, concurrency, start,
+                                         answers))
             return function
 
         return declare
+
+    def step(self, action: str, *, retry: Optional[Retry] = None, ack_wait: Duration = "30s",
+             order_by: str = "none", concurrency: Optional[int] = None,
+             start: str = "-1d") -> Callable[[F], F]:
+        """Declares the worker of a saga's action: of every command of this type.
+
+        What it returns is the step's result, and must be JSON. What it raises is the step's
+        failure: the saga tries again as its definition says, but for NonRetryable and what `retry`
+        gives up on. A coroutine function gets a StepContext, a plain one, in a thread, a
+        SyncStepContext. A worker that is new begins with the commands of the last day that still
+        wait (`start`). Its name is the action."""
+        check_type(action)
+        policy = Policy(retry=retry or Retry(), order_by=order_by, ack_wait=ack_wait)
+        return self._declare(action, action, policy, concurrency, start, answers=True)
+
+    def compensate(self, action: str, *, retry: Optional[Retry] = None, ack_wait: Duration = "30s",
+                   order_by: str = "none", concurrency: Optional[int] = None,
+                   start: str = "-1d") -> Callable[[F], F]:
+        """Declares the worker of a compensation: step(), for what undoes. Its context has the
+        `input`, the `result` and the `error` of what it is to undo; both of these are None where
+        nobody knows whether there is anything to undo, which it must take well."""
+        return self.step(action, retry=retry, ack_wait=ack_wait, order_by=order_by,
+                         concurrency=concurrency, start=start)
 
     def handler(self, name: str) -> Handler:
         """A handler by its name."""

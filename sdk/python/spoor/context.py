@@ -2,18 +2,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections import defaultdict
 from contextvars import ContextVar
 from typing import (TYPE_CHECKING, Any, Awaitable, Callable, Coroutine, DefaultDict, Mapping,
                     Optional, Set, Tuple, TypeVar, overload)
 
-from .draft import ExpectedVersion, NewEvent, dump
+from .draft import ExpectedVersion, NewEvent
 from .durations import Duration, seconds
 from .errors import Unavailable
 from .event import Appended, Event
-from .ids import emit_id, step_id
+from .record import Begun, Record
 from .session import Delivery
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Probe = Callable[[str, str], Awaitable[None]]
-STEP_TYPE = "agent.step.completed"
 _step: ContextVar[str] = ContextVar("spoor_step", default="")
 
 
@@ -33,7 +31,8 @@ class Context:
 
     def __init__(self, delivery: Delivery, agent: str, handler: str, client: "AsyncClient",
                  probe: Optional[Probe] = None,
-                 asleep: Optional[Callable[[int], None]] = None) -> None:
+                 asleep: Optional[Callable[[int], None]] = None,
+                 key: Optional[str] = None) -> None:
         self.event: Event = delivery.event
         self.attempt: int = delivery.attempt
         self.agent, self.handler = agent, handler
@@ -42,6 +41,7 @@ class Context:
         self._probe, self._asleep = probe, asleep
         self._ordinals: DefaultDict[str, int] = defaultdict(int)
         self._steps: Set[str] = set()
+        self._record = Record(client, delivery.event, agent, handler, key)
 
     async def emit(self, type: str, data: Any = None, *, stream: Optional[str] = None,
                    metadata: Optional[Mapping[str, Any]] = None,
@@ -56,10 +56,12 @@ class Context:
                     metadata: Optional[Mapping[str, Any]], schemaversion: Optional[str],
                     expected_version: ExpectedVersion, extensions: Mapping[str, Any]) -> Appended:
         self._ordinals[step] += 1
+        ordinal = self._ordinals[step]
+        if self.event.get("forkedfrom"):
+            extensions = {**extensions, **await self._record.forked(type, step, ordinal)}
         event = NewEvent(
             type=type, data=data, source=self.agent, stream=stream,
-            id=emit_id(self.event.source, self.event.id, self.agent, self.handler, step,
-                       self._ordinals[step]),
+            id=self._record.emit_id(step, ordinal),
             correlationid=self.event.correlationid, causationid=self.event.id,
             schemaversion=schemaversion, metadata=metadata, extensions=extensions,
             expected_version=expected_version)
@@ -74,53 +76,54 @@ class Context:
         return await self.client.publish(type, data, **more)
 
     @overload
-    async def step(self, name: str, function: Callable[[], Awaitable[Result]]) -> Result: ...
+    async def step(self, name: str, function: Callable[[], Awaitable[Result]], *,
+                   irreversible: bool = False) -> Result: ...
 
     @overload
-    async def step(self, name: str, function: Callable[[], Result]) -> Result: ...
+    async def step(self, name: str, function: Callable[[], Result], *,
+                   irreversible: bool = False) -> Result: ...
 
-    async def step(self, name: str,
-                   function: Callable[[], Any]) -> Any:
+    async def step(self, name: str, function: Callable[[], Any], *,
+                   irreversible: bool = False) -> Any:
         """Runs the function once over all attempts: its result, which must be JSON, is recorded,
-        and later attempts are given what was recorded."""
-        found, result = await self._begin_step(name)
-        if found:
+        and later attempts are given what was recorded. So is a run that was forked behind it.
+
+        `irreversible`: what it does cannot be undone. That it begins is recorded before it does,
+        and it is not begun again, in no attempt, fork or resume, unless it raised an error: its
+        result is used, wherever it was recorded, and where nobody knows what came of it, this is
+        StepUnknown."""
+        begun, result = await self._begin_step(name, irreversible)
+        if begun is None:
             return result
         token = _step.set(name)
         try:
             value = function()
             if asyncio.iscoroutine(value) or isinstance(value, asyncio.Future):
                 value = await value
+        except Exception as problem:
+            await self._fail_step(begun, problem)
+            raise
         finally:
             _step.reset(token)
-        return await self._end_step(name, value)
+        return await self._end_step(begun, value)
 
-    async def _begin_step(self, name: str) -> Tuple[bool, Any]:
-        """Whether the step was done, and its result."""
+    async def _begin_step(self, name: str, irreversible: bool) -> Tuple[Optional[Begun], Any]:
+        """The step to run, or its result where it was done."""
         if name in self._steps:
             raise ValueError(f"step {name!r} is there twice in one handling of an event")
         self._steps.add(name)
         await self._at("step.begin", name)
-        done = await self.client.find(self._step_id(name), self.agent)
-        if done:
-            return True, done[0].data["result"]
-        return False, None
+        return await self._record.begin(name, irreversible)
 
-    async def _end_step(self, name: str, value: Any) -> Any:
+    async def _end_step(self, begun: Begun, value: Any) -> Any:
         """Records the result; gives what is recorded."""
-        result = json.loads(dump(value, f"the result of step {name!r}"))
-        await self._at("step.done", name)
-        recorded = await self.client.append(NewEvent(
-            type=STEP_TYPE, data={"step": name, "result": result}, source=self.agent,
-            stream=f"{self.agent}:steps", id=self._step_id(name),
-            correlationid=self.event.correlationid, causationid=self.event.id))
-        if recorded.duplicate:  # another attempt that goes on still was faster
-            result = (await self.client.get(recorded.id, self.agent)).data["result"]
-        await self._at("step.recorded", name)
+        await self._at("step.done", begun.name)
+        result = await self._record.end(begun, value)
+        await self._at("step.recorded", begun.name)
         return result
 
-    def _step_id(self, name: str) -> str:
-        return step_id(self.event.source, self.event.id, self.agent, self.handler, name)
+    async def _fail_step(self, begun: Begun, problem: BaseException) -> None:
+        await self._record.fail(begun, f"{type(problem).__name__}: {problem}")
 
     async def sleep(self, duration: Duration) -> None:
         """Waits; in a TestBus, until its clock was advanced so far."""
@@ -156,15 +159,19 @@ class SyncContext:
     def publish(self, type: str, data: Any = None, **more: Any) -> Appended:
         return self._run(self._inner.publish(type, data, **more))
 
-    def step(self, name: str, function: Callable[[], Result]) -> Result:
-        found, result = self._run(self._inner._begin_step(name))
-        if not found:
+    def step(self, name: str, function: Callable[[], Result], *,
+             irreversible: bool = False) -> Result:
+        begun, result = self._run(self._inner._begin_step(name, irreversible))
+        if begun is not None:
             token = _step.set(name)
             try:
                 value = function()
+            except Exception as problem:
+                self._run(self._inner._fail_step(begun, problem))
+                raise
             finally:
                 _step.reset(token)
-            result = self._run(self._inner._end_step(name, value))
+            result = self._run(self._inner._end_step(begun, value))
         return result  # type: ignore[no-any-return]
 
     def sleep(self, duration: Duration) -> None:

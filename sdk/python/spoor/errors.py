@@ -1,9 +1,12 @@
 """What goes wrong, and what handlers raise to say how an attempt ended."""
 from __future__ import annotations
 
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 from .durations import Duration, to_ms
+
+if TYPE_CHECKING:
+    from .event import Event
 
 
 class SpoorError(Exception):
@@ -34,6 +37,24 @@ class Conflict(SpoorError):
 
 class NonRetryable(Exception):
     """Raised by a handler: trying again is of no use, so the event becomes a dead letter at once."""
+
+
+class StepUnknown(NonRetryable):
+    """An irreversible step was begun, and nobody knows what came of it: it is not begun again.
+
+    `step` is its name, `event` the one that says that it began. AsyncClient.settle_step tells what
+    came of it."""
+
+    def __init__(self, step: str, event: "Event") -> None:
+        super().__init__(f"step {step!r} is irreversible and was begun by event {event.id} at position "
+                         f"{event.position}; what came of it is unknown, so it is not begun again")
+        self.step, self.event = step, event
+
+
+class StepCancelled(NonRetryable):
+    """A step was stopped in the middle, for its saga no longer wants it: whether there is something
+    to undo is not known. Raised for a coroutine that was cancelled; a plain function that stops by
+    itself raises it."""
 
 
 class RetryAfter(Exception):

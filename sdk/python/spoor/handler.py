@@ -9,10 +9,12 @@ from typing import Any, Awaitable, Callable, List, Optional, Union
 from .context import Context, SyncContext
 from .event import Event
 from .policy import Policy
+from .step_context import StepContext, SyncStepContext
 
 AsyncFunction = Callable[[Event, Context], Awaitable[Any]]
 SyncFunction = Callable[[Event, SyncContext], Any]
-Function = Union[AsyncFunction, SyncFunction]
+StepFunction = Union[Callable[[Event, StepContext], Any], Callable[[Event, SyncStepContext], Any]]
+Function = Union[AsyncFunction, SyncFunction, StepFunction]
 STARTS = {"new": "$", "all": "0"}
 
 
@@ -26,14 +28,14 @@ class Call:
 
 
 class Handler:
-    """One `@agent.on(…)`."""
+    """One `@agent.on(…)`; one that `answers` is a step of sagas or a compensation."""
 
     def __init__(self, name: str, pattern: str, function: Function, policy: Policy,
-                 concurrency: Optional[int], start: str) -> None:
+                 concurrency: Optional[int], start: str, answers: bool = False) -> None:
         self.name, self.pattern, self.function = name, pattern, function
         self.policy, self.concurrency = policy, concurrency
         self.start = STARTS.get(start, start)
-        self.is_async = is_async(function)
+        self.is_async, self.answers = is_async(function), answers
         self.noted: Optional[List[Call]] = None
 
     @property

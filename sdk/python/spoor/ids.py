@@ -30,5 +30,26 @@ def step_id(source: str, event_id: str, agent: str, handler: str, name: str) -> 
     return _derived("step", source, event_id, agent, handler, name)
 
 
+def start_id(source: str, event_id: str, agent: str, handler: str, name: str, ordinal: int) -> str:
+    """The id of the event that says that the ordinal-th (from 1) try of an irreversible step begins."""
+    return _derived("start", source, event_id, agent, handler, name, str(ordinal))
+
+
+def failure_id(source: str, event_id: str, agent: str, handler: str, name: str,
+               ordinal: int) -> str:
+    """The id of the event that says that this try of an irreversible step failed."""
+    return _derived("failure", source, event_id, agent, handler, name, str(ordinal))
+
+
+def ask_id(source: str, event_id: str, agent: str, handler: str, ordinal: int) -> str:
+    """The id of the ordinal-th (from 1) question of a handling."""
+    return _derived("ask", source, event_id, agent, handler, str(ordinal))
+
+
+def answer_id(source: str, event_id: str, agent: str) -> str:
+    """The id of an agent's answer to a command, whatever it says: there is one."""
+    return _derived("answer", source, event_id, agent)
+
+
 def _derived(*parts: str) -> str:
     return str(uuid.uuid5(NAMESPACE, "\n".join(parts)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 from .client import AsyncClient
 from .context import Probe
+from .live import Live
 from .presence import Presence
 from .session import Announcement, Session
 from .worker import Worker
@@ -36,6 +37,7 @@ class Runtime:
         self.failed = asyncio.Event()
         self._used = 0
         self._turn = 0
+        self.live = Live(session)
         patterns = Counter(handler.pattern for handler in agent.handlers)
         self.workers: List[Worker] = [
             Worker(self, handler, agent.group_of(handler, patterns[handler.pattern] > 1))
@@ -46,6 +48,8 @@ class Runtime:
 
     async def start(self) -> None:
         """When this returns its groups are there: what is published from now on, it sees."""
+        if any(worker.handler.answers for worker in self.workers):
+            await self.live.start()
         for worker in self.workers:
             await worker.ensure_group()
         await self._presence.start()
@@ -58,6 +62,7 @@ class Runtime:
         """Finishes what runs, says that it goes, and goes."""
         self.session.hurry()
         await asyncio.gather(*(worker.stop(timeout_s) for worker in self.workers))
+        self.live.stop()
         await self._presence.stop(reason)
         await self.session.close()
         self.threads.shutdown(wait=False)
@@ -67,6 +72,7 @@ class Runtime:
         """As if the process had died."""
         for worker in self.workers:
             worker.abort()
+        self.live.stop()
         self._presence.abort()
         self.session.abort()
         self.threads.shutdown(wait=False)

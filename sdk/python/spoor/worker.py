@@ -16,12 +16,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, List, Optional, Set
 
 from .acks import Acks
+from .answering import answer
 from .backoff import Backoff
 from .context import Context, SyncContext
 from .errors import NonRetryable, NotFound, RetryAfter, SpoorError, Unsupported
 from .handler import Call, Handler
 from .logs import handling
 from .session import Consumer, Delivery
+from .step_context import StepContext, SyncStepContext
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -166,13 +168,18 @@ class Worker:
         handling.set({"agent": self._runtime.name, "handler": name, "event_id": event.id,
                       "event_type": event.type, "correlation_id": event.correlationid,
                       "attempt": delivery.attempt})
-        context = Context(delivery, self._runtime.name, name, self._runtime.client,
-                          self._runtime.probe, self._slept)
+        kind = StepContext if self.handler.answers else Context
+        context = kind(delivery, self._runtime.name, name, self._runtime.client,
+                       self._runtime.probe, self._slept)
+        failed: Optional[BaseException] = None
         begun = self._clock.now()
         try:
             if self._runtime.probe is not None:
                 await self._runtime.probe("handler.begin", name)
-            await self._call(context)
+            if isinstance(context, StepContext):
+                failed = await self._answer(context)
+            else:
+                await self._call(context)
             if self._runtime.probe is not None:
                 await self._runtime.probe("handler.done", name)
         except asyncio.CancelledError as problem:  # crashed, or out of time: it is handed out again
@@ -181,24 +188,35 @@ class Worker:
         except Exception as problem:  # pylint: disable=broad-except
             await self._failed(delivery, problem)
         else:
-            self.handler.note(Call(event, delivery.attempt, None))
+            self.handler.note(Call(event, context.attempt, failed))
             self._held[delivery.entry].settling = True
             self._acks.add(delivery.entry)
         self._measure(self._clock.now() - begun)
 
-    async def _call(self, context: Context) -> None:
+    async def _answer(self, context: StepContext) -> Optional[BaseException]:
+        """Runs the handler of a command and answers; what it raised."""
+        problem = await answer(self._runtime.client, self._runtime.live, context,
+                               self.handler.policy.retry.give_up_on, self.handler.is_async,
+                               lambda: self._call(context))
+        if problem is not None:
+            log.error("%s failed in %s, attempt %d", self.handler.name,
+                      context.saga_id or "no saga", context.attempt, exc_info=problem)
+        return problem
+
+    async def _call(self, context: Context) -> Any:
         function: Callable[..., Any] = self.handler.function
         event = context.event
         if self.handler.is_async:
-            await function(event, context)
-            return
+            return await function(event, context)
         loop = asyncio.get_running_loop()
-        plain = SyncContext(context, loop)
+        plain = (SyncStepContext(context, loop) if isinstance(context, StepContext)
+                 else SyncContext(context, loop))
         within = contextvars.copy_context()
         result = await loop.run_in_executor(
             self._runtime.threads, lambda: within.run(function, event, plain))
         if asyncio.iscoroutine(result):  # a plain function that gives a coroutine, such as a lambda
-            await result
+            return await result
+        return result
 
     async def _failed(self, delivery: Delivery, problem: Exception) -> None:
         """Says so to the log and to the group."""

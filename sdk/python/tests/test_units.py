@@ -10,7 +10,7 @@ import re
 import unittest
 import uuid
 from datetime import timedelta
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import redis.exceptions
 
@@ -19,7 +19,8 @@ from spoor import logs
 from spoor.backoff import Backoff
 from spoor.durations import to_ms, to_text
 from spoor.handler import is_async
-from spoor.ids import NAMESPACE, emit_id, new_id, step_id
+from spoor.ids import (NAMESPACE, answer_id, ask_id, emit_id, failure_id, new_id, start_id,
+                       step_id)
 from spoor.patterns import check_pattern, matches
 from spoor.policy import same_policy
 from spoor.testing.filters import compile_filter, to_python_regex
@@ -45,6 +46,13 @@ class Ids(unittest.TestCase):
         for each in wanted["step"]:
             self.assertEqual(step_id(each["source"], each["id"], each["agent"], each["handler"],
                                      each["name"]), each["uuid"])
+        makers: Dict[str, Callable[..., str]] = {"start": start_id, "failure": failure_id,
+                                                 "ask": ask_id, "answer": answer_id}
+        for kind, make in makers.items():
+            self.assertTrue(wanted[kind])
+            for each in wanted[kind]:
+                found = make(*(value for name, value in each.items() if name != "uuid"))
+                self.assertEqual(found, each["uuid"])
         self.assertGreaterEqual(len(wanted["emit"]) + len(wanted["step"]), 8)
 
     def test_new_ones_are_uuids_of_version_7_by_time(self) -> None:

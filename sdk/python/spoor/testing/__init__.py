@@ -8,6 +8,6 @@ from ..handler import Call
 from .bus import TestBus
 from .clock import VirtualClock
 from .memory import MemoryBus
-from .scenario import Scenario, event
+from .scenario import Scenario, command, event
 
-__all__ = ["Call", "MemoryBus", "Scenario", "TestBus", "VirtualClock", "event"]
+__all__ = ["Call", "MemoryBus", "Scenario", "TestBus", "VirtualClock", "command", "event"]

@@ -139,6 +139,10 @@ class TestBus:
         """As AsyncClient.publish; the source is `test` unless it is given."""
         return await self.client.publish(type, data, **more)
 
+    async def publish_event(self, event: Given) -> Appended:
+        """publish() for an event that is made already, such as command(…)."""
+        return await self.client.append(as_event(event))
+
     def given(self, events: Sequence[Given] = ()) -> Scenario:
         """What has happened, and was reacted to, before the scenario."""
         return Scenario(self, events)

@@ -4,16 +4,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, List, Mapping, Sequence, Tuple, Union
 
-from ..context import STEP_TYPE
 from ..draft import NewEvent
 from ..event import Event
+from ..record import STEP_TYPES
 
 if TYPE_CHECKING:
     from .bus import TestBus
 
 Given = Union[str, Tuple[str, Any], Mapping[str, Any], NewEvent]
 SOURCE = "test"
-_ASIDE = ("agent.online", "agent.offline", "agent.suspected_failure", "agent.recovered", STEP_TYPE)
+_ASIDE = ("agent.online", "agent.offline", "agent.suspected_failure", "agent.recovered", *STEP_TYPES)
 
 
 def event(type: str, data: Any = None, **attributes: Any) -> NewEvent:
@@ -21,6 +21,17 @@ def event(type: str, data: Any = None, **attributes: Any) -> NewEvent:
     known = {name: attributes.pop(name) for name in list(attributes)
              if name in NewEvent.__dataclass_fields__}
     return NewEvent(type=type, data=data, extensions=attributes, **known).by(SOURCE)
+
+
+def command(action: str, data: Any = None, *, saga: str = "00000000-0000-7000-8000-000000000001",
+            step: str = "step", attempt: int = 1, compensates: bool = False,
+            **attributes: Any) -> NewEvent:
+    """The command of a saga's step, as the store gives it to workers: for tests without a saga.
+    `compensates`: that of its compensation; its data has `input`, `result` and `error`."""
+    mark = "~" if compensates else ""
+    return event(action, data, id=f"{saga}/{step}{mark or ':'}{attempt}", correlationid=saga,
+                 sagaid=saga, saga="test", sagastep=step, attempt=attempt,
+                 idempotencykey=f"{saga}/{step}{mark}", **attributes)
 
 
 def as_event(given: Given) -> NewEvent:
