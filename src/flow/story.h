@@ -67,7 +67,7 @@ const char *sp_story_status(const struct sp_story *story);
  * reason, cancel {by, reason, at}, not_undone, attention [{step, phase, error, options}], ignored
  * (answers without effect), steps [{name, kind, status, attempts, action, result, error, started,
  * ended, due, … , compensation {action, status, attempts, result, error, by, why}}]. A member that
- * has nothing to say is left out, but that of a step `result` and `error` are null then. There was a
+ * has nothing to say is left out, but a step's `result` and `error` are null then. There was a
  * saga.started. `live` may be NULL. Failure is the buffer's. O(events).
  */
 void sp_story_json(const struct sp_story *story, const struct sp_story_live *live,
