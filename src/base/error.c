@@ -1,6 +1,5 @@
 #include "base/error.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,6 +28,14 @@ sp_status sp_error_set(struct sp_error *error, sp_status status, const char *for
         va_start(args, format);
         error_fill(error, status, format, args);
         va_end(args);
+    }
+    return status;
+}
+
+sp_status sp_error_set_list(struct sp_error *error, sp_status status, const char *format,
+                            va_list args) {
+    if (error != NULL) {
+        error_fill(error, status, format, args);
     }
     return status;
 }

@@ -8,6 +8,7 @@
 #ifndef SP_BASE_ERROR_H
 #define SP_BASE_ERROR_H
 
+#include <stdarg.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -27,6 +28,10 @@ void sp_error_clear(struct sp_error *error);
 /* Fills the record and returns `status`, so that a caller can `return sp_error_set(...)`. */
 sp_status sp_error_set(struct sp_error *error, sp_status status, const char *format, ...)
     SP_PRINTF(3, 4);
+
+/* As sp_error_set, for functions that take a format themselves. */
+sp_status sp_error_set_list(struct sp_error *error, sp_status status, const char *format,
+                            va_list args) SP_PRINTF(3, 0);
 
 /* As sp_error_set, for a failed system call: also keeps errno's value. */
 sp_status sp_error_set_os(struct sp_error *error, sp_status status, int os_error,

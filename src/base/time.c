@@ -342,6 +342,33 @@ static size_t put_number(char *to, uint64_t value) {
     return sizeof(digits) - at;
 }
 
+void sp_duration_format(uint64_t duration_us, char text[SP_DURATION_TEXT_SIZE]) {
+    static const struct {
+        uint64_t us;
+        const char *name;
+    } UNITS[] = {
+        {UINT64_C(86400000000), "d"},
+        {UINT64_C(3600000000), "h"},
+        {60000000, "m"},
+        {MICROS_IN_SECOND, "s"},
+        {1000, "ms"},
+        {1, "us"},
+    };
+    size_t length = 0;
+    for (size_t i = 0; i < sizeof(UNITS) / sizeof(*UNITS); i++) {
+        uint64_t number = duration_us / UNITS[i].us;
+        duration_us %= UNITS[i].us;
+        if (number != 0 || (length == 0 && UNITS[i].us == MICROS_IN_SECOND && duration_us == 0)) {
+            size_t unit = strlen(UNITS[i].name);
+            length += put_number(text + length, number);
+            memcpy(text + length, UNITS[i].name, unit);
+            length += unit;
+        }
+    }
+    sp_ensure(length > 0 && length < SP_DURATION_TEXT_SIZE);
+    text[length] = '\0';
+}
+
 size_t sp_entryid_format(uint64_t ms, uint32_t seq, char text[SP_ENTRYID_TEXT_SIZE]) {
     size_t length = put_number(text, ms);
     text[length++] = '-';

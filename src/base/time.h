@@ -12,7 +12,12 @@
 
 #define SP_TIME_US_MAX UINT64_C(253402300799999999) /* 9999-12-31T23:59:59.999999Z */
 
-enum { SP_TIME_TEXT_SIZE = 28, SP_ENTRYID_TEXT_SIZE = 32, SP_UUID_TEXT_SIZE = 36 };
+enum {
+    SP_TIME_TEXT_SIZE = 28,
+    SP_ENTRYID_TEXT_SIZE = 32,
+    SP_UUID_TEXT_SIZE = 36,
+    SP_DURATION_TEXT_SIZE = 40,
+};
 
 /*
  * Reads RFC 3339 (`2026-11-20T05:49:12.25Z`, any offset, `t`/`z` and a space for T allowed, leap
@@ -41,6 +46,9 @@ void sp_time_format(uint64_t time_us, char text[SP_TIME_TEXT_SIZE]);
  * not fit.
  */
 SP_WARN_UNUSED sp_status sp_duration_parse(sp_str text, uint64_t *ret_us, struct sp_error *error);
+
+/* Writes the shortest text that sp_duration_parse reads so (`1h30m`, `0s`) and a NUL; no weeks. */
+void sp_duration_format(uint64_t duration_us, char text[SP_DURATION_TEXT_SIZE]);
 
 /* Writes `<ms>-<seq>` and a NUL; returns the length without the NUL. */
 size_t sp_entryid_format(uint64_t ms, uint32_t seq, char text[SP_ENTRYID_TEXT_SIZE]);

@@ -4,20 +4,19 @@
  * A definition is a document (doc.h), from JSON or YAML. On the way in:
  *
  *     text ──► doc ──sp_saga_definition_inline──► doc with nested sagas in it
- *                       │
- *                       └─sp_saga_definition_compile──► problems, and the graph where there are no
- *                         errors; its `text` is the canonical one, which goes into `saga.defined`
+ *                      └──sp_saga_definition_compile──► problems; the graph, where none is an error
  *
- * and on replay sp_saga_definition_parse(text), which accepts exactly what compile let in. Canonical
- * is: compact JSON, members in the order in which they were written, numbers as they were written,
- * nested sagas in their steps under `definition`. Its SHA-256 is the definition's identity: a saga
- * keeps the definition it began with.
+ * The graph's `text` is the canonical one, which goes into `saga.defined`; on replay it is read by
+ * sp_saga_definition_parse, which accepts exactly what compile let in. Canonical is: compact JSON,
+ * members in the order in which they were written, numbers as they were written, nested sagas in
+ * their steps under `definition`. Its SHA-256 is the definition's identity: a saga keeps the
+ * definition it began with.
  *
- * jq programs are not compiled here (the floor is pure): whoever lets a definition in compiles those
- * in `programs` first, and notes what is wrong with sp_doc_wrong at the program's place.
+ * jq programs are not compiled here (the floor is pure): whoever lets a definition in compiles
+ * those in `programs` first, and notes what is wrong with sp_doc_wrong at the program's place.
  *
- * The graph: node 0 is the saga itself, a sequence; `first` and `next` lead through its steps in the
- * order of the text; a node's number is above its parent's, and the nodes below a node are the
+ * The graph: node 0 is the saga itself, a sequence; `first` and `next` lead through its steps in
+ * the order of the text; a node's number is above its parent's, and the nodes below a node are the
  * numbers [node, end). Nodes never change; the definition is counted, by one thread.
  *
  *   kind       children                                    path

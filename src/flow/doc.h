@@ -182,7 +182,7 @@ bool sp_doc_filter(const struct sp_doc_node *node, struct sp_filter **ret_filter
 /* A path into an event, `data.customer_id` (match/path.h). */
 bool sp_doc_path(const struct sp_doc_node *node, sp_str *ret_path,
                  struct sp_doc_problems *problems);
-/* A jq program, as text: at most SP_FLOW_PROGRAM_BYTES_MAX; whether it compiles is not looked at. */
+/* A jq program, as text of at most SP_FLOW_PROGRAM_BYTES_MAX; it is not compiled. */
 bool sp_doc_program(const struct sp_doc_node *node, sp_str *ret_program,
                     struct sp_doc_problems *problems);
 

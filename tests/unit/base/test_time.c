@@ -226,6 +226,30 @@ static void entry_ids_are_read_and_written(void **state) {
     }
 }
 
+static void durations_are_written_as_they_are_read(void **state) {
+    static const struct {
+        uint64_t us;
+        const char *text;
+    } CASES[] = {
+        {0, "0s"},
+        {1, "1us"},
+        {500000, "500ms"},
+        {90000000, "1m30s"},
+        {UINT64_C(604800000000), "7d"},
+        {UINT64_C(93784005006), "1d2h3m4s5ms6us"},
+        {UINT64_MAX, "213503982d8h1m49s551ms615us"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(*CASES); i++) {
+        char text[SP_DURATION_TEXT_SIZE];
+        uint64_t us = 1;
+        sp_duration_format(CASES[i].us, text);
+        assert_string_equal(text, CASES[i].text);
+        assert_int_equal(sp_duration_parse(sp_str_from(text), &us, NULL), SP_OK);
+        assert_int_equal(us, CASES[i].us);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_are_read),
@@ -237,6 +261,7 @@ int main(void) {
         cmocka_unit_test(every_day_is_counted),
         cmocka_unit_test(durations_add_up),
         cmocka_unit_test(entry_ids_are_read_and_written),
+        cmocka_unit_test(durations_are_written_as_they_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
