@@ -41,11 +41,33 @@ struct sp_delayed_info {
 };
 
 /*
- * Those that may have the id, whatever their source: the caller reads the event and compares.
- * Returns how many there are; at most `max` are written. O(1) but for those found.
+ * The one that waits by this id; `source` empty: of any source. SP_NOT_FOUND; SP_CONFLICT: several
+ * sources have one, and the error names two; what reading says. A read for each candidate: one.
  */
-size_t sp_delayed_find(const struct sp_delayed *delayed, sp_str id,
-                       struct sp_delayed_info *ret_infos, size_t max);
+SP_WARN_UNUSED sp_status sp_delayed_find(const struct sp_delayed *delayed,
+                                         const struct sp_flow_ports *ports, sp_str source,
+                                         sp_str id, struct sp_delayed_info *ret_info,
+                                         struct sp_error *error);
+
+/*
+ * Adds the event.delayed of an event to `out`. The event has an id, a source, a type, and is
+ * checked: it has passed whatever the log demands. SP_LIMIT: SP_DELAYED_MAX wait already.
+ */
+SP_WARN_UNUSED sp_status sp_delayed_wrap(const struct sp_delayed *delayed,
+                                         const struct sp_event *event, uint64_t due_us,
+                                         struct sp_flow_out *out, struct sp_error *error);
+
+/* Adds the event.cancelled of what sp_delayed_find finds, whose statuses it has. */
+struct sp_delayed_cancel {
+    sp_str source; /* empty: any */
+    sp_str id;
+    sp_str by;  /* empty: nobody says */
+    sp_str why; /* likewise */
+};
+SP_WARN_UNUSED sp_status sp_delayed_cancel(const struct sp_delayed *delayed,
+                                           const struct sp_delayed_cancel *cancel,
+                                           const struct sp_flow_ports *ports,
+                                           struct sp_flow_out *out, struct sp_error *error);
 
 /*
  * The next ones in the order of (due, position) behind the one given ({0, 0}: from the first), up

@@ -1,5 +1,7 @@
 #include "flow/members.h"
 
+#include "base/time.h"
+
 static struct sp_member *find(struct sp_member *members, size_t count, struct sp_json_token key) {
     for (size_t i = 0; i < count; i++) {
         if (sp_json_equal(key, sp_str_from(members[i].name))) {
@@ -63,4 +65,57 @@ sp_status sp_members_of(const struct sp_event *event, struct sp_member *members,
                         struct sp_buf *scratch) {
     bool is_json = event->has_data && event->data_is_json;
     return sp_members_read(is_json ? event->data : SP_STR(""), members, count, scratch);
+}
+
+bool sp_event_number(const struct sp_event *event, sp_str name, uint64_t *ret_number) {
+    for (unsigned i = 0; i < event->extension_count; i++) {
+        const struct sp_extension *extension = &event->extensions[i];
+        if (!sp_str_eq(extension->name, name)) {
+            continue;
+        }
+        uint64_t number = 0;
+        for (size_t k = 0; k < extension->value.len; k++) {
+            char digit = extension->value.ptr[k];
+            if (digit < '0' || digit > '9' || number > (UINT64_MAX - 9) / 10) {
+                return false;
+            }
+            number = number * 10 + (uint64_t)(digit - '0');
+        }
+        *ret_number = number;
+        return extension->value.len > 0;
+    }
+    return false;
+}
+
+static void put_name(struct sp_buf *to, const char *name) {
+    if (to->len > 0 && to->data[to->len - 1] != '{') {
+        sp_buf_add_byte(to, ',');
+    }
+    sp_json_add_string(to, sp_str_from(name));
+    sp_buf_add_byte(to, ':');
+}
+
+void sp_put_text(struct sp_buf *to, const char *name, sp_str text) {
+    if (text.len > 0) {
+        put_name(to, name);
+        sp_json_add_string(to, text);
+    }
+}
+
+void sp_put_time(struct sp_buf *to, const char *name, uint64_t time_us) {
+    char text[SP_TIME_TEXT_SIZE];
+    sp_time_format(time_us, text);
+    sp_put_text(to, name, sp_str_from(text));
+}
+
+void sp_put_number(struct sp_buf *to, const char *name, uint64_t number) {
+    put_name(to, name);
+    sp_buf_add_u64(to, number);
+}
+
+void sp_put_json(struct sp_buf *to, const char *name, sp_str json) {
+    if (json.len > 0) {
+        put_name(to, name);
+        sp_buf_add_str(to, json);
+    }
 }

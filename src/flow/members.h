@@ -35,4 +35,16 @@ static inline sp_str sp_member_text(const struct sp_member *member) {
     return member->type == SP_TYPE_TEXT ? member->text : (sp_str){.ptr = NULL, .len = 0};
 }
 
+/* A whole number among an event's extensions, in digits. False: it is not there, or is none. */
+bool sp_event_number(const struct sp_event *event, sp_str name, uint64_t *ret_number);
+
+/*
+ * Add one member to the object that a buffer ends with, with a comma where it is not the first: a
+ * text (nothing where it is empty), a time as RFC 3339, a number, JSON (nothing where empty).
+ */
+void sp_put_text(struct sp_buf *to, const char *name, sp_str text);
+void sp_put_time(struct sp_buf *to, const char *name, uint64_t time_us);
+void sp_put_number(struct sp_buf *to, const char *name, uint64_t number);
+void sp_put_json(struct sp_buf *to, const char *name, sp_str json);
+
 #endif
