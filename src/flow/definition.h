@@ -194,17 +194,17 @@ struct sp_saga_definition {
 
 /*
  * Gives the canonical text of the newest definition of a name; borrowed until the next call. An
- * empty text: there is none.
+ * empty text: there is none, which is a problem, unless such names may be `open`.
  */
 struct sp_saga_lookup {
     void *context;
+    bool open;
     sp_str (*find)(void *context, sp_str name);
 };
 
 /*
- * Puts the definitions of nested sagas in their places, where they are not there yet. Without
- * lookup (NULL) nested sagas that are not there are left to be. Problems are noted (an unknown
- * name); SP_LIMIT, SP_NO_MEMORY.
+ * Puts the definitions of nested sagas in their places, where they are not there yet. Problems are
+ * noted (an unknown name); SP_LIMIT, SP_NO_MEMORY.
  */
 SP_WARN_UNUSED sp_status sp_saga_definition_inline(struct sp_doc *doc,
                                                    const struct sp_saga_lookup *lookup,
@@ -214,7 +214,7 @@ SP_WARN_UNUSED sp_status sp_saga_definition_inline(struct sp_doc *doc,
 /*
  * Checks the whole document and compiles it. What is wrong or doubtful is added to `problems`;
  * SP_INVALID where there is an error in it, which `error` tells. `open_nested`: a nested saga whose
- * definition is not there is no error, and has no children (checking a file alone). The caller
+ * definition is not there is a warning, and has no children (checking a file alone). The caller
  * holds one reference; the document may go.
  */
 SP_WARN_UNUSED sp_status sp_saga_definition_compile(const struct sp_doc *doc, bool open_nested,

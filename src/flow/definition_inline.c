@@ -44,13 +44,13 @@ sp_status sp_saga_definition_inline(struct sp_doc *doc, const struct sp_saga_loo
     sp_status status = SP_OK;
     for (struct sp_doc_node *at = doc->root; at != NULL && status == SP_OK; at = following(at)) {
         const struct sp_doc_node *saga = is_open(at) ? sp_doc_get(at, "saga") : NULL;
-        if (saga == NULL || lookup == NULL) {
+        if (saga == NULL) {
             continue;
         }
         sp_str text = lookup->find(lookup->context, saga->text);
         if (text.len != 0) {
             status = put_in(doc, at, text, error);
-        } else {
+        } else if (!lookup->open) {
             sp_doc_wrong(problems, saga->place, "no saga `%.*s` is defined; define it first",
                          SP_STR_ARG(saga->text));
         }

@@ -306,8 +306,13 @@ static struct saga_children read_nested(struct saga_compiler *compiler,
     }
     saga_read_program(compiler, sp_doc_get(doc, "input"), "input", number, &node->input);
     if (definition == NULL) {
-        if (!compiler->open_nested) {
-            sp_doc_wrong(compiler->problems, sp_doc_get(doc, "saga")->place,
+        const struct sp_doc_node *saga = sp_doc_get(doc, "saga");
+        if (compiler->open_nested) {
+            sp_doc_warn(compiler->problems, saga->place,
+                        "the saga `%.*s` is not there: what it does is not checked",
+                        SP_STR_ARG(node->saga));
+        } else {
+            sp_doc_wrong(compiler->problems, saga->place,
                          "the definition of the saga `%.*s` is not there", SP_STR_ARG(node->saga));
         }
         return (struct saga_children){.list = NULL};
