@@ -147,7 +147,11 @@ struct sp_http_reply {
     sp_str body;                       /* copied */
     const struct sp_http_pair *fields; /* further headers; values are bytes from ' ' to '~' */
     uint32_t field_count;
+    bool is_gzip; /* the body is compressed already, for a client that takes it so */
 };
+
+/* True where the client takes a compressed body. */
+bool sp_http_takes_gzip(const struct sp_http_request *request);
 
 /*
  * Writes the reply; of HEAD without its body. Always DONE, so that a handler can return it. A body

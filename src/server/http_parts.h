@@ -45,6 +45,9 @@ void sp_http_query_drained(struct sp_connection *connection);
 /* http_state.c: read models as they were. */
 extern const struct sp_http_route sp_http_state_routes[];
 
+/* ui.c: the dashboard. */
+extern const struct sp_http_route sp_http_ui_routes[];
+
 /* http_groups.c: worker queues. */
 extern const struct sp_http_route sp_http_group_routes[];
 

@@ -51,7 +51,7 @@ static void add_fields(struct sp_buf *to, const struct sp_http_pair *fields, uin
 
 /* ---- whole replies --------------------------------------------------------------------------- */
 
-static bool takes_gzip(const struct sp_http_request *request) {
+bool sp_http_takes_gzip(const struct sp_http_request *request) {
     sp_str accepted = sp_http_header(request, "accept-encoding");
     int weight = sp_http_weight(accepted, SP_STR("gzip"));
     return (weight >= 0 ? weight : sp_http_weight(accepted, SP_STR("*"))) > 0;
@@ -91,7 +91,8 @@ enum sp_http_verdict sp_http_reply(struct sp_http_request *request,
     struct sp_buf *to = &request->connection->output.bytes;
     sp_str body = reply->body;
     bool large = reply->content_type != NULL && body.len > SP_HTTP_GZIP_BYTES_MIN;
-    sp_str zipped = large && takes_gzip(request) ? zip(request, body) : sp_str_of(NULL, 0);
+    bool zips = large && !reply->is_gzip && sp_http_takes_gzip(request);
+    sp_str zipped = zips ? zip(request, body) : sp_str_of(NULL, 0);
     http_begin_head(request->connection, request, reply->status);
     if (reply->content_type != NULL) {
         sp_http_add_field(to, SP_STR("Content-Type"), sp_str_from(reply->content_type));
@@ -100,9 +101,9 @@ enum sp_http_verdict sp_http_reply(struct sp_http_request *request,
     if (large) {
         sp_buf_add_str(to, SP_STR("Vary: Accept-Encoding\r\n"));
     }
-    if (zipped.len > 0) {
+    if (zipped.len > 0 || reply->is_gzip) {
         sp_buf_add_str(to, SP_STR("Content-Encoding: gzip\r\n"));
-        body = zipped;
+        body = reply->is_gzip ? body : zipped;
     }
     if (has_length(reply->status)) {
         sp_http_add_field_u64(to, SP_STR("Content-Length"), body.len);
@@ -167,6 +168,20 @@ static sp_str write_problem(struct sp_buf *to, const struct sp_http_problem *pro
     return sp_buf_str(to);
 }
 
+/*
+ * What a password may come by. A browser that is offered Basic asks for it in a window of its own
+ * before the page hears anything: what a script asks for (Sec-Fetch-Dest: empty) is not offered it.
+ */
+static void add_challenges(struct sp_buf *to, const struct sp_http_request *request) {
+    sp_buf_add_str(to, SP_STR("WWW-Authenticate: Bearer realm=\"spoor\"\r\n"));
+    bool script =
+        request != NULL && sp_http_same(sp_http_header(request, "sec-fetch-dest"), SP_STR("empty"));
+    if (!script) {
+        sp_buf_add_str(to,
+                       SP_STR("WWW-Authenticate: Basic realm=\"spoor\", charset=\"UTF-8\"\r\n"));
+    }
+}
+
 /* Writes it behind what is there. `request` may be NULL. */
 static void put_problem(struct sp_connection *connection, struct sp_http_request *request,
                         const struct sp_http_problem *problem) {
@@ -178,9 +193,7 @@ static void put_problem(struct sp_connection *connection, struct sp_http_request
         sp_http_add_field_u64(to, SP_STR("Retry-After"), problem->retry_after_s);
     }
     if (problem->status == 401) {
-        sp_buf_add_str(to,
-                       SP_STR("WWW-Authenticate: Bearer realm=\"spoor\"\r\n"
-                              "WWW-Authenticate: Basic realm=\"spoor\", charset=\"UTF-8\"\r\n"));
+        add_challenges(to, request);
     }
     if (problem->allow.len > 0) {
         sp_http_add_field(to, SP_STR("Allow"), problem->allow);

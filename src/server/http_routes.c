@@ -20,6 +20,7 @@ const struct sp_http_route *const *sp_http_route_tables(void) {
         sp_http_group_routes,
         sp_http_sql_routes,
         sp_http_state_routes,
+        sp_http_ui_routes,
         NULL,
     };
     /* clang-format on */

@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { Server, openBrowser, openPage, violations } from "./stage.mjs";
+
+const RUNS = "../shared/data/agent_runs.jsonl.zst";
+const RUN = "tau-bench-airline/task0/trial0";
+let server;
+let browser;
+
+before(async () => {
+    server = new Server();
+    await server.start();
+    server.run("import", RUNS);
+    browser = await openBrowser();
+});
+
+after(async () => {
+    await browser?.close();
+    await server?.remove();
+});
+
+async function lastOf(correlation) {
+    const query = new URLSearchParams({ correlation, reverse: "true", limit: "1" });
+    return (await (await fetch(`${server.url}/v1/events?${query}`)).json())[0];
+}
+
+const hashOf = (view, id) => `#/${view}/${encodeURIComponent(id)}`;
+
+for (const colorScheme of ["dark", "light"]) {
+    for (const width of [1280, 390]) {
+        test(`no view breaks a rule of accessibility, ${colorScheme}, ${width} pixels`, async () => {
+            const last = await lastOf(RUN);
+            const views = {
+                "#/live": ".row",
+                "#/runs": ".list td a",
+                [`${hashOf("run", RUN)}?at=12`]: ".moment .envelope td",
+                [hashOf("event", last.id)]: ".related a",
+                [hashOf("why", last.id)]: ".chain a",
+                "#/nothing": ".empty",
+            };
+            for (const [hash, shown] of Object.entries(views)) {
+                const page = await openPage(browser, server, hash, {
+                    viewport: { width, height: 800 },
+                    colorScheme,
+                });
+                await page.waitForSelector(shown);
+                assert.deepEqual(await violations(page), [], hash);
+                const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+                assert.ok(wide <= width, `${hash} is ${wide} pixels wide`);
+                assert.deepEqual(page.faults, [], hash);
+                await page.close();
+            }
+        });
+    }
+}
+
+test("the tail shows what is there, then what comes, first the newest", async () => {
+    const page = await openPage(browser, server, "#/live");
+    await page.waitForSelector(".row");
+    assert.equal(await page.textContent(".row .cell-position"), "9211");
+    await server.publish({ type: "task.created", source: "me", id: "live-1", data: { title: "<b>x</b>" } });
+    await page.waitForFunction(() => document.querySelector(".row .cell-type")?.textContent === "task.created");
+    assert.match(await page.textContent(".row .cell-data"), /<b>x<\/b>/);
+    await page.close();
+});
+
+test("a paused tail counts what comes, and shows it when it goes on", async () => {
+    const page = await openPage(browser, server, "#/live?type=pause.%23");
+    await page.waitForSelector("text=No event yet");
+    await page.waitForSelector(".link-open");
+    await page.click("text=Pause");
+    await server.publish({ type: "pause.one", source: "me" });
+    await page.waitForSelector("text=Go on (1 new)");
+    assert.equal(await page.$(".row"), null);
+    await page.click("text=Go on");
+    await page.waitForSelector(".row");
+    await page.close();
+});
+
+test("a condition that is typed is in the address, and one that is wrong is explained", async () => {
+    const page = await openPage(browser, server, "#/live");
+    await page.fill("input[name=type]", "tool.*");
+    await page.press("input[name=type]", "Enter");
+    await page.waitForFunction(() => location.hash.includes("type=tool.*"));
+    await page.waitForFunction(() =>
+        [...document.querySelectorAll(".row .cell-type")].every(cell => cell.textContent.startsWith("tool.")),
+    );
+    await page.fill("input[name=filter]", "{");
+    await page.press("input[name=filter]", "Enter");
+    await page.waitForSelector("[role=alert]");
+    assert.match(await page.textContent("[role=alert]"), /filter/);
+    await page.close();
+});
+
+test("killing the server under the page: it says so, comes again, and misses nothing", async () => {
+    const page = await openPage(browser, server, "#/live?type=seen.%23");
+    await page.waitForSelector(".link-open");
+    await server.publish({ type: "seen.before", source: "me" });
+    await page.waitForSelector("text=seen.before");
+    await server.stop("SIGKILL");
+    await page.waitForSelector(".link-lost");
+    await server.start();
+    await server.publish({ type: "seen.meanwhile", source: "me" });
+    await page.waitForSelector("text=seen.meanwhile", { timeout: 60000 });
+    const seen = await page.$$eval(".row .cell-type", cells => cells.map(cell => cell.textContent));
+    assert.deepEqual(seen, ["seen.meanwhile", "seen.before"]);
+    await page.close();
+});
+
+test("a run: its figures, its failures, its state at an event", async () => {
+    const page = await openPage(browser, server, hashOf("run", RUN));
+    await page.waitForSelector("text=33 events");
+    assert.equal(await page.textContent(".status"), "failed");
+    await page.click(".waterfall-row >> nth=11 >> button");
+    await page.waitForFunction(() => location.hash.includes("at=12"));
+    await page.waitForSelector(".moment .envelope td");
+    const state = await page.$$eval(".moment .envelope tr", rows =>
+        Object.fromEntries(rows.map(row => [row.children[0].textContent, row.children[1].textContent])),
+    );
+    assert.equal(state.status, "running");
+    assert.equal(state.tool_calls, "2");
+    await page.click("text=failed >> nth=1");
+    await page.waitForFunction(() => document.querySelectorAll(".waterfall-row").length === 2);
+    await page.close();
+});
+
+test("why: from an event to the first cause by clicks", async () => {
+    const last = await lastOf(RUN);
+    const page = await openPage(browser, server, hashOf("event", last.id));
+    await page.click("text=Why?");
+    await page.waitForSelector(".chain");
+    const first = await page.textContent(".chain li:first-child a");
+    assert.equal(first, "conversation.started");
+    await page.click(".chain li:first-child a");
+    await page.waitForSelector(".tree");
+    await page.close();
+});
+
+test("the palette leads from an id to what it names, by keys alone", async () => {
+    const page = await openPage(browser, server, "#/runs");
+    await page.waitForSelector(".list");
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type(RUN);
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("text=33 events");
+    await page.close();
+});
+
+test("what is not there is said in the server's words", async () => {
+    const page = await openPage(browser, server, "#/event/nobody-knows");
+    await page.waitForSelector("[role=alert]");
+    assert.match(await page.textContent("[role=alert]"), /nobody-knows/);
+    await page.close();
+});
