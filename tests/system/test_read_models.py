@@ -9,7 +9,7 @@ import shutil
 
 import agent_history
 import postgres
-from harness import RUNS, Skip, lasting_folder, lines, run, spoor, truth
+from harness import RUNS, SOURCE, Skip, lasting_folder, lines, run, spoor, truth
 from projection_help import Server
 
 SEEDS = range(3)
@@ -243,6 +243,103 @@ def ends_of_runs(folder):
                   data=data) == [(1, "the refund bounced")]
 
 
+# ---- sagas --------------------------------------------------------------------------------------------------
+
+STORIES = SOURCE / "tests" / "unit" / "flow" / "stories"
+NOW_US = 1795169701234567
+
+OTHER_FLOWS = (  # type, stream, data, extensions
+    ("action.proposed", "ann", {"action": "refund 89.99", "who": ["bob"]}, {"id": "p-1"}),
+    ("action.proposed", "ann", {"prompt": "Deploy?"}, {"id": "p-2"}),
+    ("action.proposed", "ann", {"action": {"kind": "close"}}, {"id": "p-3"}),
+    ("action.proposed", "ann", {"who": 7}, {"id": "p-4"}),
+    ("approval.granted", "$approvals", {"choice": "approve", "by": "bob", "reason": "fine"}, {"proposal": "p-1"}),
+    ("approval.ignored", "$approvals", {"reason": "duplicate"}, {"proposal": "p-1"}),
+    ("approval.escalated", "$approvals", {"to": ["carol"]}, {"proposal": "p-2"}),
+    ("approval.rejected", "$approvals", {"choice": "reject", "by": None, "on_timeout": True}, {"proposal": "p-3"}),
+    ("approval.ignored", "$approvals", {"reason": "invalid", "error": "who: expected a list"}, {"proposal": "p-4"}),
+    ("event.delayed", "$delayed", {"id": "d-1", "type": "reminder", "source": "cli", "stream": "s"}, {"dueus": NOW_US}),
+    ("event.delayed", "$delayed", {"id": "d-2", "type": "reminder", "source": "cli"}, {"dueus": 5}),
+    ("event.delayed", "$delayed", {"id": "d-3", "type": "reminder", "source": "cli"}, {"dueus": "soon"}),
+    ("event.due", "$delayed", {"id": "d-2"}, {"delayed": "d-2"}),
+    ("schedule.defined", "$schedules", {"schedule": "nightly", "definition": {
+        "schedule": "nightly", "cron": "0 3 * * *", "timezone": "UTC", "start": {"saga": "report"}}}, {}),
+    ("schedule.defined", "$schedules", {"schedule": "pulse", "definition": {
+        "schedule": "pulse", "every": "10m", "emit": {"type": "beat"}}}, {}),
+    ("schedule.defined", "$schedules", {"schedule": "gone", "definition": {"every": 60}}, {}),
+    ("schedule.removed", "$schedules", {"schedule": "gone"}, {}),
+    ("schedule.fired", "$schedules", {"schedule": "pulse"}, {"dueus": NOW_US}),
+    ("schedule.failed", "$schedules", {"schedule": "nightly"}, {"dueus": NOW_US}))
+
+
+def flow_events(first=0):
+    """What sagas and the like leave in a log that begins behind the position `first`."""
+    events = []
+    for path in sorted(STORIES.glob("*.events")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            _, type_, data = line.removeprefix("+1 ").split(" ", 2)
+            events.append({"type": type_, "source": "spoor", "stream": f"saga:{path.stem}",
+                           "correlationid": path.stem, "data": json.loads(data)})
+    places = {}
+    for type_, stream, data, more in OTHER_FLOWS:
+        event = {"type": type_, "source": stream, "stream": stream, "data": data}
+        if "proposal" in more:
+            event["proposalposition"] = places[more["proposal"]]
+        if "delayed" in more:
+            event["delayedposition"] = places[more["delayed"]]
+        events.append(event | {key: more[key] for key in ("id", "dueus") if key in more})
+        places[more.get("id", data.get("id"))] = first + len(events)
+    return [{"id": f"flow-{number}", **event} for number, event in enumerate(events)]
+
+
+def sagas_and_who_must_act(folder):
+    """The stories that the words are tested with, as tables."""
+    path = folder / "flows.ndjson"
+    path.write_text("".join(json.dumps(event) + "\n" for event in flow_events()), encoding="utf-8")
+    data = folder / "data"
+    spoor("import", "--quiet", path, data=data)
+    sagas = values("SELECT sagaid, saga, saga_key, status, waiting_for, waiting_step, failed_step, attempts, "
+                   "retries, steps_completed, steps_compensated, answers_ignored, interventions FROM sagas "
+                   "ORDER BY sagaid", data=data)
+    demo, order = "book-demo", "order-fulfilment"
+    assert sagas == [
+        ("asked", demo, None, "running", "approval", "confirm", None, 1, 0, 1, 0, 0, 0),
+        ("asked_three", "rollback", None, "running", "approval", "how", None, 0, 0, 0, 0, 1, 0),
+        ("attention", demo, "lead-456", "needs_attention", "operator", "book/crm", "book/crm", 2, 1, 1, 1, 0, 0),
+        ("cancelled", demo, "lead-9", "cancelled", None, None, None, 1, 0, 0, 1, 0, 0),
+        ("nobody_answers", demo, None, "compensated", None, None, "confirm", 1, 0, 1, 1, 0, 0),
+        ("resolved", demo, "lead-456", "compensated", None, None, "book/crm", 2, 1, 1, 2, 0, 1),
+        ("shipped", order, "1234", "completed", None, None, None, 4, 1, 3, 0, 1, 0),
+        ("undone", order, "1234", "compensated", None, None, "ship_order", 3, 0, 2, 2, 0, 0),
+        ("waiting", "ship-all", "7", "running", "worker", "ship[0]/pack", None, 2, 0, 2, 0, 0, 0)], sagas
+    steps = values("SELECT step, kind, status, attempts, result, error, compensation_status, compensation_attempts, "
+                   "compensation_error, needs_attention, decided_by, why FROM saga_steps "
+                   "WHERE sagaid IN ('attention', 'resolved') ORDER BY sagaid, position", data=data)
+    slot = ("book/slot", "action", "timed_out", 1, None, "no answer in time", "compensated", 1, None, 0, None, None)
+    crm = ("book/crm", "action", "completed", 1, '{"id":7}', None)
+    assert steps == [
+        ("book", "parallel", "running", 1, None, None, None, 0, None, 0, None, None), slot,
+        (*crm, "failed", 2, "CRM is down", 1, None, None),
+        ("book", "parallel", "running", 1, None, None, None, 0, None, 0, None, None), slot,
+        (*crm, "marked_done", 2, "CRM is down", 0, "ann", "deleted it in the CRM's own page")], steps
+    approvals = values("SELECT approval, status, who, choice, decided_by, on_timeout, ignored, step FROM approvals "
+                       "ORDER BY proposal_position", data=data)
+    assert approvals == [  # two sagas of the same name for an id: the first one's
+        ("s/confirm:1", "pending", '["ann","bob"]', None, None, 0, 0, "confirm"),
+        ("s/how:1", "pending", "[]", None, None, 0, 1, "how"),
+        ("p-1", "granted", '["bob"]', "approve", "bob", 0, 1, None),
+        ("p-2", "pending", '["carol"]', None, None, 0, 0, None),
+        ("p-3", "rejected", None, "reject", None, 1, 0, None),
+        ("p-4", "ignored", "7", None, None, 0, 1, None)], approvals
+    timers = values("SELECT timer, name, type, saga, due_at, due_ms, cron, every, fired, failed, last_due_at "
+                    "FROM timers ORDER BY name", data=data)
+    due = "2026-11-20T10:15:01.234567Z"
+    assert [(row[0].partition(":")[0], *row[1:]) for row in timers] == [
+        ("delayed", "d-1", "reminder", None, due, NOW_US // 1000, None, None, 0, 0, None),
+        ("schedule", "nightly", None, "report", None, None, "0 3 * * *", None, 0, 1, None),
+        ("schedule", "pulse", "beat", None, None, None, None, "10m", 1, 0, due)], timers
+
+
 # ---- agreement ----------------------------------------------------------------------------------------------
 
 def check_agreement(ask):
@@ -281,14 +378,23 @@ TABLES = ("agent_stats", "agent_stats_runs", "active_runs", "active_runs_over", 
           "agent_status", "agent_status_tasks", "agent_status_runs", "active_tasks", "active_tasks_over",
           "active_tasks_created", "runs", "runs_agents", "run_steps", "conversations", "conversations_early",
           "tool_usage", "tool_usage_calls", "system_health", "system_health_agents", "system_health_tasks",
-          "system_health_runs")
+          "system_health_runs", "sagas", "sagas_waits", "saga_steps", "approvals", "timers")
+
+
+def without_blanks(value):
+    """Text that is a JSON object or array, as both databases would write it."""
+    try:
+        return json.dumps(json.loads(value), sort_keys=True) if value[:1] in ("[", "{") else value
+    except (TypeError, ValueError):
+        return value
 
 
 def rows_of(data, *options):
     with Server(data, *options) as server:
         server.call("PUT", "/v1/projections/event_search")
         head = server.head()
-        found = {table: sorted(map(json.dumps, server.ask(f"SELECT * FROM {table}", head)))
+        found = {table: sorted(json.dumps(tuple(map(without_blanks, row)))
+                               for row in server.ask(f"SELECT * FROM {table}", head))
                  for table in TABLES}
         found["event_search"] = server.ask(
             "SELECT content, type, source, correlationid, position, id FROM event_search "
@@ -299,6 +405,9 @@ def rows_of(data, *options):
 def same_rows_on_postgresql(folder):
     path = folder / "events.ndjson"
     agent_history.write(path, agent_history.history(2000, 11, runs=40))
+    told_before = len(path.read_text(encoding="utf-8").splitlines())
+    with open(path, "a", encoding="utf-8") as file:
+        file.writelines(json.dumps(event) + "\n" for event in flow_events(first=told_before))
     spoor("import", "--quiet", path, data=folder / "data")
     shutil.copytree(folder / "data", folder / "copy", ignore=shutil.ignore_patterns("LOCK"))
     try:
@@ -325,6 +434,6 @@ def events_are_found_by_their_words(folder):
 
 
 run(figures_over_a_folder, figures_over_a_server, figures_as_they_were, dashboard_of_the_first_article,
-    tasks_of_the_second_article, conversation_of_the_fifth_article, ends_of_runs,
+    tasks_of_the_second_article, conversation_of_the_fifth_article, ends_of_runs, sagas_and_who_must_act,
     they_agree_whatever_is_told, same_rows_on_postgresql,
     events_are_found_by_their_words)
