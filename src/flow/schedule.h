@@ -14,14 +14,17 @@
  *   last   only the newest one
  *   none   none of them: what is later than SP_SCHEDULE_GRACE_US (half an interval, if that is
  *          less) is passed over
- * What was passed over is told in schedule.fired: {at, skipped_from}, or {at, skipped: true}.
+ * What was passed over is told: schedule.fired has `skipped_from`, the first due time that was, and
+ * where nothing is fired there is schedule.skipped {from, to}.
  *
  * A definition that replaces another goes on behind what was settled: no time is fired twice, and
  * times before the moment of replacing that were not fired yet are dropped with the old one. So it
  * is with `paused: true` and its end.
  *
  * Events of `$schedules`: schedule.defined {schedule, definition, sha256, by}, schedule.removed
- * {schedule, by}, schedule.fired, schedule.failed (the start of its saga was refused; settled too).
+ * {schedule, by}, schedule.fired {schedule, at, event or saga and key}, schedule.skipped,
+ * schedule.failed {schedule, at, error}: the event or the start of the saga was refused, and the due
+ * time is settled all the same.
  *
  * Limits: SP_SCHEDULES_MAX schedules; the interval is at least a second.
  */
@@ -31,9 +34,10 @@
 #include "flow/cron.h"
 #include "flow/doc.h"
 #include "flow/part.h"
+#include "flow/rule.h"
 
 enum {
-    SP_SCHEDULES_MAX = 100000,
+    SP_SCHEDULES_MAX = 10000,
     SP_SCHEDULE_CATCH_UP_MAX = 1000,
 };
 
@@ -106,6 +110,19 @@ struct sp_schedule_info {
     uint64_t last_us; /* the last due time that was settled; 0: none yet */
     uint64_t fired;   /* since it was defined */
 };
+
+/*
+ * Adds the event that defines it, unless the very same is there. SP_LIMIT: there are too many.
+ */
+SP_WARN_UNUSED sp_status sp_schedules_define(const struct sp_schedules *schedules,
+                                             const struct sp_schedule_definition *definition,
+                                             sp_str by, struct sp_flow_out *out,
+                                             struct sp_rule_defined *ret_defined,
+                                             struct sp_error *error);
+/* Adds the event that removes it. SP_NOT_FOUND. */
+SP_WARN_UNUSED sp_status sp_schedules_remove(const struct sp_schedules *schedules, sp_str name,
+                                             sp_str by, struct sp_flow_out *out,
+                                             struct sp_error *error);
 
 uint32_t sp_schedules_count(const struct sp_schedules *schedules);
 void sp_schedules_get(const struct sp_schedules *schedules, uint32_t at,
