@@ -148,6 +148,7 @@ sp_command_fn sp_cmd_command_show;
 sp_command_fn sp_cmd_command_add;
 sp_command_fn sp_cmd_command_run;
 sp_command_fn sp_cmd_command_rm;
+sp_command_fn sp_cmd_saga_check;
 sp_command_fn sp_cmd_group_ls;
 sp_command_fn sp_cmd_group_create;
 sp_command_fn sp_cmd_group_set;

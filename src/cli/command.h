@@ -173,6 +173,9 @@ extern const struct sp_flag sp_schema_ls_flags[];
 enum { SP_SCHEMA_PLAIN, SP_SCHEMA_CHECK_FLAG_COUNT };
 extern const struct sp_flag sp_schema_check_flags[];
 
+enum { SP_SAGA_CHECK_PRINT, SP_SAGA_CHECK_FLAG_COUNT };
+extern const struct sp_flag sp_saga_check_flags[];
+
 enum { SP_TOP_ONCE, SP_TOP_FLAG_COUNT };
 extern const struct sp_flag sp_top_flags[];
 

@@ -313,6 +313,23 @@ static const struct sp_command COMMANDS[] = {
         .examples = "spoor schema export ./schemas\n",
     },
     {
+        .name = "saga check",
+        .operands = "FILE…",
+        .operand_count_min = 1,
+        .operand_count_max = 64,
+        .own_flags = sp_saga_check_flags,
+        .own_flag_count = SP_SAGA_CHECK_FLAG_COUNT,
+        .run = sp_cmd_saga_check,
+        .summary = "check definitions of sagas, without a store",
+        .text = "Says with line and column what is wrong or doubtful in each file, JSON or YAML, - "
+                "for stdin: its grammar, its jq programs, and what holds between its steps. A saga "
+                "that another one nests is found where its file comes first. Exits with 1 where "
+                "something is wrong; what is only doubtful is a warning.",
+        .examples = "spoor saga check book-demo.yaml\n"
+                    "spoor saga check payment.yaml order.yaml --json\n"
+                    "spoor saga check book-demo.yaml --print | jq .steps\n",
+    },
+    {
         .name = "group ls",
         .operands = "[KEY]",
         .operand_count_max = 1,

@@ -258,6 +258,10 @@ const struct sp_flag sp_schema_check_flags[] = {
     [SP_SCHEMA_PLAIN] = {.name = "plain", .help = "the files hold data, not events"},
 };
 
+const struct sp_flag sp_saga_check_flags[] = {
+    [SP_SAGA_CHECK_PRINT] = {.name = "print", .help = "write the canonical JSON of what is good"},
+};
+
 const struct sp_flag sp_state_flags[] = {
     [SP_STATE_BY] = {.name = "by",
                      .kind = SP_FLAG_TEXT,
