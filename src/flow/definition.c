@@ -315,13 +315,13 @@ sp_status sp_saga_definition_parse(sp_str text, struct sp_saga_definition **ret_
 
 /* ---- looking up ------------------------------------------------------------------------------ */
 
-/* The length of `[12]` at the beginning of the text; 0 where there is none. */
+/* The length of `[12]` or `[]` at the beginning of the text; 0 where there is none. */
 static size_t index_length(sp_str text) {
     size_t at = 1;
     while (at < text.len && text.ptr[0] == '[' && text.ptr[at] >= '0' && text.ptr[at] <= '9') {
         at++;
     }
-    return at > 1 && at < text.len && text.ptr[at] == ']' ? at + 1 : 0;
+    return at < text.len && text.ptr[0] == '[' && text.ptr[at] == ']' ? at + 1 : 0;
 }
 
 /* The same path, where `[]` of the template also stands for `[12]` and for nothing. */
