@@ -19,6 +19,16 @@ static void result_out(const struct sp_engine_result *from, spoor_appended *to) 
     }
 }
 
+/* Streams of the store's own are written by it alone; an import brings what another wrote. */
+static sp_status check_stream(const struct sp_event *event, struct sp_error *error) {
+    sp_str stream =
+        event->attr[sp_event_has(event, SP_ATTR_STREAM) ? SP_ATTR_STREAM : SP_ATTR_SOURCE];
+    return event->is_history || !sp_stream_is_own(stream)
+               ? SP_OK
+               : sp_error_set(error, SP_DENIED,
+                              "streams that begin with $ or saga: are the store's own");
+}
+
 /* Hands events in the public form to the engine. The lock is held. */
 static sp_status submit_locked(spoor *store, const spoor_event *events, size_t count,
                                const spoor_expect *expects, size_t expect_count,
@@ -38,6 +48,7 @@ static sp_status submit_locked(spoor *store, const spoor_event *events, size_t c
     }
     for (size_t i = 0; i < count && status == SP_OK; i++) {
         status = api_event_in(&events[i], &inside[i], error);
+        status = status == SP_OK ? check_stream(&inside[i], error) : status;
     }
     for (size_t i = 0; i < expect_count && status == SP_OK; i++) {
         inside_expects[i] = (struct sp_engine_expect){.stream = api_str_in(expects[i].stream),

@@ -51,14 +51,14 @@ static uint64_t outstanding(const struct import *import) {
 static void appended(void *context, spoor_status status, const spoor_appended *appended,
                      size_t count, const spoor_error *error) {
     struct import *import = context;
-    sp_require(count == 1);
-    if (status != SPOOR_OK) {
+    if (status != SPOOR_OK) { /* without a place, where a server has refused it */
         if (import->failure.status == SPOOR_OK) {
             import->failure = *error;
         }
         import->submitted--;
         return;
     }
+    sp_require(count == 1);
     import->known += appended->duplicate;
     import->added += appended->duplicate == 0;
     if (appended->position > import->last_position) {

@@ -45,7 +45,7 @@ static void add_event(struct sp_resp *resp, const struct sp_event *event) {
     for (unsigned i = 0; i < SP_ATTR_COUNT; i++) {
         pairs += sp_event_has(event, (enum sp_attr)i);
     }
-    sp_resp_bulk_text(resp, "EVENT");
+    sp_resp_bulk_text(resp, event->is_history ? "HISTORY" : "EVENT");
     sp_resp_bulk_unsigned(resp, pairs);
     for (unsigned i = 0; i < SP_ATTR_COUNT; i++) {
         if (sp_event_has(event, (enum sp_attr)i)) {

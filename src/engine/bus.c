@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "base/utf8.h"
 #include "engine/bus_int.h"
+#include "engine/flows.h"
 
 enum { TEXT_BYTES_MAX = 64 << 20 };
 
@@ -131,7 +132,8 @@ int sp_bus_tick(struct sp_bus *bus) {
     int groups_ms = bus_groups_upkeep(bus);
     int agents_ms = bus_agents_upkeep(bus);
     int own_ms = sooner(sooner(expiry_ms, groups_ms), agents_ms);
-    return sooner(own_ms, sp_engine_ops_wait_ms(bus->engine));
+    own_ms = sooner(own_ms, sp_engine_ops_wait_ms(bus->engine));
+    return sooner(own_ms, sp_engine_flows_wait_ms(bus->engine));
 }
 
 sp_status bus_take_ops(struct sp_bus *bus, enum sp_engine_ops_way way, struct sp_error *error) {

@@ -72,7 +72,8 @@ struct sp_key {
 
 /*
  * SP_INVALID: a bad pattern, an empty name behind a colon. Any other text, also `$x`, is a stream;
- * those that begin with `$` are the store's own and read-only to clients (sp_key_writable).
+ * those that begin with `$` or `saga:` are the store's own and read-only to clients
+ * (sp_key_writable).
  */
 SP_WARN_UNUSED sp_status sp_key_parse(const struct sp_bus *bus, sp_str text, struct sp_key *ret_key,
                                       struct sp_error *error);
@@ -132,6 +133,7 @@ struct sp_bus_added {
     uint64_t recorded_us;
     uint64_t position;
     uint64_t version;
+    uint64_t delayed_us; /* see sp_engine_result */
     sp_str first_stream; /* of a duplicate: where the event went; else, or unknown, a NULL ptr */
     bool duplicate;
     bool id_made;        /* the event had no id, and was given this one: */
@@ -172,6 +174,14 @@ SP_WARN_UNUSED sp_status sp_bus_append_decided(
     struct sp_bus *bus, struct sp_event *events, uint32_t count, uint32_t own,
     enum sp_event_origin origin, const struct sp_engine_expect *expects, uint32_t expect_count,
     struct sp_bus_added *ret_added, struct sp_error *error);
+
+/*
+ * Likewise, without expectations, of events that may have been recorded elsewhere before: those of
+ * streams of the store's own are taken too, and are history (SP_FLOW_HISTORY_NAME).
+ */
+SP_WARN_UNUSED sp_status sp_bus_import(struct sp_bus *bus, struct sp_event *events, uint32_t count,
+                                       enum sp_event_origin origin, struct sp_bus_added *ret_added,
+                                       struct sp_error *error);
 
 /*
  * A barrier: while it is down every append of a client is SP_BUSY, so that what was read to decide

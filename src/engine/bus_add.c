@@ -51,6 +51,7 @@ sp_status bus_decide_trim(struct sp_bus *bus, const struct sp_key *key,
 
 void sp_bus_bar(struct sp_bus *bus, bool down) {
     bus->barred = down;
+    engine_flows_bar(bus->engine, down);
 }
 
 sp_status bus_check_barrier(const struct sp_bus *bus, struct sp_error *error) {
@@ -95,6 +96,7 @@ static struct sp_bus_added added_of(const struct sp_bus *bus,
         .position = result->position,
         .version = result->version,
         .first_stream = first_stream(bus, result),
+        .delayed_us = result->delayed_us,
         .duplicate = result->duplicate,
         .id_made = result->id_made,
     };
@@ -136,10 +138,17 @@ sp_status sp_bus_add(struct sp_bus *bus, const struct sp_bus_add *add,
 
 /* ---- any append ---- */
 
-/* The stream an event goes to, renames resolved: it may be written and nothing of it is due. */
-static sp_status settle_stream(struct sp_bus *bus, struct sp_event *event, struct sp_error *error) {
+/*
+ * The stream an event goes to, renames resolved: it may be written and nothing of it is due. What
+ * the store itself wrote elsewhere is taken from an import.
+ */
+static sp_status settle_stream(struct sp_bus *bus, struct sp_event *event, bool imports,
+                               struct sp_error *error) {
     sp_str text =
         event->attr[sp_event_has(event, SP_ATTR_STREAM) ? SP_ATTR_STREAM : SP_ATTR_SOURCE];
+    if (imports && event->is_history && sp_stream_is_own(text)) {
+        return SP_OK;
+    }
     struct sp_key key = {
         .kind = SP_KEY_STREAM, .text = text, .name = sp_view_resolve(&bus->core->views, text)};
     sp_status status = bus_check_stream(&key, error);
@@ -151,7 +160,7 @@ static sp_status settle_stream(struct sp_bus *bus, struct sp_event *event, struc
 sp_status sp_bus_append(struct sp_bus *bus, struct sp_event *event, uint64_t expected_version,
                         struct sp_bus_added *ret_added, struct sp_error *error) {
     sp_status status = bus_check_barrier(bus, error);
-    status = status == SP_OK ? settle_stream(bus, event, error) : status;
+    status = status == SP_OK ? settle_stream(bus, event, false, error) : status;
     if (status != SP_OK) {
         return status;
     }
@@ -174,22 +183,15 @@ sp_status sp_bus_append(struct sp_bus *bus, struct sp_event *event, uint64_t exp
     return status;
 }
 
-sp_status sp_bus_append_all(struct sp_bus *bus, struct sp_event *events, uint32_t count,
-                            enum sp_event_origin origin, const struct sp_engine_expect *expects,
-                            uint32_t expect_count, struct sp_bus_added *ret_added,
-                            struct sp_error *error) {
-    return sp_bus_append_decided(bus, events, count, 0, origin, expects, expect_count, ret_added,
-                                 error);
-}
-
-sp_status sp_bus_append_decided(struct sp_bus *bus, struct sp_event *events, uint32_t count,
-                                uint32_t own, enum sp_event_origin origin,
-                                const struct sp_engine_expect *expects, uint32_t expect_count,
-                                struct sp_bus_added *ret_added, struct sp_error *error) {
+/* Of the events the first `own` go to streams of the store's own, whatever their streams are. */
+static sp_status append_many(struct sp_bus *bus, struct sp_event *events, uint32_t count,
+                             uint32_t own, bool imports, enum sp_event_origin origin,
+                             const struct sp_engine_expect *expects, uint32_t expect_count,
+                             struct sp_bus_added *ret_added, struct sp_error *error) {
     sp_status status = bus_check_barrier(bus, error);
     status = status == SP_OK ? sp_engine_check_count(bus->engine, count, error) : status;
     for (uint32_t i = own; i < count && status == SP_OK; i++) {
-        status = settle_stream(bus, &events[i], error);
+        status = settle_stream(bus, &events[i], imports, error);
     }
     struct sp_engine_result *results = status == SP_OK ? malloc(count * sizeof(*results)) : NULL;
     if (status == SP_OK && results == NULL) {
@@ -211,4 +213,26 @@ sp_status sp_bus_append_decided(struct sp_bus *bus, struct sp_event *events, uin
     }
     free(results);
     return status;
+}
+
+sp_status sp_bus_import(struct sp_bus *bus, struct sp_event *events, uint32_t count,
+                        enum sp_event_origin origin, struct sp_bus_added *ret_added,
+                        struct sp_error *error) {
+    return append_many(bus, events, count, 0, true, origin, NULL, 0, ret_added, error);
+}
+
+sp_status sp_bus_append_all(struct sp_bus *bus, struct sp_event *events, uint32_t count,
+                            enum sp_event_origin origin, const struct sp_engine_expect *expects,
+                            uint32_t expect_count, struct sp_bus_added *ret_added,
+                            struct sp_error *error) {
+    return sp_bus_append_decided(bus, events, count, 0, origin, expects, expect_count, ret_added,
+                                 error);
+}
+
+sp_status sp_bus_append_decided(struct sp_bus *bus, struct sp_event *events, uint32_t count,
+                                uint32_t own, enum sp_event_origin origin,
+                                const struct sp_engine_expect *expects, uint32_t expect_count,
+                                struct sp_bus_added *ret_added, struct sp_error *error) {
+    return append_many(bus, events, count, own, false, origin, expects, expect_count, ret_added,
+                       error);
 }

@@ -42,8 +42,12 @@ sp_status sp_key_parse(const struct sp_bus *bus, sp_str text, struct sp_key *ret
     return status;
 }
 
+bool sp_stream_is_own(sp_str name) {
+    return (name.len > 0 && name.ptr[0] == '$') || sp_str_starts_with(name, SP_STR("saga:"));
+}
+
 bool sp_key_writable(const struct sp_key *key) {
-    return key->kind == SP_KEY_STREAM && (key->text.len == 0 || key->text.ptr[0] != '$');
+    return key->kind == SP_KEY_STREAM && !sp_stream_is_own(key->text);
 }
 
 sp_status bus_check_stream(const struct sp_key *key, struct sp_error *error) {
@@ -51,7 +55,8 @@ sp_status bus_check_stream(const struct sp_key *key, struct sp_error *error) {
         return sp_error_set(error, SP_DENIED, "a virtual stream cannot be written");
     }
     if (!sp_key_writable(key)) {
-        return sp_error_set(error, SP_DENIED, "streams that begin with $ are the store's own");
+        return sp_error_set(error, SP_DENIED,
+                            "streams that begin with $ or saga: are the store's own");
     }
     if (key->name.len == 0) {
         return sp_error_set(error, SP_DENIED,
@@ -242,7 +247,8 @@ sp_status sp_bus_rename(struct sp_bus *bus, const struct sp_key *from, const str
     }
     status = status == SP_OK ? bus_check_stream(from, error) : status;
     if (status == SP_OK && (to->kind != SP_KEY_STREAM || !sp_key_writable(to))) {
-        return sp_error_set(error, SP_DENIED, "names that begin with $ are the store's own");
+        return sp_error_set(error, SP_DENIED,
+                            "names that begin with $ or saga: are the store's own");
     }
     if (status != SP_OK || sp_str_eq(from->text, to->text)) {
         return status;

@@ -132,6 +132,7 @@ static void upkeep(struct sp_engine *engine) {
 
 uint32_t sp_engine_poll(struct sp_engine *engine) {
     engine_ops_upkeep(engine);
+    engine_flows_work(engine); /* what follows from an event gets into its block */
     engine_cut_if_due(engine);
     uint32_t answered = release(engine);
     engine_cut_if_due(engine); /* what callbacks submitted goes on its way at once */
@@ -229,6 +230,7 @@ static sp_status open_local(struct sp_engine *engine, struct sp_engine_opened *o
                   .encode = engine_hook_encode,
                   .known = engine_hook_known,
                   .sealed = engine_hook_sealed,
+                  .keep = engine_hook_keep,
                   .trimmed = engine_hook_trimmed},
         .create = options->create,
         .read_only = options->read_only,
@@ -254,6 +256,7 @@ static sp_status start(struct sp_engine *engine, struct sp_log *log,
                        struct sp_engine_opened *opened, struct sp_error *error) {
     engine->log = log;
     sp_status status = allocate(engine, error);
+    status = status == SP_OK ? engine_flows_open(engine, error) : status;
     status = status == SP_OK && log == NULL ? open_local(engine, opened, error) : status;
     if (status == SP_OK) {
         struct sp_log_description description;
@@ -321,6 +324,7 @@ sp_status sp_engine_open(const struct sp_engine_options *options, struct sp_engi
 
 static void dispose(struct sp_engine *engine) {
     engine_schemas_close(engine);
+    engine_flows_close(engine);
     sp_index_free(engine->index);
     engine_drop_pins(engine);
     sp_core_fini(&engine->core);
@@ -380,7 +384,10 @@ void sp_engine_close(struct sp_engine *engine) {
     sp_worker_free(engine->worker); /* before the log: a snapshot may be on its way into it */
     engine->worker = NULL;
     look_at_passed(engine);
-    sp_core_snapshot_free(engine->snapshot.snapshot);
+    if (engine->snapshot.snapshot != NULL) {
+        sp_core_snapshot_free(engine->snapshot.snapshot);
+        sp_buf_fini(&engine->snapshot.flows);
+    }
     if (engine->reader != NULL) {
         engine->reader->ops->free(engine->reader);
     }

@@ -88,6 +88,9 @@ struct sp_engine_result {
     struct sp_entry_id own_id; /* in its stream, where that is another than the log's; else none */
     /* Of a duplicate of an earlier append: the number of its stream in the core, plus 1; else 0. */
     uint32_t known_stream;
+    /* When it will be appended, where it asked for that (SP_DELIVER_AT_NAME): position and version
+     * are those of the event that tells of it. 0: it is appended. */
+    uint64_t delayed_us;
     bool duplicate;
     bool id_made;   /* the id was made here: */
     uint8_t id[16]; /* as a packed UUID */
@@ -115,6 +118,18 @@ struct sp_engine_id {
     struct sp_entry_id id;
 };
 
+/*
+ * Streams of the store's own: `$…`, and those of sagas, `saga:…`. Nobody else writes to them; who
+ * lets events in from outside refuses theirs, but for history (sp_event.is_history).
+ */
+bool sp_stream_is_own(sp_str name);
+
+/*
+ * The extension by which an event asks to be appended at a time: a time like the attribute `time`.
+ * Until then it waits in `$delayed`, where it is no event yet, and survives what the log survives.
+ */
+#define SP_DELIVER_AT_NAME "deliverat"
+
 struct sp_engine_append {
     struct sp_event *events; /* completed in place: they are scratch afterwards */
     uint32_t count;
@@ -132,6 +147,7 @@ struct sp_engine_append {
      */
     struct sp_engine_result *results;
     size_t room_bytes; /* left in the same block for what is written right behind */
+    bool at_once;      /* whatever its events say of a time */
 };
 
 /* SP_LIMIT where no append of so many events can ever be taken. O(1): before memory is spent. */

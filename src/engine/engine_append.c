@@ -32,7 +32,7 @@ static uint64_t now_us(struct sp_engine *engine) {
  * a store, differ between stores, and, as most of their bits repeat, cost few bytes on disk. They
  * are names, no secrets.
  */
-static void make_id(struct sp_engine *engine, uint64_t now_us, uint8_t ret_id[16]) {
+void engine_make_id(struct sp_engine *engine, uint64_t now_us, uint8_t ret_id[16]) {
     uint64_t ms = now_us / 1000;
     if (ms > engine->id_last_ms) {
         engine->id_last_ms = ms;
@@ -59,7 +59,8 @@ struct submit {
     bool *id_given;
     struct sp_htab seen; /* ids of this append, where it has many events: hash to index */
     uint64_t now_us;
-    size_t record_bytes; /* upper bound of all records */
+    size_t record_bytes;           /* upper bound of all records */
+    struct delayed_event *delayed; /* of this append: a list */
     struct sp_error *error;
 };
 
@@ -240,7 +241,10 @@ static sp_status check_event(struct submit *submit, uint32_t i) {
                                          : status;
     }
     submit->id_given[i] = sp_event_has(event, SP_ATTR_ID);
-    status = take_wish(submit, i);
+    if (SP_UNLIKELY(event->is_history)) {
+        status = engine_flow_mark(engine, event, submit->error);
+    }
+    status = status == SP_OK ? take_wish(submit, i) : status;
     if (status != SP_OK) {
         return status;
     }
@@ -251,7 +255,7 @@ static sp_status check_event(struct submit *submit, uint32_t i) {
 /* An id of our own, where the producer gave none. `at` has room for its text. */
 static void give_id(struct submit *submit, uint32_t i, char *at) {
     struct sp_engine_result *result = &submit->results[i];
-    make_id(submit->engine, submit->now_us, result->id);
+    engine_make_id(submit->engine, submit->now_us, result->id);
     result->id_made = true;
     sp_uuid_format(result->id, at);
     submit->append->events[i].attr[SP_ATTR_ID] = sp_str_of(at, MADE_ID_BYTES);
@@ -312,31 +316,68 @@ static sp_status complete_correlation(struct submit *submit, uint32_t i) {
     return SP_OK;
 }
 
+/* Whether it is there already, in this append, in the log, or waiting for its time. */
+static sp_status find_known(struct submit *submit, uint32_t i) {
+    struct sp_engine *engine = submit->engine;
+    struct sp_core_candidate *candidate = &engine->candidates[i];
+    const struct sp_event *event = &submit->append->events[i];
+    sp_str source = event->attr[SP_ATTR_SOURCE];
+    sp_str id = event->attr[SP_ATTR_ID];
+    candidate->same_as = find_earlier(submit, i, source, id);
+    if (candidate->same_as != 0) {
+        return SP_OK;
+    }
+    sp_status status =
+        engine_find_same(engine, source, id, &candidate->known_position, submit->error);
+    if (status == SP_OK && candidate->known_position == 0 && !submit->append->at_once) {
+        candidate->known_position =
+            engine_delayed_find(engine, source, id, &submit->results[i].delayed_us);
+    }
+    return status;
+}
+
+/* An event that asks for another time than now is not appended, but what tells of it. */
+static sp_status delay(struct submit *submit, uint32_t i) {
+    struct sp_core_candidate *candidate = &submit->engine->candidates[i];
+    uint64_t due_us = 0;
+    sp_status status = engine_delayed_due(submit->engine, candidate->event, submit->now_us, &due_us,
+                                          submit->error);
+    if (status != SP_OK || due_us == 0) {
+        return status;
+    }
+    if (candidate->id_wish != SP_ID_WISH_NONE) {
+        return sp_error_set(submit->error, SP_INVALID,
+                            "an event that is delayed has no entry id before it is due");
+    }
+    status = engine_delayed_wrap(submit->engine, candidate->event, submit->now_us, due_us,
+                                 &submit->delayed, submit->error);
+    if (status == SP_OK) {
+        submit->results[i].delayed_us = due_us;
+        candidate->event = engine_delayed_event(submit->delayed);
+        candidate->stream_hash = sp_stream_hash(candidate->event->attr[SP_ATTR_STREAM]);
+    }
+    return status;
+}
+
 /* The facts about one event: is it there already, in this append or in the log? */
 static sp_status look_up(struct submit *submit, uint32_t i) {
     struct sp_engine *engine = submit->engine;
     struct sp_event *event = &submit->append->events[i];
     struct sp_core_candidate *candidate = &engine->candidates[i];
-    if (submit->id_given[i]) {
-        candidate->same_as =
-            find_earlier(submit, i, event->attr[SP_ATTR_SOURCE], event->attr[SP_ATTR_ID]);
-        if (candidate->same_as != 0) {
-            return SP_OK;
-        }
-        sp_status status =
-            engine_find_same(engine, event->attr[SP_ATTR_SOURCE], event->attr[SP_ATTR_ID],
-                             &candidate->known_position, submit->error);
-        if (status != SP_OK || candidate->known_position != 0) {
-            return status;
-        }
+    sp_status status = submit->id_given[i] ? find_known(submit, i) : SP_OK;
+    if (status != SP_OK || candidate->same_as != 0 || candidate->known_position != 0) {
+        return status;
     }
-    sp_status status = SP_OK;
     bool concerns = engine->schema_count > 0 || event->attr[SP_ATTR_STREAM].ptr[0] == '$';
     if (SP_UNLIKELY(concerns)) {
         status = engine_schema_event(engine, event, i, submit->append->count, submit->error);
     }
     status = status == SP_OK ? complete_correlation(submit, i) : status;
     status = status == SP_OK ? remember(submit, i) : status;
+    if (SP_UNLIKELY(event->extension_count > 0) && status == SP_OK && !submit->append->at_once) {
+        status = delay(submit, i);
+    }
+    event = candidate->event;
     submit->keys[i] = sp_index_keys_of(event);
     submit->record_bytes += sp_record_size_max(event) + engine_presence_room(event);
     return status;
@@ -425,6 +466,7 @@ static sp_status describe_known(struct submit *submit, uint32_t i) {
     sp_status status = engine_record(engine, candidate->known_position, &record, submit->error);
     if (status == SP_OK) {
         *result = (struct sp_engine_result){.position = record.position,
+                                            .delayed_us = result->delayed_us,
                                             .version = record.version,
                                             .recorded_us = record.recorded_us,
                                             .entry_seq = record.entry_seq,
@@ -481,6 +523,9 @@ static void encode_new(struct submit *submit) {
             }
             engine_block_add(engine, event, &submit->keys[i], submit->id_given[i]);
             engine_presence_note(engine, event, submit->keys[i].source);
+            if (SP_UNLIKELY(sp_flow_wants(engine->flow, event))) {
+                engine_flow_taken(engine, event);
+            }
             result->position = event->position;
             result->version = event->version;
             result->recorded_us = event->recorded_us;
@@ -565,7 +610,7 @@ static size_t text_bytes(const struct sp_engine_append *append) {
     return total + (size_t)append->count * SP_EVENT_ID_BYTES_MAX;
 }
 
-static sp_status run(struct submit *submit, char *ids) {
+static sp_status run_prepared(struct submit *submit, char *ids) {
     struct sp_engine *engine = submit->engine;
     sp_buf_reset(&engine->scratch);
     if (sp_buf_reserve(&engine->scratch, text_bytes(submit->append)) == NULL) {
@@ -595,6 +640,14 @@ static sp_status run(struct submit *submit, char *ids) {
         engine_cut(engine);
     }
     return SP_OK;
+}
+
+static sp_status run(struct submit *submit, char *ids) {
+    sp_status status = run_prepared(submit, ids);
+    if (SP_UNLIKELY(submit->delayed != NULL)) {
+        engine_delayed_free(submit->delayed);
+    }
+    return status;
 }
 
 static sp_status submit_many(struct submit *submit) {

@@ -11,6 +11,7 @@
 #include "core/presence_read.h"
 #include "engine/engine.h"
 #include "engine/engine_ops.h"
+#include "flow/flow.h"
 #include "index/index.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
     FIRST_PENDING = 256, /* a ring no larger than what is outstanding stays in the cache */
     PREFETCH_EVENTS = 8, /* the index is told of keys so long before they are added */
     SINGLE_RESULTS = 1,
+    SNAPSHOT_WITH_FLOWS = 4, /* format of a snapshot's state; those before are the core's alone */
     PINS_MAX = 1024,
 };
 
@@ -92,7 +94,8 @@ struct snapshot_job {
     struct sp_job job;
     struct sp_engine *engine;
     struct sp_core_snapshot *snapshot;
-    uint64_t block; /* whose being durable makes it true */
+    struct sp_buf flows; /* of the same moment */
+    uint64_t block;      /* whose being durable makes it true */
     bool busy;
 };
 
@@ -150,6 +153,9 @@ struct sp_engine {
     struct engine_schemas *schemas; /* see engine_schema.c */
     uint32_t schema_count;          /* registered: with none there is nothing to look for */
     uint64_t schemas_first;         /* what is registered before it has been dropped; 0: nothing */
+
+    struct sp_flow *flow;       /* sagas, timers and so on: a fold like the core */
+    struct engine_flows *flows; /* what does their work; see flows_int.h */
 
     uint64_t now_us;          /* the clock, as last read for an append */
     struct sp_buf scratch;    /* of one submit */
@@ -307,6 +313,49 @@ static inline void engine_presence_note(struct sp_engine *engine, const struct s
         engine_presence_event(engine, event, source_hash);
     }
 }
+
+/* ---- flows.c: sagas, timers and so on; see flows_int.h ---- */
+SP_WARN_UNUSED sp_status engine_flows_open(struct sp_engine *engine, struct sp_error *error);
+void engine_flows_close(struct sp_engine *engine);
+/* Restores them from their part of a snapshot. */
+SP_WARN_UNUSED sp_status engine_flows_restore(struct sp_engine *engine, sp_str bytes,
+                                              struct sp_error *error);
+/* Folds an event in that they want. SP_NO_MEMORY, SP_LIMIT: their state is wrong. */
+SP_WARN_UNUSED sp_status engine_flow_event(struct sp_engine *engine, const struct sp_event *event,
+                                           struct sp_error *error);
+/* The same for one that is in the open block: what goes wrong is the engine's end. */
+void engine_flow_taken(struct sp_engine *engine, const struct sp_event *event);
+/* Does what is due, some of it: part of a turn, before the block is cut. */
+void engine_flows_work(struct sp_engine *engine);
+/* While a command is being decided nothing is done; see flows_int.h. */
+void engine_flows_bar(struct sp_engine *engine, bool down);
+/* The first position that they may still read; UINT64_MAX: none. */
+uint64_t engine_hook_keep(void *context);
+
+/* Marks an event that was recorded elsewhere before, where flows would take note of it. */
+SP_WARN_UNUSED sp_status engine_flow_mark(struct sp_engine *engine, struct sp_event *event,
+                                          struct sp_error *error);
+
+/* ---- flows_delay.c: events that are to come later ---- */
+struct delayed_event;
+/* Position of what tells of a delayed event that waits, 0: none does; and when it is due. */
+uint64_t engine_delayed_find(struct sp_engine *engine, sp_str source, sp_str id,
+                             uint64_t *ret_due_us);
+/* When the event asks to be appended; 0: now. SP_INVALID: no time. */
+SP_WARN_UNUSED sp_status engine_delayed_due(struct sp_engine *engine, const struct sp_event *event,
+                                            uint64_t now_us, uint64_t *ret_due_us,
+                                            struct sp_error *error);
+/* Puts what tells of it before *list. SP_LIMIT: too many wait. */
+SP_WARN_UNUSED sp_status engine_delayed_wrap(struct sp_engine *engine, struct sp_event *event,
+                                             uint64_t now_us, uint64_t due_us,
+                                             struct delayed_event **list, struct sp_error *error);
+/* The first one of the list, complete. */
+struct sp_event *engine_delayed_event(struct delayed_event *list);
+void engine_delayed_free(struct delayed_event *list);
+
+/* ---- engine_append.c ---- */
+/* A fresh UUIDv7. */
+void engine_make_id(struct sp_engine *engine, uint64_t now_us, uint8_t ret_id[16]);
 
 /* ---- engine_schema.c: schemas of events ---- */
 SP_WARN_UNUSED sp_status engine_schemas_open(struct sp_engine *engine, struct sp_error *error);

@@ -4,11 +4,31 @@
  */
 #include <stdlib.h>
 
+#include "base/wire.h"
 #include "core/control.h"
 #include "engine/engine_int.h"
 #include "log/sealed.h"
 
 enum { SNAPSHOT_BYTES_MAX = 0x7fffffff };
+
+/* Before flows there was only the core's state; see engine_snapshot.c. */
+static sp_status restore_state(struct sp_engine *engine, sp_str bytes, struct sp_error *error) {
+    struct sp_wire wire = sp_wire_of(bytes.ptr, bytes.len);
+    if (sp_wire_u32(&wire) != SNAPSHOT_WITH_FLOWS) {
+        return sp_core_restore(&engine->core, bytes, error);
+    }
+    (void)sp_wire_u32(&wire);
+    uint64_t core_bytes = sp_wire_u64(&wire);
+    if (wire.bad || core_bytes > sp_wire_left(&wire)) {
+        return sp_error_set(error, SP_CORRUPT, "snapshot: it ends too early");
+    }
+    sp_str rest = sp_str_of(wire.at, sp_wire_left(&wire));
+    sp_status status =
+        sp_core_restore(&engine->core, sp_str_of(rest.ptr, (size_t)core_bytes), error);
+    return status == SP_OK
+               ? engine_flows_restore(engine, sp_str_from_byte(rest, (size_t)core_bytes), error)
+               : status;
+}
 
 /* The newest snapshot that can be used, or an empty core. */
 static sp_status load_snapshot(struct sp_engine *engine, struct sp_error *error) {
@@ -17,7 +37,7 @@ static sp_status load_snapshot(struct sp_engine *engine, struct sp_error *error)
     uint64_t position = 0;
     sp_status status = engine->log->ops->snapshot_load(engine->log, &bytes, &position, error);
     if (status == SP_OK) {
-        status = sp_core_restore(&engine->core, sp_buf_str(&bytes), error);
+        status = restore_state(engine, sp_buf_str(&bytes), error);
     } else if (status == SP_NOT_FOUND) {
         status = SP_OK;
     }
@@ -48,6 +68,9 @@ static sp_status apply_event(struct sp_engine *engine, const struct sp_event *ev
                             "stream %.*s",
                             (unsigned long long)event->position, (unsigned long long)event->version,
                             SP_STR_ARG(applied.stream));
+    }
+    if (status == SP_OK && sp_flow_wants(engine->flow, event)) {
+        return engine_flow_event(engine, event, error);
     }
     return status == SP_OK ? SP_OK : sp_error_set(error, status, "%s", sp_status_text(status));
 }

@@ -1,14 +1,21 @@
 /*
  * Snapshots of the core, so that opening replays little. The state is copied at once on the loop
  * thread (16 bytes a stream), encoded and written by the engine's worker, and only when everything
- * in it is durable: a snapshot from the future would be a lie.
+ * in it is durable: a snapshot from the future would be a lie. The state of flows is encoded at
+ * that moment. All of it, numbers little-endian:
+ *
+ *     u32 format (4) | u32 0 | u64 bytes of the core | the core (core/snapshot.c) | flows
+ *
+ * Formats 1 to 3 are the core's alone.
  */
+#include "base/wire.h"
 #include "engine/engine_int.h"
 
 enum {
     SNAPSHOT_EVENTS = 1 << 20,
     SNAPSHOT_CONTROL_BYTES = 64 << 20,
-    SNAPSHOT_BYTES_MAX = 0x7fffffff
+    SNAPSHOT_BYTES_MAX = 0x7fffffff,
+    SNAPSHOT_HEAD_BYTES = 16,
 };
 
 static void snapshot_work(struct sp_job *base) {
@@ -16,7 +23,13 @@ static void snapshot_work(struct sp_job *base) {
     struct sp_log *log = job->engine->log;
     struct sp_buf bytes;
     sp_buf_init(&bytes, SNAPSHOT_BYTES_MAX);
+    uint8_t head[SNAPSHOT_HEAD_BYTES] = {SNAPSHOT_WITH_FLOWS};
+    sp_buf_add(&bytes, head, sizeof(head));
     sp_core_snapshot_encode(job->snapshot, &bytes);
+    if (bytes.status == SP_OK) {
+        sp_put_u64(bytes.data + 8, bytes.len - sizeof(head));
+    }
+    sp_buf_add_str(&bytes, sp_buf_str(&job->flows));
     if (bytes.status == SP_OK) {
         /* A failure costs time at the next opening, nothing else; the next snapshot tries again. */
         sp_status status = log->ops->snapshot_store(log, sp_core_snapshot_position(job->snapshot),
@@ -30,6 +43,7 @@ static void snapshot_done(struct sp_job *base) {
     struct snapshot_job *job = (struct snapshot_job *)base;
     sp_core_snapshot_free(job->snapshot);
     job->snapshot = NULL;
+    sp_buf_fini(&job->flows);
     job->busy = false;
 }
 
@@ -61,6 +75,16 @@ static bool is_due(const struct sp_engine *engine) {
            (since >= every || engine->control_bytes >= SNAPSHOT_CONTROL_BYTES || is_behind(engine));
 }
 
+/* Copies the state, or nothing where there is no memory for it. */
+static void take(const struct sp_engine *engine, struct snapshot_job *job) {
+    sp_buf_init(&job->flows, SNAPSHOT_BYTES_MAX);
+    sp_flow_encode(engine->flow, &job->flows);
+    job->snapshot = job->flows.status == SP_OK ? sp_core_snapshot_new(&engine->core) : NULL;
+    if (job->snapshot == NULL) {
+        sp_buf_fini(&job->flows);
+    }
+}
+
 void engine_snapshot_upkeep(struct sp_engine *engine) {
     struct snapshot_job *job = &engine->snapshot;
     if (job->busy) {
@@ -68,7 +92,7 @@ void engine_snapshot_upkeep(struct sp_engine *engine) {
     }
     if (job->snapshot == NULL && is_due(engine)) {
         engine_ops_flush(engine); /* what they did is in the snapshot: it is in the log before */
-        job->snapshot = sp_core_snapshot_new(&engine->core);
+        take(engine, job);
         job->block = sp_engine_gate(engine);
         engine->snapshot_position = engine->core.position; /* without memory: later again */
         engine->snapshot_segment = engine->progress.head_segment;

@@ -39,12 +39,18 @@ const struct sp_flow *sp_engine_flow(const struct sp_engine *engine);
  */
 void sp_engine_flows_run(struct sp_engine *engine, bool on);
 
-/* Microseconds since 1970 when a turn has work to do; 0: now; UINT64_MAX: nothing waits for time. */
+/* When a turn has work to do, microseconds since 1970; 0: now; UINT64_MAX: nothing waits for it. */
 uint64_t sp_engine_flows_due_us(const struct sp_engine *engine);
 /* Milliseconds until then, rounded up; 0: now; -1: never. */
 int sp_engine_flows_wait_ms(const struct sp_engine *engine);
 
 /* ---- definitions ---- */
+
+/*
+ * An event that carries this extension was recorded elsewhere before: it is kept, and shown, but no
+ * flow takes note of it. Set where an export is imported.
+ */
+#define SP_FLOW_HISTORY_NAME "spoorimported"
 
 enum sp_flow_defines {
     SP_FLOW_DEFINES_SAGA,
@@ -103,11 +109,11 @@ SP_WARN_UNUSED sp_status sp_engine_saga_start(struct sp_engine *engine,
 
 /* What a person asks of a running saga. */
 enum sp_engine_saga_ask {
-    SP_SAGA_ASK_CANCEL,
-    SP_SAGA_ASK_RETRY,
-    SP_SAGA_ASK_SKIP,
-    SP_SAGA_ASK_MARK_DONE,
-    SP_SAGA_ASK_COMPENSATE,
+    SP_ENGINE_SAGA_CANCEL,
+    SP_ENGINE_SAGA_RETRY,
+    SP_ENGINE_SAGA_SKIP,
+    SP_ENGINE_SAGA_MARK_DONE,
+    SP_ENGINE_SAGA_COMPENSATE,
 };
 
 struct sp_engine_saga_request {

@@ -64,6 +64,8 @@ void sp_flow_encode(const struct sp_flow *flow, struct sp_buf *to);
 SP_WARN_UNUSED sp_status sp_flow_restore(struct sp_flow *flow, struct sp_wire *wire,
                                          struct sp_error *error);
 
+/* The part of these operations; NULL: there is none. Borrowed. */
+void *sp_flow_part(const struct sp_flow *flow, const struct sp_flow_part_ops *ops);
 /* The parts themselves, for lists and for checks of what is asked of them. Never NULL. */
 struct sp_sagas *sp_flow_sagas(const struct sp_flow *flow);
 

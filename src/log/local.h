@@ -39,6 +39,8 @@ struct sp_log_seal_hooks {
     bool (*known)(void *context, uint64_t segment_id, uint64_t first, uint64_t next);
     /* The segment is now served from its sealed file. */
     void (*sealed)(void *context, uint64_t segment_id, struct sp_log_sealed *sealed);
+    /* The first position that is kept whatever the limits say; UINT64_MAX: none. NULL: likewise. */
+    uint64_t (*keep)(void *context);
     /* Everything before `first_position` was forgotten. */
     void (*trimmed)(void *context, uint64_t first_position);
 };

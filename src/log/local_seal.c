@@ -263,6 +263,9 @@ sp_status local_trim(struct sp_log *base, uint64_t position, struct sp_error *er
      * behind the event that it ends with. Its segment stays.
      */
     uint64_t bound = position < snapshot ? position : snapshot;
+    const struct sp_log_seal_hooks *hooks = &log->options.hooks;
+    uint64_t kept = hooks->keep != NULL ? hooks->keep(hooks->context) : UINT64_MAX;
+    bound = kept < bound ? kept : bound;
     bool dropped = false;
     /* The last sealed one stays: the Merkle tree goes on from the edge that it ends with. */
     while (log->segment_count > 1 && log->segments[0]->sealed != NULL &&

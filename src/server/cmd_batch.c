@@ -3,8 +3,10 @@
  *
  *     SPOOR.BATCH [EXPECT stream version]... EVENT n name value ... [EVENT n name value ...]...
  *
- * n counts the pairs that follow. A name is that of an attribute or an alias of one; any other is
- * an extension's. `$name` is an extension whatever its name, `=name` one whose value is JSON text.
+ * n counts the pairs that follow. HISTORY in the place of EVENT: it was recorded elsewhere before;
+ * such a one may be of a stream of the store's own, where nothing is expected of streams. A name is
+ * that of an attribute or an alias of one; any other is an extension's. `$name` is an extension
+ * whatever its name, `=name` one whose value is JSON text.
  * The answer is an array, for each event position, version, entryid, recorded time in microseconds,
  * and 1 where its source and id were there already.
  */
@@ -56,7 +58,8 @@ static bool count_parts(struct sp_request *request, struct batch *batch) {
             batch->event_count == 0) {
             batch->expect_count++;
             at += 3;
-        } else if (!sp_word_is(request->args[at], "event")) {
+        } else if (!sp_word_is(request->args[at], "event") &&
+                   !sp_word_is(request->args[at], "history")) {
             return refuse(request, request->args[at],
                           "is neither EXPECT stream version, before the events, nor EVENT n");
         } else if (!read_pairs(request, at, &pairs)) {
@@ -112,6 +115,9 @@ static bool settle_names(struct sp_request *request, struct sp_event *event) {
     if (!sp_event_has(event, SP_ATTR_SOURCE)) {
         event->attr[SP_ATTR_SOURCE] = sp_connection_source(request->connection);
     }
+    if (event->is_history) {
+        return true; /* the bus looks at them */
+    }
     enum sp_attr named = sp_event_has(event, SP_ATTR_STREAM) ? SP_ATTR_STREAM : SP_ATTR_SOURCE;
     if (!sp_request_key_to_write(request, event->attr[named], &key)) {
         return false;
@@ -130,7 +136,7 @@ static bool read_event(struct sp_request *request, uint32_t at, uint32_t pairs,
     event->data = (sp_str){.ptr = NULL};
     event->has_data = false;
     event->data_is_json = false;
-    event->is_history = false;
+    event->is_history = sp_word_is(request->args[at - 2], "history");
     for (uint32_t i = at; i < at + 2 * pairs; i += 2) {
         if (!set_named(request, event, request->args[i], request->args[i + 1])) {
             return false;
@@ -189,11 +195,15 @@ static enum sp_verdict append(struct sp_request *request, const struct batch *ba
     struct sp_error error;
     sp_error_clear(&error);
     struct sp_bus_added *added = malloc(batch->event_count * sizeof(*added));
-    sp_status status = added == NULL
-                           ? SP_NO_MEMORY
-                           : sp_bus_append_all(request->server->bus, batch->events,
-                                               batch->event_count, SP_EVENT_FROM_FIELDS,
-                                               batch->expects, batch->expect_count, added, &error);
+    struct sp_bus *bus = request->server->bus;
+    sp_status status = SP_NO_MEMORY;
+    if (added != NULL && batch->expect_count == 0) {
+        status = sp_bus_import(bus, batch->events, batch->event_count, SP_EVENT_FROM_FIELDS, added,
+                               &error);
+    } else if (added != NULL) {
+        status = sp_bus_append_all(bus, batch->events, batch->event_count, SP_EVENT_FROM_FIELDS,
+                                   batch->expects, batch->expect_count, added, &error);
+    }
     enum sp_verdict verdict = SP_DONE;
     if (status == SP_OK) {
         request->appended = true;

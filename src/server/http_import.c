@@ -119,9 +119,8 @@ static void count_results(struct import *import, uint32_t count) {
 
 static sp_status append(struct looking *looking, uint32_t count) {
     struct import *import = looking->import;
-    sp_status status =
-        sp_bus_append_all(looking->request->server->bus, import->events, count, SP_EVENT_FROM_JSON,
-                          NULL, 0, import->added, &looking->error);
+    sp_status status = sp_bus_import(looking->request->server->bus, import->events, count,
+                                     SP_EVENT_FROM_JSON, import->added, &looking->error);
     if (status == SP_OK) {
         looking->request->appended = true;
         count_results(import, count);
