@@ -5,6 +5,7 @@ wrong, and that they agree with one another whatever is told, twice, late or in 
 import collections
 import functools
 import json
+import re
 import shutil
 
 import agent_history
@@ -272,17 +273,35 @@ OTHER_FLOWS = (  # type, stream, data, extensions
     ("schedule.failed", "$schedules", {"schedule": "nightly"}, {"dueus": NOW_US}))
 
 
+FLOW_TABLES = ("sagas", "sagas_waits", "saga_steps", "approvals", "timers")
+FLOW_FILES = ("sagas", "saga_steps", "approvals", "timers")
+
+
+def told_of(text):
+    """The same text of streams that anybody may write, and of tables beside those that ship."""
+    for own, anybody in (("$approvals", "told.a"), ("$delayed", "told.d"), ("$schedules", "told.s"),
+                         ("saga:", "told:")):
+        text = text.replace(own, anybody)
+    return re.sub(r"(?<![\w:'])(" + "|".join(FLOW_TABLES) + r")(?!\w)", r"told_\1", text)
+
+
+def flow_files():
+    """The read models of sagas, by name, as told_of() has them."""
+    return {f"told_{name}": told_of((SOURCE / "projections" / f"{name}.sql").read_text(encoding="utf-8"))
+            for name in FLOW_FILES}
+
+
 def flow_events(first=0):
-    """What sagas and the like leave in a log that begins behind the position `first`."""
+    """What sagas and the like leave in a log that begins behind the position `first`, as told_of() has it."""
     events = []
     for path in sorted(STORIES.glob("*.events")):
         for line in path.read_text(encoding="utf-8").splitlines():
             _, type_, data = line.removeprefix("+1 ").split(" ", 2)
-            events.append({"type": type_, "source": "spoor", "stream": f"saga:{path.stem}",
+            events.append({"type": type_, "source": "spoor", "stream": f"told:{path.stem}",
                            "correlationid": path.stem, "data": json.loads(data)})
     places = {}
     for type_, stream, data, more in OTHER_FLOWS:
-        event = {"type": type_, "source": stream, "stream": stream, "data": data}
+        event = {"type": type_, "source": stream, "stream": told_of(stream), "data": data}
         if "proposal" in more:
             event["proposalposition"] = places[more["proposal"]]
         if "delayed" in more:
@@ -298,8 +317,11 @@ def sagas_and_who_must_act(folder):
     path.write_text("".join(json.dumps(event) + "\n" for event in flow_events()), encoding="utf-8")
     data = folder / "data"
     spoor("import", "--quiet", path, data=data)
+    for name, text in flow_files().items():
+        (folder / f"{name}.sql").write_text(text, encoding="utf-8")
+        spoor("projection", "add", folder / f"{name}.sql", data=data)
     sagas = values("SELECT sagaid, saga, saga_key, status, waiting_for, waiting_step, failed_step, attempts, "
-                   "retries, steps_completed, steps_compensated, answers_ignored, interventions FROM sagas "
+                   "retries, steps_completed, steps_compensated, answers_ignored, interventions FROM told_sagas "
                    "ORDER BY sagaid", data=data)
     demo, order = "book-demo", "order-fulfilment"
     assert sagas == [
@@ -313,7 +335,7 @@ def sagas_and_who_must_act(folder):
         ("undone", order, "1234", "compensated", None, None, "ship_order", 3, 0, 2, 2, 0, 0),
         ("waiting", "ship-all", "7", "running", "worker", "ship[0]/pack", None, 2, 0, 2, 0, 0, 0)], sagas
     steps = values("SELECT step, kind, status, attempts, result, error, compensation_status, compensation_attempts, "
-                   "compensation_error, needs_attention, decided_by, why FROM saga_steps "
+                   "compensation_error, needs_attention, decided_by, why FROM told_saga_steps "
                    "WHERE sagaid IN ('attention', 'resolved') ORDER BY sagaid, position", data=data)
     slot = ("book/slot", "action", "timed_out", 1, None, "no answer in time", "compensated", 1, None, 0, None, None)
     crm = ("book/crm", "action", "completed", 1, '{"id":7}', None)
@@ -322,7 +344,7 @@ def sagas_and_who_must_act(folder):
         (*crm, "failed", 2, "CRM is down", 1, None, None),
         ("book", "parallel", "running", 1, None, None, None, 0, None, 0, None, None), slot,
         (*crm, "marked_done", 2, "CRM is down", 0, "ann", "deleted it in the CRM's own page")], steps
-    approvals = values("SELECT approval, status, who, choice, decided_by, on_timeout, ignored, step FROM approvals "
+    approvals = values("SELECT approval, status, who, choice, decided_by, on_timeout, ignored, step FROM told_approvals "
                        "ORDER BY proposal_position", data=data)
     assert approvals == [  # two sagas of the same name for an id: the first one's
         ("s/confirm:1", "pending", '["ann","bob"]', None, None, 0, 0, "confirm"),
@@ -332,7 +354,7 @@ def sagas_and_who_must_act(folder):
         ("p-3", "rejected", None, "reject", None, 1, 0, None),
         ("p-4", "ignored", "7", None, None, 0, 1, None)], approvals
     timers = values("SELECT timer, name, type, saga, due_at, due_ms, cron, every, fired, failed, last_due_at "
-                    "FROM timers ORDER BY name", data=data)
+                    "FROM told_timers ORDER BY name", data=data)
     due = "2026-11-20T10:15:01.234567Z"
     assert [(row[0].partition(":")[0], *row[1:]) for row in timers] == [
         ("delayed", "d-1", "reminder", None, due, NOW_US // 1000, None, None, 0, 0, None),
@@ -378,7 +400,7 @@ TABLES = ("agent_stats", "agent_stats_runs", "active_runs", "active_runs_over", 
           "agent_status", "agent_status_tasks", "agent_status_runs", "active_tasks", "active_tasks_over",
           "active_tasks_created", "runs", "runs_agents", "run_steps", "conversations", "conversations_early",
           "tool_usage", "tool_usage_calls", "system_health", "system_health_agents", "system_health_tasks",
-          "system_health_runs", "sagas", "sagas_waits", "saga_steps", "approvals", "timers")
+          "system_health_runs", *(f"told_{name}" for name in FLOW_TABLES))
 
 
 def without_blanks(value):
@@ -392,6 +414,8 @@ def without_blanks(value):
 def rows_of(data, *options):
     with Server(data, *options) as server:
         server.call("PUT", "/v1/projections/event_search")
+        for name, text in flow_files().items():
+            server.put(name, text)
         head = server.head()
         found = {table: sorted(json.dumps(tuple(map(without_blanks, row)))
                                for row in server.ask(f"SELECT * FROM {table}", head))
