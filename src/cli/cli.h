@@ -131,6 +131,8 @@ sp_command_fn sp_cmd_stream_ls;
 sp_command_fn sp_cmd_stream_show;
 sp_command_fn sp_cmd_run_ls;
 sp_command_fn sp_cmd_run_show;
+sp_command_fn sp_cmd_run_fork;
+sp_command_fn sp_cmd_run_resume;
 sp_command_fn sp_cmd_state;
 sp_command_fn sp_cmd_query;
 sp_command_fn sp_cmd_schema_ls;

@@ -133,6 +133,15 @@ extern const struct sp_flag sp_dead_flags[];
 enum { SP_AGENT_CAPABILITY, SP_AGENT_STATUS, SP_AGENT_FREE, SP_AGENT_FLAG_COUNT };
 extern const struct sp_flag sp_agent_flags[];
 
+enum {
+    SP_RUN_FORK_AT,
+    SP_RUN_FORK_ID,
+    SP_RUN_FORK_BY,
+    SP_RUN_FORK_REASON,
+    SP_RUN_FORK_FLAG_COUNT,
+};
+extern const struct sp_flag sp_run_fork_flags[];
+
 /* Of `query`. */
 enum {
     SP_QUERY_FLAG_PARAM,

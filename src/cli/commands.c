@@ -187,6 +187,35 @@ static const struct sp_command COMMANDS[] = {
                     "spoor run show run-17 --at 2026-11-20T05:49:12Z\n",
     },
     {
+        .name = "run fork",
+        .operands = "ID",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .own_flags = sp_run_fork_flags,
+        .own_flag_count = SP_RUN_FORK_FLAG_COUNT,
+        .run = sp_cmd_run_fork,
+        .summary = "go on from a point of a run, in a run of its own",
+        .text =
+            "Makes a run that shares what this one was up to the event --at, and publishes that "
+            "event anew in it (of a recorded step: the event that was handled): agents go on from "
+            "there, with the results that were recorded. Prints the new run's id.",
+        .examples = "spoor run fork run-17 --at 1031 --reason 'another model'\n",
+    },
+    {
+        .name = "run resume",
+        .operands = "ID",
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+        .flags = BIT(URL),
+        .run = sp_cmd_run_resume,
+        .summary = "go on with a run whose handlers gave up",
+        .text = "Gives what groups gave up of the run (dead letters) to them again, their attempts "
+                "counted from 0: each goes on behind the last step that was recorded. Prints how "
+                "many they were.",
+        .examples = "spoor run resume run-17\n",
+    },
+    {
         .name = "query",
         .operands = "[SQL|-]",
         .operand_count_max = 1,

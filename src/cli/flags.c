@@ -218,6 +218,22 @@ const struct sp_flag sp_dead_flags[] = {
                         .help = "the oldest so many"},
 };
 
+const struct sp_flag sp_run_fork_flags[] = {
+    [SP_RUN_FORK_AT] = {.name = "at",
+                        .kind = SP_FLAG_TEXT,
+                        .value = "N|EVENT",
+                        .help = "the last event that is shared: its position, or its id"},
+    [SP_RUN_FORK_ID] = {.name = "id",
+                        .kind = SP_FLAG_TEXT,
+                        .value = "ID",
+                        .help = "of the new run; one is made where it is missing"},
+    [SP_RUN_FORK_BY] = {.name = "by", .kind = SP_FLAG_TEXT, .value = "WHO", .help = "who asks"},
+    [SP_RUN_FORK_REASON] = {.name = "reason",
+                            .kind = SP_FLAG_TEXT,
+                            .value = "TEXT",
+                            .help = "why, for the record"},
+};
+
 const struct sp_flag sp_agent_flags[] = {
     [SP_AGENT_CAPABILITY] = {.name = "capability",
                              .kind = SP_FLAG_TEXT,

@@ -49,6 +49,7 @@ sp_status cursor_new(struct sp_engine *engine, struct sp_cursor **ret_cursor,
     cursor->engine = engine;
     cursor->remaining = UINT64_MAX;
     sp_buf_init(&cursor->text, SIZE_MAX / 2);
+    sp_buf_init(&cursor->share_text, SIZE_MAX / 2);
     sp_status status = engine->log->ops->reader_new(engine->log, &cursor->reader, error);
     if (status != SP_OK) {
         sp_cursor_close(cursor);
@@ -142,6 +143,9 @@ sp_status sp_cursor_open(struct sp_engine *engine, const struct sp_query *query,
     }
     status = keep_query(cursor, query, error);
     status = status == SP_OK ? keep_range(cursor, query, error) : status;
+    if (status == SP_OK && query->correlation.ptr != NULL && !query->own) {
+        status = cursor_find_shares(cursor, error);
+    }
     if (status != SP_OK) {
         sp_cursor_close(cursor);
         return status;
@@ -160,6 +164,8 @@ void sp_cursor_close(struct sp_cursor *cursor) {
     }
     sp_filter_free(cursor->filter);
     sp_buf_fini(&cursor->text);
+    sp_buf_fini(&cursor->share_text);
+    free(cursor->shares);
     free(cursor->types);
     free(cursor->list);
     free(cursor->offsets);
@@ -283,11 +289,26 @@ static bool text_matches(sp_str wanted, sp_str found) {
     return wanted.ptr == NULL || sp_str_eq(wanted, found);
 }
 
+/* Whether the event is of the run: one of its own, or one that it shares. */
+static bool is_of_run(const struct sp_cursor *cursor) {
+    const struct sp_event *event = &cursor->event;
+    sp_str run = event->attr[SP_ATTR_CORRELATION];
+    if (text_matches(cursor->correlation, run)) {
+        return true;
+    }
+    for (size_t i = 0; i < cursor->share_count; i++) {
+        if (event->position <= cursor->shares[i].until &&
+            sp_str_eq(run, cursor_share_run(cursor, i))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool matches(const struct sp_cursor *cursor) {
     const struct sp_event *event = &cursor->event;
     return text_matches(cursor->id, event->attr[SP_ATTR_ID]) &&
-           text_matches(cursor->stream, event->attr[SP_ATTR_STREAM]) &&
-           text_matches(cursor->correlation, event->attr[SP_ATTR_CORRELATION]) &&
+           text_matches(cursor->stream, event->attr[SP_ATTR_STREAM]) && is_of_run(cursor) &&
            text_matches(cursor->source, event->attr[SP_ATTR_SOURCE]) &&
            event->version >= cursor->from_version &&
            type_matches(cursor, event->attr[SP_ATTR_TYPE]) &&
@@ -415,7 +436,7 @@ static sp_status next_position(struct sp_cursor *cursor, uint64_t *ret_position,
     case PLAN_SCAN:
         return next_in_scan(cursor, ret_position);
     case PLAN_KEY:
-    case PLAN_TYPES:
+    case PLAN_KEYS:
         return next_in_index(cursor, ret_position, error);
     case PLAN_NONE:
     case PLAN_LIST:
@@ -482,7 +503,7 @@ static sp_status pass_dropped(struct sp_cursor *cursor, uint64_t position, struc
 /* The event at the position cannot be had. The next call goes on behind what is lost. */
 static sp_status fail_at(struct sp_cursor *cursor, uint64_t position, sp_status status,
                          struct sp_error *error) {
-    bool from_index = cursor->plan == PLAN_KEY || cursor->plan == PLAN_TYPES;
+    bool from_index = cursor->plan == PLAN_KEY || cursor->plan == PLAN_KEYS;
     if (status == SP_NO_MEMORY) { /* the next call tries it again */
         cursor->candidate_at -= from_index ? 1 : 0;
         cursor->list_at -= cursor->plan == PLAN_LIST ? 1 : 0;

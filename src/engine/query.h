@@ -5,7 +5,8 @@
  *
  * A query is answered from the most selective of its keys (stream, correlation, source, types), or
  * by scanning where none restricts enough. The index names candidates; every event is compared
- * with the whole query before it is yielded. A cursor sees durable events only.
+ * with the whole query before it is yielded. A cursor sees durable events only. The events of a run
+ * that was forked are those that it shares, and then its own (forks.h).
  */
 #ifndef SP_ENGINE_QUERY_H
 #define SP_ENGINE_QUERY_H
@@ -25,6 +26,7 @@ struct sp_query {
     uint64_t limit;        /* 0: none */
     uint64_t from_version; /* with `stream` */
     bool reverse;
+    bool own;    /* with `correlation`: without what a fork shares with other runs (forks.h) */
     bool follow; /* goes on with what comes; not with until or reverse */
 };
 
@@ -138,6 +140,8 @@ struct sp_run {
     sp_str last_type;
     sp_str first_time;
     sp_str last_time;
+    sp_str fork_of;         /* the run that it shares events with; NULL ptr: none */
+    uint64_t fork_position; /* the last one that is shared; the counts are of its own alone */
 };
 
 /* False ends the walk. */

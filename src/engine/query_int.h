@@ -15,16 +15,23 @@ enum {
 };
 
 enum cursor_plan {
-    PLAN_SCAN,  /* every event of the range */
-    PLAN_KEY,   /* candidates of one key */
-    PLAN_TYPES, /* candidates of several types */
-    PLAN_LIST,  /* positions found beforehand */
-    PLAN_NONE,  /* nothing can match */
+    PLAN_SCAN, /* every event of the range */
+    PLAN_KEY,  /* candidates of one key */
+    PLAN_KEYS, /* candidates of several types, or of several runs */
+    PLAN_LIST, /* positions found beforehand */
+    PLAN_NONE, /* nothing can match */
 };
 
 struct listed {
     uint64_t position;
     uint32_t depth;
+};
+
+/* A run whose events up to a position count as those of the run that is asked for. */
+struct share {
+    size_t offset; /* of its id in share_text */
+    size_t len;
+    uint64_t until;
 };
 
 struct sp_cursor {
@@ -39,6 +46,9 @@ struct sp_cursor {
     sp_str stream;
     sp_str correlation;
     sp_str id;
+    struct share *shares; /* owned; NULL: none */
+    size_t share_count;
+    struct sp_buf share_text;
     struct sp_filter *filter;
     uint64_t from_version;
     uint64_t remaining; /* of the limit */
@@ -102,6 +112,12 @@ void cursor_unplan(struct sp_cursor *cursor);
  */
 SP_WARN_UNUSED sp_status cursor_resolve(struct sp_cursor *cursor, sp_str moment, const char *name,
                                         bool upper, uint64_t *ret_position, struct sp_error *error);
+
+/* forks.c: finds what the run that is asked for shares with others. */
+SP_WARN_UNUSED sp_status cursor_find_shares(struct sp_cursor *cursor, struct sp_error *error);
+static inline sp_str cursor_share_run(const struct sp_cursor *cursor, size_t i) {
+    return sp_str_of(cursor->share_text.data + cursor->shares[i].offset, cursor->shares[i].len);
+}
 
 /* The engine's guard, where it has one. */
 void engine_enter(struct sp_engine *engine);

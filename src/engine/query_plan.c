@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "engine/forks.h"
 #include "engine/query_int.h"
 #include "event/moment.h"
 #include "match/pattern.h"
@@ -115,8 +116,31 @@ struct choice {
     enum cursor_plan plan;
     enum sp_index_kind kind;
     uint64_t hash;
+    const struct sp_buf *hashes; /* of PLAN_KEYS */
     uint64_t count;
 };
+
+/* The sum of the candidates of several keys. */
+static sp_status consider_keys(struct sp_cursor *cursor, enum sp_index_kind kind,
+                               const struct sp_buf *hashes, struct choice *best) {
+    uint64_t total = 0;
+    sp_status status = hashes->status;
+    for (size_t at = 0; at < hashes->len && status == SP_OK; at += sizeof(uint64_t)) {
+        uint64_t hash;
+        uint64_t count = 0;
+        memcpy(&hash, hashes->data + at, sizeof(hash));
+        status = sp_index_count_estimate(cursor->engine->index, kind, hash, cursor->from,
+                                         cursor->until + 1, &count);
+        total += count;
+    }
+    if (status == SP_OK && total < best->count) {
+        *best = (struct choice){.plan = total == 0 ? PLAN_NONE : PLAN_KEYS,
+                                .kind = kind,
+                                .hashes = hashes,
+                                .count = total};
+    }
+    return status;
+}
 
 static sp_status consider_key(struct sp_cursor *cursor, enum sp_index_kind kind, sp_str text,
                               struct choice *best) {
@@ -148,39 +172,40 @@ static sp_status consider_types(struct sp_cursor *cursor, struct expansion *expa
         hash_count > SP_INDEX_MERGE_KEYS_MAX) {
         return status;
     }
-    uint64_t total = 0;
-    for (size_t i = 0; i < hash_count && status == SP_OK; i++) {
-        uint64_t hash;
-        uint64_t count = 0;
-        memcpy(&hash, expansion->hashes.data + i * sizeof(hash), sizeof(hash));
-        status = sp_index_count_estimate(cursor->engine->index, SP_INDEX_TYPE, hash, cursor->from,
-                                         cursor->until + 1, &count);
-        total += count;
-    }
-    if (status == SP_OK && total < best->count) {
-        *best = (struct choice){.plan = total == 0 ? PLAN_NONE : PLAN_TYPES, .count = total};
-    }
-    return status;
+    return consider_keys(cursor, SP_INDEX_TYPE, &expansion->hashes, best);
 }
 
-static sp_status start_plan(struct sp_cursor *cursor, const struct choice *best,
-                            const struct expansion *expansion) {
+/* The run that is asked for, and those that it shares events with. */
+static sp_status consider_runs(struct sp_cursor *cursor, struct sp_buf *hashes,
+                               struct choice *best) {
+    if (cursor->share_count == 0) {
+        return consider_key(cursor, SP_INDEX_CORRELATION, cursor->correlation, best);
+    }
+    uint64_t hash = sp_index_hash(SP_INDEX_CORRELATION, cursor->correlation);
+    sp_buf_add(hashes, &hash, sizeof(hash));
+    for (size_t i = 0; i < cursor->share_count; i++) {
+        hash = sp_index_hash(SP_INDEX_CORRELATION, cursor_share_run(cursor, i));
+        sp_buf_add(hashes, &hash, sizeof(hash));
+    }
+    return consider_keys(cursor, SP_INDEX_CORRELATION, hashes, best);
+}
+
+static sp_status start_plan(struct sp_cursor *cursor, const struct choice *best) {
     struct sp_index *index = cursor->engine->index;
     cursor->plan = best->plan;
     if (best->plan == PLAN_KEY) {
         sp_index_scan_init(&cursor->scan, index, best->kind, best->hash, cursor->from,
                            cursor->until + 1, cursor->reverse);
-    } else if (best->plan == PLAN_TYPES) {
-        return sp_index_merge_init(&cursor->merge, index, SP_INDEX_TYPE,
-                                   (const uint64_t *)(const void *)expansion->hashes.data,
-                                   expansion->hashes.len / sizeof(uint64_t), cursor->from,
-                                   cursor->until + 1, cursor->reverse);
+    } else if (best->plan == PLAN_KEYS) {
+        return sp_index_merge_init(
+            &cursor->merge, index, best->kind, (const uint64_t *)(const void *)best->hashes->data,
+            best->hashes->len / sizeof(uint64_t), cursor->from, cursor->until + 1, cursor->reverse);
     }
     return SP_OK;
 }
 
 void cursor_unplan(struct sp_cursor *cursor) {
-    if (cursor->planned && cursor->plan == PLAN_TYPES) {
+    if (cursor->planned && cursor->plan == PLAN_KEYS) {
         sp_index_merge_fini(&cursor->merge);
     }
     cursor->planned = false;
@@ -209,13 +234,13 @@ sp_status cursor_plan_locked(struct sp_cursor *cursor, struct sp_error *error) {
     uint64_t range = cursor->until >= cursor->from ? cursor->until - cursor->from + 1 : 0;
     struct choice best = {.plan = PLAN_SCAN, .count = range / SCAN_SHARE};
     struct expansion expansion = {.cursor = cursor};
+    struct sp_buf runs;
     sp_buf_init(&expansion.hashes, (size_t)SP_INDEX_TYPES_MAX * sizeof(uint64_t));
+    sp_buf_init(&runs, (SP_FORK_DEPTH_MAX + 1) * sizeof(uint64_t));
     sp_status status = SP_OK;
     if (!is_short(cursor)) {
         status = consider_key(cursor, SP_INDEX_STREAM, cursor->stream, &best);
-        status = status == SP_OK
-                     ? consider_key(cursor, SP_INDEX_CORRELATION, cursor->correlation, &best)
-                     : status;
+        status = status == SP_OK ? consider_runs(cursor, &runs, &best) : status;
         status =
             status == SP_OK ? consider_key(cursor, SP_INDEX_SOURCE, cursor->source, &best) : status;
         status = status == SP_OK ? consider_types(cursor, &expansion, &best) : status;
@@ -224,8 +249,9 @@ sp_status cursor_plan_locked(struct sp_cursor *cursor, struct sp_error *error) {
         best.plan = PLAN_SCAN; /* an index that cannot be read costs time, not answers */
         status = SP_OK;
     }
-    status = status == SP_OK ? start_plan(cursor, &best, &expansion) : status;
+    status = status == SP_OK ? start_plan(cursor, &best) : status;
     sp_buf_fini(&expansion.hashes);
+    sp_buf_fini(&runs);
     cursor->planned = status == SP_OK;
     return status == SP_OK ? SP_OK
                            : sp_error_set(error, status, "query: %s", sp_status_text(status));

@@ -5,9 +5,10 @@
  */
 #include <stdlib.h>
 
+#include "engine/forks.h"
 #include "engine/query_int.h"
 
-enum { RUN_TEXTS = 5 };
+enum { RUN_TEXTS = 6 };
 
 /* One run as it is gathered; its texts are copied, as the cursor moves on. */
 struct gathering {
@@ -75,8 +76,13 @@ static sp_status gather(struct gathering *gathering, const struct sp_event *firs
     run->correlation = keep(text, first->attr[SP_ATTR_CORRELATION]);
     run->first_type = keep(text, first->attr[SP_ATTR_TYPE]);
     run->first_time = keep(text, first->attr[SP_ATTR_TIME]);
+    struct sp_fork fork;
+    if (sp_fork_read(first, &fork)) {
+        run->fork_of = keep(text, fork.of);
+        run->fork_position = fork.until;
+    }
     size_t fixed = text->len;
-    struct sp_query query = {.correlation = first->attr[SP_ATTR_CORRELATION]};
+    struct sp_query query = {.correlation = first->attr[SP_ATTR_CORRELATION], .own = true};
     struct sp_cursor *events = NULL;
     sp_status status = sp_cursor_open(gathering->engine, &query, &events, error);
     const struct sp_event *event = NULL;
@@ -88,7 +94,7 @@ static sp_status gather(struct gathering *gathering, const struct sp_event *firs
     }
     sp_cursor_close(events);
     sp_str *texts[RUN_TEXTS] = {&run->correlation, &run->first_type, &run->first_time,
-                                &run->last_type, &run->last_time};
+                                &run->fork_of,     &run->last_type,  &run->last_time};
     settle(text, 0, texts, RUN_TEXTS);
     return status == SP_END ? text->status : status;
 }
@@ -126,6 +132,7 @@ sp_status sp_runs_walk(struct sp_engine *engine, const struct sp_query *query, s
                        void *context, struct sp_error *error) {
     struct sp_query unlimited = *query;
     unlimited.limit = 0;
+    unlimited.own = true; /* what a fork shares begins another run */
     uint64_t left = query->limit != 0 ? query->limit : UINT64_MAX;
     struct gathering gathering = {.engine = engine};
     sp_buf_init(&gathering.text, SIZE_MAX / 2);

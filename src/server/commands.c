@@ -236,6 +236,15 @@ static const struct sp_command_row DEAD[] = {
     {.name = NULL},
 };
 
+static const struct sp_command_row RUN[] = {
+    ROW("fork", -4, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_run_fork,
+        "Forks a run: a new one that shares what was up to an event, and goes on from there."),
+    ROW("resume", 3, WRITE | NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_run_resume,
+        "Gives what groups gave up of a run to them again."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
 static const struct sp_command_row PUBSUB_SUBCOMMANDS[] = {
     ROW("channels", -2, 0, 0, 0, 0, "pubsub", "2.8.0", sp_on_pubsub_channels,
         "Returns the active channels."),
@@ -431,6 +440,7 @@ static const struct sp_command_row ROWS[] = {
     PARENT("spoor.projection", "spoor", "7.4.0", PROJECTION,
            "A container for projections and how far they are."),
     PARENT("spoor.schema", "spoor", "7.4.0", SCHEMA, "A container for schemas of events."),
+    PARENT("spoor.run", "spoor", "7.4.0", RUN, "A container for forks of runs."),
     PARENT("spoor.dead", "spoor", "7.4.0", DEAD, "A container for what groups gave up."),
     ROW("spoor.nack", -4, WRITE | FAST, 1, 1, 1, "spoor", "7.4.0", sp_on_spoor_nack,
         "Says that an attempt failed: key, group, id, DELAY, ERROR, DEAD."),

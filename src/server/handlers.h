@@ -14,6 +14,10 @@ sp_handler_fn sp_on_discard;
 sp_handler_fn sp_on_watch;
 sp_handler_fn sp_on_unwatch;
 
+/* cmd_runs.c */
+sp_handler_fn sp_on_spoor_run_fork;
+sp_handler_fn sp_on_spoor_run_resume;
+
 /* cmd_connection.c */
 sp_handler_fn sp_on_hello;
 sp_handler_fn sp_on_auth;

@@ -20,6 +20,7 @@ extern const struct sp_http_route sp_http_append_routes[];
 extern const struct sp_http_route sp_http_event_routes[];
 /* http_streams.c: /v1/streams and /v1/runs. */
 extern const struct sp_http_route sp_http_stream_routes[];
+extern const struct sp_http_route sp_http_run_routes[];
 
 /* decisions_http.c */
 extern const struct sp_http_route sp_http_command_routes[];

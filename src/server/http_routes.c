@@ -11,6 +11,7 @@ const struct sp_http_route *const *sp_http_route_tables(void) {
         sp_http_append_routes,
         sp_http_event_routes,
         sp_http_stream_routes,
+        sp_http_run_routes,
         sp_http_metrics_routes,
         sp_http_projection_routes,
         sp_http_schema_routes,

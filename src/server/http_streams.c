@@ -172,6 +172,10 @@ static bool add_run(void *context, const struct sp_run *run) {
     add_text(to, "last_type", run->last_type);
     add_text(to, "first_time", run->first_time);
     add_text(to, "last_time", run->last_time);
+    if (run->fork_of.ptr != NULL) {
+        add_text(to, "fork_of", run->fork_of);
+        add_number(to, "fork_position", run->fork_position);
+    }
     sp_buf_add_byte(to, '}');
     runs->found = run->first_position;
     return to->status == SP_OK;
