@@ -22,15 +22,16 @@ from .logs import JsonFormatter
 from .policy import Policy
 from .query import Query
 from .retry import Retry
+from .sagas import Decision, Forked, Saga, Started
 from .session import AgentInfo, DeadLetter, Delivery, Group
 from .sql import Rows
 from .step_context import StepContext, SyncStepContext
 from .sync import Client
 
 __version__ = "0.1.0"
-__all__ = ["Agent", "AgentInfo", "Appended", "AsyncClient", "Call", "Client",
-           "Conflict", "Context", "DeadLetter", "Delivery", "Event", "Group", "Handler",
+__all__ = ["Agent", "AgentInfo", "Appended", "AsyncClient", "Call", "Client", "Conflict",
+           "Context", "DeadLetter", "Decision", "Delivery", "Event", "Forked", "Group", "Handler",
            "JsonFormatter", "NewEvent", "NonRetryable", "NotFound", "Policy", "Query", "Retry",
-           "RetryAfter", "Rows", "SpoorError",
-           "StepCancelled", "StepContext", "StepUnknown", "SyncContext",
-           "SyncStepContext", "Unavailable", "Unsupported", "connect"]
+           "RetryAfter", "Rows", "Saga", "SpoorError", "Started", "StepCancelled", "StepContext",
+           "StepUnknown", "SyncContext", "SyncStepContext", "Unavailable", "Unsupported",
+           "connect"]

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from types import TracebackType
-from typing import Any, AsyncIterator, List, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import Any, AsyncIterator, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from .draft import ExpectedVersion, NewEvent
-from .durations import Duration
+from .durations import Duration, seconds
 from .errors import NotFound
 from .event import Appended, Event
 from .ids import new_id
@@ -14,13 +15,15 @@ from .policy import Filter, Policy
 from .query import Moment, Query, as_types
 from .server import ServerSession
 from .session import AgentInfo, DeadLetter, Group, Session
+from .sagas import SagaMethods
 from .sql import Params, Rows, Seen, words
 
 PAGE = 1000
+DueTime = Union[str, datetime]
 Types = Union[str, Sequence[str], None]
 
 
-class AsyncClient:
+class AsyncClient(SagaMethods):
     """A client of a bus. Every method may be called from any number of tasks of one event loop;
     what they call at the same time shares round trips.
 
@@ -50,17 +53,33 @@ class AsyncClient:
                       datacontenttype: Optional[str] = None,
                       metadata: Optional[Mapping[str, Any]] = None,
                       expected_version: ExpectedVersion = None,
+                      deliver_at: Optional[DueTime] = None, delay: Optional[Duration] = None,
                       **extensions: Any) -> Appended:
         """Appends an event; when this returns it is on stable storage and on its way to everyone.
 
-        The id is made before it is sent, so an answer that was lost costs no second event.
+        With `deliver_at` (RFC 3339, or a datetime with a zone) or `delay` it is on its way then; until
+        then cancel_timer() takes it back. The id is made before it is sent, so an answer that was lost costs no second event.
         `expected_version`: the version the stream must be at, or "none" for a new one; else
         Conflict."""
         return await self.append(NewEvent(
             type=type, data=data, source=source, stream=stream, id=id or new_id(), time=time,
             correlationid=correlationid, causationid=causationid, schemaversion=schemaversion,
-            datacontenttype=datacontenttype, metadata=metadata, extensions=extensions,
+            datacontenttype=datacontenttype, metadata=metadata,
+            extensions={**extensions, **self._due(deliver_at, delay)},
             expected_version=expected_version))
+
+    def _due(self, deliver_at: Optional[DueTime], delay: Optional[Duration]) -> Dict[str, str]:
+        if deliver_at is not None and delay is not None:
+            raise ValueError("deliver_at, delay: one of them")
+        if delay is not None:
+            due = datetime.fromtimestamp(self.session.clock.wall() + seconds(delay), timezone.utc)
+        elif isinstance(deliver_at, datetime):
+            if deliver_at.tzinfo is None:
+                raise ValueError("deliver_at: a datetime needs its zone")
+            due = deliver_at.astimezone(timezone.utc)
+        else:
+            return {} if deliver_at is None else {"deliverat": deliver_at}
+        return {"deliverat": due.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
 
     async def append(self, event: NewEvent) -> Appended:
         """publish() for an event that is made already."""

@@ -6,13 +6,14 @@ import logging
 from collections import defaultdict
 from contextvars import ContextVar
 from typing import (TYPE_CHECKING, Any, Awaitable, Callable, Coroutine, DefaultDict, Mapping,
-                    Optional, Set, Tuple, TypeVar, overload)
+                    Optional, Sequence, Set, Tuple, TypeVar, overload)
 
 from .draft import ExpectedVersion, NewEvent
 from .durations import Duration, seconds
 from .errors import Unavailable
 from .event import Appended, Event
 from .record import Begun, Record
+from .sagas import Decision, proposal
 from .session import Delivery
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Context:
         self._probe, self._asleep = probe, asleep
         self._ordinals: DefaultDict[str, int] = defaultdict(int)
         self._steps: Set[str] = set()
+        self._asks = 0
         self._record = Record(client, delivery.event, agent, handler, key)
 
     async def emit(self, type: str, data: Any = None, *, stream: Optional[str] = None,
@@ -135,6 +137,27 @@ class Context:
             if self._asleep is not None:
                 self._asleep(-1)
 
+    async def ask(self, prompt: str, *, choices: Sequence[str] = (),
+                  timeout: Optional[Duration] = None, on_timeout: Optional[str] = None,
+                  who: Sequence[str] = (), escalate: Optional[Mapping[str, Any]] = None,
+                  data: Any = None) -> Decision:
+        """Asks somebody to decide (docs/approvals.md), and waits for it, however long it takes. An
+        attempt that is repeated, also after the agent died, asks nothing anew: it waits on, or is
+        given what was decided. Counted in the order of the calls, as emits are."""
+        self._asks += 1
+        proposed = await self.client.append(NewEvent(
+            "action.proposed", proposal(prompt, choices, timeout, on_timeout, who, escalate, data),
+            source=self.agent, id=self._record.ask_id(self._asks),
+            correlationid=self.event.correlationid, causationid=self.event.id))
+        await self._at("asked", prompt)
+        if self._asleep is not None:
+            self._asleep(1)
+        try:
+            return await self.client.decision(proposed.id)
+        finally:
+            if self._asleep is not None:
+                self._asleep(-1)
+
     async def _at(self, point: str, what: str) -> None:
         if self._probe is not None:
             await self._probe(point, what)
@@ -173,6 +196,9 @@ class SyncContext:
                 _step.reset(token)
             result = self._run(self._inner._end_step(begun, value))
         return result  # type: ignore[no-any-return]
+
+    def ask(self, prompt: str, **more: Any) -> Decision:
+        return self._run(self._inner.ask(prompt, **more))
 
     def sleep(self, duration: Duration) -> None:
         self._run(self._inner.sleep(duration))

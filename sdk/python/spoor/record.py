@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 from .draft import NewEvent, dump
 from .errors import StepUnknown
 from .event import Event
-from .ids import emit_id, failure_id, start_id, step_id
+from .ids import ask_id, emit_id, failure_id, start_id, step_id
 
 if TYPE_CHECKING:
     from .client import AsyncClient
@@ -71,6 +71,10 @@ class Record:
                 event = originals[0]
             self._origins = found
         return self._origins
+
+    def ask_id(self, ordinal: int) -> str:
+        own = self._own
+        return ask_id(own.source, own.id, self._agent, self._handler, ordinal)
 
     # -- emits
 

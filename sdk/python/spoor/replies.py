@@ -17,6 +17,13 @@ def text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
+def texts(reply: Any) -> Any:
+    """A reply with its bytes as text."""
+    if isinstance(reply, list):
+        return [texts(each) for each in reply]
+    return text(reply) if isinstance(reply, bytes) else reply
+
+
 def as_map(reply: Any) -> Dict[str, Any]:
     if isinstance(reply, dict):
         return {text(name): value for name, value in reply.items()}

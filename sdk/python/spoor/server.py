@@ -71,6 +71,9 @@ class ServerSession:
     async def sql(self, words: Sequence[str]) -> Rows:
         return rows(await self.call("SPOOR.QUERY", *words))
 
+    async def ask(self, *words: str) -> Any:
+        return replies.texts(await self.call(*words))
+
     def subscribe(self, query: Query) -> AsyncIterator[Event]:
         return subscribe(self.endpoint, query)
 

@@ -123,6 +123,9 @@ class Session(Protocol):
     async def sql(self, words: Sequence[str]) -> Rows:
         """What SPOOR.QUERY answers to these words."""
 
+    async def ask(self, *words: str) -> Any:
+        """A command that only a server understands; its reply, bytes as text."""
+
     def subscribe(self, query: Query) -> AsyncIterator[Event]: ...
 
     async def ensure_group(self, name: str, key: str, options: Mapping[str, str],

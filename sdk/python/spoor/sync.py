@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import (Any, AsyncIterator, Coroutine, Iterator, List, Mapping, Optional, Sequence,
                     Tuple, Type, TypeVar, Union)
 
-from .client import AsyncClient, Types
+from .client import AsyncClient, DueTime, Types
 from .draft import ExpectedVersion, NewEvent
 from .durations import Duration
 from .event import Appended, Event
@@ -15,6 +15,7 @@ from .policy import Filter, Policy
 from .query import Moment
 from .session import AgentInfo, DeadLetter, Group
 from .sql import Params, Rows, Seen
+from .sync_sagas import SyncSagaMethods
 
 Result = TypeVar("Result")
 
@@ -42,7 +43,7 @@ class Loop:
         self._loop.close()
 
 
-class Client:
+class Client(SyncSagaMethods):
     """AsyncClient for plain code. May be used from several threads."""
 
     def __init__(self, url: Optional[str] = None, *, source: Optional[str] = None,
@@ -71,12 +72,13 @@ class Client:
                 causationid: Optional[str] = None, schemaversion: Optional[str] = None,
                 datacontenttype: Optional[str] = None,
                 metadata: Optional[Mapping[str, Any]] = None,
-                expected_version: ExpectedVersion = None, **extensions: Any) -> Appended:
+                expected_version: ExpectedVersion = None, deliver_at: Optional[DueTime] = None,
+                delay: Optional[Duration] = None, **extensions: Any) -> Appended:
         return self._loop.run(self._client.publish(
             type, data, source=source, stream=stream, id=id, time=time,
             correlationid=correlationid, causationid=causationid, schemaversion=schemaversion,
             datacontenttype=datacontenttype, metadata=metadata, expected_version=expected_version,
-            **extensions))
+            deliver_at=deliver_at, delay=delay, **extensions))
 
     def append(self, event: NewEvent) -> Appended:
         return self._loop.run(self._client.append(event))

@@ -24,7 +24,7 @@ from .scenario import SOURCE, Given, Scenario, as_event, is_reaction
 QUIET_TURNS = 20  # of the event loop, after which nothing is on its way in memory any more
 SPIN_TURNS = 100  # after which something waits for the world outside
 REAL_WAIT_MAX_S = 60.0
-POINTS = ("handler.begin", "emitted", "step.begin", "step.done", "step.recorded", "handler.done")
+POINTS = ("handler.begin", "emitted", "asked", "step.begin", "step.done", "step.recorded", "handler.done")
 
 
 class _Crash:
@@ -104,6 +104,7 @@ class TestBus:
 
             handler.begin   before a handler (`what`: its name) is called
             emitted         after it emitted something (of type `what`)
+            asked           after it asked somebody to decide (`what`: the prompt)
             step.begin      before a step (named `what`)
             step.done       after the step's function, before its result is recorded
             step.recorded   after that

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import AsyncIterator, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, AsyncIterator, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..clock import Clock
 from ..draft import NewEvent
@@ -108,6 +108,8 @@ class MemorySession:
     async def append_all(self, events: Sequence[NewEvent]) -> List[Appended]:
         for event in events:
             event.check()
+            if "deliverat" in event.extensions:
+                raise Unsupported("the bus of tests delivers nothing later: ask a server")
         return (await self._there()).log.append_all(events)
 
     async def read(self, query: Query) -> List[Event]:
@@ -121,6 +123,9 @@ class MemorySession:
 
     async def sql(self, words: Sequence[str]) -> Rows:
         raise Unsupported("the bus of tests has no read models: ask a server")
+
+    async def ask(self, *words: str) -> Any:
+        raise Unsupported(f"the bus of tests has no {words[0]}: ask a server")
 
     async def subscribe(self, query: Query) -> AsyncIterator[Event]:
         log = (await self._there()).log
