@@ -172,7 +172,10 @@ enum spoor_flags {
     SPOOR_CREATE = 1,     /* make the store where there is none */
     SPOOR_READ_ONLY = 2,  /* change nothing; works beside a live writer, and sees what is durable */
     SPOOR_OWN_THREAD = 4, /* a thread of the store's drives it: any thread may call */
-    SPOOR_NO_THREADS = 8  /* no helper threads either: all work happens inside calls */
+    SPOOR_NO_THREADS = 8, /* no helper threads either: all work happens inside calls */
+    /* Do nothing of what falls due of sagas, timers, joins and schedules: for who opens a store for
+     * a moment. It is done when it is opened without this. */
+    SPOOR_NO_FLOWS = 16
 };
 
 /* What an event must have reached to count as durable; docs/durability.md. */
@@ -253,6 +256,9 @@ typedef struct spoor_appended {
     uint64_t recorded_us;
     uint64_t entry_ms;
     uint32_t entry_seq;
+    /* Where the event asked to come later (extension `deliverat`, a time): when it will, in
+     * microseconds since 1970; the other places are then those of what tells of it. Else 0. */
+    uint64_t delayed_us;
     uint32_t duplicate; /* 1: this source and id were there already; nothing was appended */
     char id[40];        /* the event's id where it was made by the store (a UUID), else empty */
 } spoor_appended;

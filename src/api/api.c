@@ -6,6 +6,7 @@
 #include "api/api_int.h"
 #include "base/wire.h"
 #include "client/lists.h"
+#include "engine/flows.h"
 #include "log/local.h"
 #include "os/wakeup.h"
 
@@ -123,6 +124,16 @@ void api_kick(spoor *store) {
     uint64_t before = sp_engine_durable_position(store->engine);
     (void)sp_engine_poll(store->engine);
     api_announce(store, before);
+    if (sp_engine_flows_due_us(store->engine) < store->drive_due_us) {
+        api_ring(store); /* the store's thread sleeps longer than it should now */
+    }
+}
+
+/* How long nobody needs to turn, where no worker rings before. */
+static int idle_ms(const spoor *store) {
+    int wait_ms = sp_engine_must_wait(store->engine) ? UPKEEP_MS : IDLE_MS;
+    int flows_ms = sp_engine_flows_wait_ms(store->engine);
+    return flows_ms >= 0 && flows_ms < wait_ms ? flows_ms : wait_ms;
 }
 
 static void wait_for_ring(spoor *store, int timeout_ms) {
@@ -146,10 +157,11 @@ static void *drive(void *context) {
         sp_guard_enter(&store->lock);
         api_kick(store);
         closing = store->closing;
-        bool idle = !sp_engine_must_wait(store->engine);
+        int wait_ms = idle_ms(store);
+        store->drive_due_us = sp_engine_flows_due_us(store->engine);
         sp_guard_leave(&store->lock);
-        if (!closing) {
-            wait_for_ring(store, idle ? IDLE_MS : UPKEEP_MS);
+        if (!closing && wait_ms > 0) {
+            wait_for_ring(store, wait_ms);
         }
     }
     return NULL;
@@ -335,6 +347,7 @@ static sp_status open_store(spoor *store, const char *folder, const spoor_option
     if (status != SP_OK) {
         return sp_error_prefix(error, status, "%s", folder);
     }
+    sp_engine_flows_run(store->engine, (options->flags & SPOOR_NO_FLOWS) == 0);
     status = start_thread(store, error);
     if (status != SP_OK) {
         sp_engine_close(store->engine);
@@ -446,7 +459,7 @@ int spoor_deadline_ms(spoor *store) {
     if (store->own_thread) {
         return -1;
     }
-    return sp_engine_must_wait(store->engine) ? UPKEEP_MS : IDLE_MS;
+    return idle_ms(store);
 }
 
 /*

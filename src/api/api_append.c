@@ -11,6 +11,7 @@ static void result_out(const struct sp_engine_result *from, spoor_appended *to) 
     to->recorded_us = from->recorded_us;
     to->entry_ms = from->recorded_us / 1000;
     to->entry_seq = from->entry_seq;
+    to->delayed_us = from->delayed_us;
     to->duplicate = from->duplicate;
     to->id[0] = '\0';
     if (from->id_made) {

@@ -28,9 +28,10 @@ struct spoor {
     pthread_cond_t work; /* the store's thread waits here */
     pthread_cond_t news; /* subscriptions wait here for the durable position to rise */
     pthread_mutex_t wake_lock;
-    bool woken;     /* guarded by wake_lock: a worker has finished something */
-    _Atomic int fd; /* for the host's poll; -1 until it is asked for */
-    char *folder;   /* as it was named */
+    uint64_t drive_due_us; /* until when the store's thread sleeps at most, for flows */
+    bool woken;            /* guarded by wake_lock: a worker has finished something */
+    _Atomic int fd;        /* for the host's poll; -1 until it is asked for */
+    char *folder;          /* as it was named */
     struct sp_engine_opened opened;
     uint64_t cut_bytes;
     bool read_only;

@@ -5,6 +5,8 @@
 #include "api/api_int.h"
 #include "client/cursor.h"
 #include "client/lists.h"
+#include "engine/flows.h"
+#include "os/os.h"
 
 struct spoor_cursor {
     spoor *store;
@@ -149,10 +151,20 @@ static bool let_pass(spoor *store, uint64_t seen, uint64_t deadline_ms) {
         return true;
     }
     uint64_t left = deadline_ms - now_ms();
-    (void)sp_engine_turn(store->engine, left > 1000 ? 1000 : (int)left);
-    /* Only this thread appends: with nothing outstanding nothing can come. */
-    return sp_engine_durable_position(store->engine) != seen ||
-           sp_engine_outstanding(store->engine) > 0;
+    int wait_ms = left > 1000 ? 1000 : (int)left;
+    (void)sp_engine_turn(store->engine, wait_ms);
+    if (sp_engine_durable_position(store->engine) != seen ||
+        sp_engine_outstanding(store->engine) > 0) {
+        return true;
+    }
+    /* Only this thread appends: with nothing outstanding only what flows do can come. */
+    int flows_ms = sp_engine_flows_wait_ms(store->engine);
+    if (sp_engine_must_wait(store->engine)) {
+        sp_engine_wait(store->engine, wait_ms);
+    } else if (flows_ms > 0) {
+        sp_sleep_us((uint64_t)(flows_ms < wait_ms ? flows_ms : wait_ms) * 1000);
+    }
+    return flows_ms >= 0 || sp_engine_must_wait(store->engine);
 }
 
 /* As sp_cursor_next; a subscription that has caught up waits. */

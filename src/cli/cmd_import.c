@@ -292,7 +292,7 @@ int sp_cmd_import(struct sp_cli *cli) {
         sp_cli_complain("%s", problem.text);
         return problem.status == SP_NOT_FOUND ? SP_EXIT_NOT_FOUND : SP_EXIT_FAILURE;
     }
-    int code = sp_cli_open(cli, SPOOR_CREATE, &import.store);
+    int code = sp_cli_open(cli, SPOOR_CREATE | SPOOR_NO_FLOWS, &import.store);
     if (code == SP_EXIT_OK) {
         import.lines.idle = work_meanwhile;
         import.lines.idle_context = &import;

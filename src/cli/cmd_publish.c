@@ -96,7 +96,7 @@ static void show_appended(struct sp_cli *cli, const spoor_event *event,
 
 static int publish(struct sp_cli *cli, const spoor_event *event, uint64_t expected) {
     spoor *store = NULL;
-    int code = sp_cli_open(cli, SPOOR_CREATE, &store);
+    int code = sp_cli_open(cli, SPOOR_CREATE | SPOOR_NO_FLOWS, &store);
     if (code != SP_EXIT_OK) {
         return code;
     }

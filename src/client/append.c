@@ -16,7 +16,8 @@ enum {
     ID_SIZE = SP_UUID_TEXT_SIZE + 1,
     COMMAND_BYTES_MAX = 1 << 30,
     BLOCK_BYTES = 4 << 20, /* in which an append must fit */
-    ADDED_FIELDS = 5,      /* position, version, entry id, recorded time, duplicate */
+    ADDED_FIELDS = 5,      /* position, version, entry id, recorded time, duplicate; then, where it
+                              comes later, when */
 };
 
 struct append {
@@ -143,8 +144,9 @@ static sp_status check(struct sp_client *client, struct sp_event *events, size_t
 
 /* Reads where one event went. False where the reply is not what it must be. */
 static bool read_added(const struct sp_reply_node *node, spoor_appended *to) {
-    if (node->kind != SP_REPLY_ARRAY || node->count != ADDED_FIELDS ||
-        node->span != ADDED_FIELDS + 1) {
+    bool is_delayed = node->count == ADDED_FIELDS + 1;
+    if (node->kind != SP_REPLY_ARRAY || (node->count != ADDED_FIELDS && !is_delayed) ||
+        node->span != node->count + 1) {
         return false;
     }
     const struct sp_reply_node *at = sp_reply_child(node);
@@ -154,6 +156,7 @@ static bool read_added(const struct sp_reply_node *node, spoor_appended *to) {
     to->version = sp_answer_u64(&at[1]);
     to->recorded_us = sp_answer_u64(&at[3]);
     to->duplicate = sp_answer_u64(&at[4]) != 0;
+    to->delayed_us = is_delayed ? sp_answer_u64(&at[5]) : 0;
     return entryid.ptr != NULL && to->position > 0 &&
            sp_entryid_parse(entryid, &to->entry_ms, &to->entry_seq, &has_seq, NULL) == SP_OK;
 }

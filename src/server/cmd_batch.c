@@ -8,7 +8,8 @@
  * that of an attribute or an alias of one; any other is an extension's. `$name` is an extension
  * whatever its name, `=name` one whose value is JSON text.
  * The answer is an array, for each event position, version, entryid, recorded time in microseconds,
- * and 1 where its source and id were there already.
+ * and 1 where its source and id were there already; where it asked to come later (`deliverat`) also
+ * when it will, in microseconds.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,12 +183,15 @@ static bool read_parts(struct sp_request *request, struct batch *batch) {
 static void write_added(struct sp_resp *reply, const struct sp_bus_added *added, uint32_t count) {
     sp_resp_array(reply, count);
     for (uint32_t i = 0; i < count; i++) {
-        sp_resp_array(reply, 5);
+        sp_resp_array(reply, added[i].delayed_us == 0 ? 5 : 6);
         sp_resp_unsigned(reply, added[i].position);
         sp_resp_unsigned(reply, added[i].version);
         sp_resp_id(reply, added[i].id);
         sp_resp_unsigned(reply, added[i].recorded_us);
         sp_resp_integer(reply, added[i].duplicate);
+        if (added[i].delayed_us != 0) {
+            sp_resp_unsigned(reply, added[i].delayed_us);
+        }
     }
 }
 
