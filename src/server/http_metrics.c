@@ -355,17 +355,21 @@ static void add_process(struct sp_server *server, struct sp_buf *to) {
     }
 }
 
+void sp_metrics_write(struct sp_server *server, struct sp_buf *to) {
+    add_process(server, to);
+    add_store(server, to);
+    add_connections(server, to);
+    add_work(server, to);
+    add_subscriptions(server, to);
+    add_groups(server, to);
+    add_agents(server, to);
+    add_projections(server, to);
+    add_queries(server, to);
+}
+
 static enum sp_http_verdict on_metrics(struct sp_http_request *request) {
     struct sp_buf *to = sp_http_scratch(request);
-    add_process(request->server, to);
-    add_store(request->server, to);
-    add_connections(request->server, to);
-    add_work(request->server, to);
-    add_subscriptions(request->server, to);
-    add_groups(request->server, to);
-    add_agents(request->server, to);
-    add_projections(request->server, to);
-    add_queries(request->server, to);
+    sp_metrics_write(request->server, to);
     if (to->status != SP_OK) {
         return sp_http_refuse_status(request, to->status, NULL);
     }

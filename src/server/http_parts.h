@@ -30,6 +30,8 @@ extern const struct sp_http_route sp_http_upcaster_routes[];
 
 /* http_metrics.c */
 extern const struct sp_http_route sp_http_metrics_routes[];
+/* Appends what GET /metrics says. O(groups + read models). */
+void sp_metrics_write(struct sp_server *server, struct sp_buf *to);
 
 /* openapi.json, which describes them all: embedded when the program is built. */
 extern const char sp_openapi_json[];

@@ -48,8 +48,9 @@ struct named {
 struct beat {
     struct watch *next;
     struct watch *before;
-    uint64_t at_ms; /* monotonic */
-    uint64_t told;  /* the position that the client was told last it has got to by a beat */
+    uint64_t at_ms;      /* monotonic */
+    uint64_t told;       /* the position that the client was told last it has got to by a beat */
+    uint64_t metrics_ms; /* it is sent the server's metrics so often; 0: never */
 };
 
 /* A SPOOR.SUBSCRIBE, or a stream of server-sent events: the only watch of its connection then. */

@@ -6,6 +6,7 @@
  *     event: gap            data: {"position":5,"reason":"…"}  id: 4@log      something is lost
  *     event: end            data: {"position":9}               id: 9@log/end  the limit is reached
  *     event: error          data: {"reason":"…"}               an upcaster is broken: it ends
+ *     event: metrics        data: <a line of /metrics> …       id: 9@log      with ?metrics=
  *     :                                                        id: 9@log      a beat
  *
  * An id is the position that the client has got to, and what identifies the log: who comes again
@@ -20,6 +21,7 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "base/time.h"
 #include "server/http_parts.h"
 #include "server/http_query.h"
 #include "server/pubsub_int.h"
@@ -29,6 +31,10 @@ enum {
     RETRY_MS = 1000, /* an EventSource waits so long before it comes again */
     FRAME_BYTES_MAX = 4096,
     REASON_BYTES_MAX = 1024,
+    METRICS_BYTES_MAX = 4 << 20,
+    METRICS_US_MIN = 500000,
+    METRICS_US_MAX = 3600000000,
+    US_PER_MS = 1000,
 };
 
 static const char END_MARK[] = "/end";
@@ -132,20 +138,31 @@ void pubsub_stream_stops(struct watch *watch) {
 
 /* ---- beats ----------------------------------------------------------------------------------- */
 
-static uint64_t interval_ms(const struct sp_pubsub *pubsub) {
-    return sp_settings_u64(&pubsub->server->settings, SP_SET_SSE_HEARTBEAT);
+static uint64_t interval_ms(const struct sp_pubsub *pubsub, const struct watch *watch) {
+    return watch->beat.metrics_ms > 0
+               ? watch->beat.metrics_ms
+               : sp_settings_u64(&pubsub->server->settings, SP_SET_SSE_HEARTBEAT);
 }
 
+/*
+ * Into the list, which is in the order of their times: O(1) but for those who beat faster than
+ * others, O(those others).
+ */
 static void expect_beat(struct sp_pubsub *pubsub, struct watch *watch) {
-    watch->beat.at_ms = pubsub->server->monotonic_ms + interval_ms(pubsub);
-    watch->beat.before = pubsub->beat_last;
-    watch->beat.next = NULL;
-    if (pubsub->beat_last != NULL) {
-        pubsub->beat_last->beat.next = watch;
-    } else {
-        pubsub->beat_first = watch;
+    struct watch *before = pubsub->beat_last;
+    watch->beat.at_ms = pubsub->server->monotonic_ms + interval_ms(pubsub, watch);
+    while (before != NULL && before->beat.at_ms > watch->beat.at_ms) {
+        before = before->beat.before;
     }
-    pubsub->beat_last = watch;
+    struct watch **link = before != NULL ? &before->beat.next : &pubsub->beat_first;
+    watch->beat.before = before;
+    watch->beat.next = *link;
+    *link = watch;
+    if (watch->beat.next != NULL) {
+        watch->beat.next->beat.before = watch;
+    } else {
+        pubsub->beat_last = watch;
+    }
 }
 
 void pubsub_forget_beat(struct watch *watch) {
@@ -174,9 +191,29 @@ static uint64_t position_of(const struct sp_pubsub *pubsub, const struct sp_feed
     return feed->state == SP_FEED_LIVE && pubsub->feeds.seen > done ? pubsub->feeds.seen : done;
 }
 
+/* The server's metrics, a line of them as a line of data. */
+static void add_metrics(struct sp_pubsub *pubsub, struct sp_buf *to) {
+    struct sp_buf text;
+    sp_buf_init(&text, METRICS_BYTES_MAX);
+    sp_metrics_write(pubsub->server, &text);
+    sp_str rest = sp_buf_str(&text);
+    sp_buf_add_str(to, SP_STR("event: metrics\n"));
+    while (rest.len > 0) {
+        const char *end = memchr(rest.ptr, '\n', rest.len);
+        size_t len = end != NULL ? (size_t)(end - rest.ptr) : rest.len;
+        if (rest.ptr[0] != '#') { /* what they mean, a client knows or asks /metrics */
+            sp_buf_add_str(to, SP_STR("data: "));
+            sp_buf_add_str(to, sp_str_of(rest.ptr, len));
+            sp_buf_add_byte(to, '\n');
+        }
+        rest = sp_str_from_byte(rest, end != NULL ? len + 1 : len);
+    }
+    sp_buf_fini(&text);
+}
+
 /*
- * A comment, and an id where the log went on without anything for the client: else it would look
- * through all of that when it comes again. Whoever has something unread needs no beat.
+ * A comment or metrics, and an id where the log went on without anything for the client: else it
+ * would look through all of that when it comes again. Whoever has something unread needs no beat.
  */
 static void send_beat(struct sp_pubsub *pubsub, struct watch *watch) {
     struct sp_connection *connection = watch->outlet.subscriber->connection;
@@ -187,8 +224,12 @@ static void send_beat(struct sp_pubsub *pubsub, struct watch *watch) {
         return;
     }
     uint64_t position = position_of(pubsub, feed);
-    sp_buf_init(&frame, FRAME_BYTES_MAX);
-    sp_buf_add_str(&frame, SP_STR(":\n"));
+    sp_buf_init(&frame, METRICS_BYTES_MAX);
+    if (watch->beat.metrics_ms > 0) {
+        add_metrics(pubsub, &frame);
+    } else {
+        sp_buf_add_str(&frame, SP_STR(":\n"));
+    }
     if (position > watch->beat.told && position > feed->at && is_reached(pubsub, position)) {
         add_id(&frame, position, pubsub->log, "");
         watch->beat.told = position;
@@ -292,6 +333,7 @@ struct asked {
     struct sp_query_words words;
     struct resume resume;
     enum sp_message_form form;
+    uint64_t metrics_us; /* 0: none */
     char from[SP_DECIMAL_BYTES_MAX];
 };
 
@@ -312,9 +354,25 @@ static enum sp_message_form as_stored(enum sp_message_form form) {
     return form == SP_FORM_SSE ? SP_FORM_SSE_RAW : SP_FORM_SSE_TYPED_RAW;
 }
 
+static sp_status read_metrics(const struct sp_http_request *request, uint64_t *ret_us,
+                              struct sp_error *error) {
+    sp_str text;
+    *ret_us = 0;
+    if (!sp_http_query(request, "metrics", &text)) {
+        return SP_OK;
+    }
+    sp_status status = sp_duration_parse(text, ret_us, error);
+    if (status != SP_OK) {
+        return sp_error_prefix(error, status, "metrics");
+    }
+    return *ret_us >= METRICS_US_MIN && *ret_us <= METRICS_US_MAX
+               ? SP_OK
+               : sp_error_set(error, SP_INVALID, "metrics: expected 500ms to 1h");
+}
+
 static sp_status read_asked(const struct sp_http_request *request, struct asked *asked,
                             struct sp_error *error) {
-    static const char *const others[] = {"event", "last_event_id", "upcast", NULL};
+    static const char *const others[] = {"event", "last_event_id", "upcast", "metrics", NULL};
     sp_status status = sp_http_query_read(request, others, &asked->words, error);
     struct sp_query *query = &asked->words.query;
     if (status == SP_OK && (query->until.ptr != NULL || query->reverse)) {
@@ -322,6 +380,7 @@ static sp_status read_asked(const struct sp_http_request *request, struct asked 
                               "a subscription has no until and no reverse: see /v1/events");
     }
     status = status == SP_OK ? read_form(request, &asked->form, error) : status;
+    status = status == SP_OK ? read_metrics(request, &asked->metrics_us, error) : status;
     if (status == SP_OK && !read_resume(last_event_id(request), &asked->resume)) {
         status = sp_error_set(error, SP_INVALID,
                               "last_event_id: expected <position>@<log>, as an id of the stream");
@@ -355,6 +414,9 @@ static enum sp_http_verdict open_stream(struct sp_http_request *request, struct 
         sp_http_stream_begin(request, 200, "text/event-stream", fields, 2);
     if (verdict == SP_HTTP_OPEN) {
         send_start(watch, from);
+        if (watch->beat.metrics_ms > 0) {
+            send_beat(watch->outlet.subscriber->pubsub, watch);
+        }
         expect_beat(watch->outlet.subscriber->pubsub, watch);
     }
     return verdict;
@@ -384,6 +446,7 @@ static enum sp_http_verdict on_subscribe(struct sp_http_request *request) {
     if (status != SP_OK) {
         return sp_http_refuse_status(request, status, &error);
     }
+    watch->beat.metrics_ms = asked.metrics_us / US_PER_MS;
     return open_stream(request, watch, from);
 }
 

@@ -12,6 +12,9 @@ before(async () => {
     server = new Server();
     await server.start();
     server.run("import", RUNS);
+    server.run("group", "create", "mailers", "$type:mail.#", "--max-deliveries", "1");
+    await letter("mail-1");
+    await server.publish({ type: "agent.started", source: "planner", data: { capabilities: ["plan"] } });
     browser = await openBrowser();
 });
 
@@ -19,6 +22,17 @@ after(async () => {
     await browser?.close();
     await server?.remove();
 });
+
+// An event that the group's worker cannot handle.
+async function letter(id) {
+    await server.publish({ type: "mail.send", source: "shop", id, data: { to: "ann@example" } });
+    const post = async (path, body) => {
+        const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+        return (await fetch(`${server.url}/v1/groups/mailers/${path}`, options)).json();
+    };
+    const { entries } = await post("receive", { consumer: "w1", wait_ms: 60000 });
+    await post("nack", { ids: [entries[0].id], error: "no such box", dead: true });
+}
 
 async function lastOf(correlation) {
     const query = new URLSearchParams({ correlation, reverse: "true", limit: "1" });
@@ -37,6 +51,14 @@ for (const colorScheme of ["dark", "light"]) {
                 [`${hashOf("run", RUN)}?at=12`]: ".moment .envelope td",
                 [hashOf("event", last.id)]: ".related a",
                 [hashOf("why", last.id)]: ".chain a",
+                "#/agents": ".list td a",
+                "#/queues": ".list td a",
+                "#/queue/mailers": ".letter",
+                "#/models": ".list td a",
+                "#/sql?q=SELECT%20count(*)%20FROM%20runs": ".list td",
+                "#/types": ".list td a",
+                "#/type/task.created": ".json",
+                "#/system": ".figures td",
                 "#/nothing": ".empty",
             };
             for (const [hash, shown] of Object.entries(views)) {
@@ -58,7 +80,8 @@ for (const colorScheme of ["dark", "light"]) {
 test("the tail shows what is there, then what comes, first the newest", async () => {
     const page = await openPage(browser, server, "#/live");
     await page.waitForSelector(".row");
-    assert.equal(await page.textContent(".row .cell-position"), "9211");
+    const newest = (await (await fetch(`${server.url}/v1/events?reverse=true&limit=1`)).json())[0];
+    assert.equal(await page.textContent(".row .cell-position"), String(newest.position));
     await server.publish({ type: "task.created", source: "me", id: "live-1", data: { title: "<b>x</b>" } });
     await page.waitForFunction(() => document.querySelector(".row .cell-type")?.textContent === "task.created");
     assert.match(await page.textContent(".row .cell-data"), /<b>x<\/b>/);
@@ -141,6 +164,7 @@ test("the palette leads from an id to what it names, by keys alone", async () =>
     const page = await openPage(browser, server, "#/runs");
     await page.waitForSelector(".list");
     await page.keyboard.press("Control+k");
+    await page.waitForSelector(".palette input:focus");
     await page.keyboard.type(RUN);
     await page.keyboard.press("ArrowDown");
     await page.keyboard.press("Enter");
@@ -152,5 +176,90 @@ test("what is not there is said in the server's words", async () => {
     const page = await openPage(browser, server, "#/event/nobody-knows");
     await page.waitForSelector("[role=alert]");
     assert.match(await page.textContent("[role=alert]"), /nobody-knows/);
+    await page.close();
+});
+
+test("a dead letter shows its reason, is tried again from the page, and succeeds", async () => {
+    const page = await openPage(browser, server, "#/queues");
+    await page.click("text=mailers");
+    await page.waitForSelector("text=no such box");
+    await page.click(".letter >> text=Try again");
+    await page.click(".ask button >> nth=0");
+    await page.waitForSelector("text=None: everything was done");
+    const received = await fetch(`${server.url}/v1/groups/mailers/receive`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ consumer: "w1", wait_ms: 60000 }),
+    });
+    const { entries } = await received.json();
+    assert.equal(entries[0].event.id, "mail-1");
+    await fetch(`${server.url}/v1/groups/mailers/ack`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ ids: [entries[0].id] }),
+    });
+    await page.close();
+});
+
+test("figures in SQL are those that the history is known for, now and as of a moment", async () => {
+    const sql = encodeURIComponent("SELECT status, count(*) AS n FROM runs WHERE tool_calls > 0 OR 1 GROUP BY status ORDER BY 1");
+    const cells = async hash => {
+        const page = await openPage(browser, server, hash);
+        await page.waitForSelector(".list td");
+        const found = await page.$$eval(".list tbody tr", rows => rows.map(row => row.innerText.split("\t")));
+        await page.close();
+        return found;
+    };
+    const now = await cells(`#/sql?q=${sql}`);
+    assert.deepEqual(now.slice(0, 2), [["completed", "136"], ["failed", "144"]]);
+    const then = await cells(`#/sql?q=${sql}&at=33`);
+    assert.deepEqual(then, [["failed", "1"]]);
+});
+
+test("a read model is built anew from the page while queries run", async () => {
+    const page = await openPage(browser, server, "#/models");
+    await page.click("[aria-label='Build runs anew']");
+    let failed = 0;
+    let asked = 0;
+    let over = false;
+    const asking = (async () => {
+        while (!over) {
+            const response = await fetch(`${server.url}/v1/query`, {
+                method: "POST",
+                headers: { "Content-Type": "application/json" },
+                body: JSON.stringify({ sql: "SELECT count(*) FROM runs WHERE status = 'completed'" }),
+            });
+            const answer = await response.json();
+            failed += response.ok && answer.rows[0][0] === 136 ? 0 : 1;
+            asked++;
+        }
+    })();
+    await page.click(".ask button >> nth=0");
+    await page.waitForFunction(
+        async () => {
+            const state = await (await fetch("../v1/projections/runs/status")).json();
+            return state.build > 1 && state.rebuild === null;
+        },
+        undefined,
+        { timeout: 60000, polling: 200 },
+    );
+    over = true;
+    await asking;
+    assert.ok(asked > 0);
+    assert.equal(failed, 0);
+    assert.deepEqual(page.faults, []);
+    await page.close();
+});
+
+test("the figures of the server come over one connection, by themselves", async () => {
+    const page = await openPage(browser, server, "#/system");
+    await page.waitForSelector(".figures td");
+    const position = () => page.textContent(".figures tr:first-child td");
+    const before = Number(await position());
+    await server.publish({ type: "figure.told", source: "me" });
+    await page.waitForFunction(
+        least => Number(document.querySelector(".figures tr:first-child td").textContent) > least,
+        before,
+    );
     await page.close();
 });

@@ -47,3 +47,83 @@ export interface ServerFacts {
     readonly position: number;
     readonly data: string;
 }
+
+export interface Agent {
+    readonly id: string;
+    readonly status: "online" | "stale" | "suspected" | "offline";
+    readonly capabilities: readonly string[];
+    readonly capacity: number | null;
+    readonly load: number;
+    readonly version: string | null;
+    readonly last_seen: string;
+    readonly last_event: string | null;
+}
+
+export interface Group {
+    readonly name: string;
+    readonly key: string;
+    readonly policy: Readonly<Record<string, unknown>> | null;
+    readonly consumers: number;
+    readonly pending: number;
+    readonly in_flight: number;
+    readonly waiting: number;
+    readonly parked: number;
+    readonly dead: number;
+    readonly lag?: { readonly events: number; readonly seconds: number };
+}
+
+export interface DeadLetter {
+    readonly id: string;
+    readonly position: number;
+    readonly attempts: number;
+    readonly reason: "attempts" | "refused";
+    readonly time: string;
+    readonly error: string | null;
+    readonly event: unknown;
+}
+
+export interface ProjectionError {
+    readonly position: number | null;
+    readonly id: string | null;
+    readonly text: string;
+}
+
+export interface Projection {
+    readonly name: string;
+    readonly version: number;
+    readonly shipped: boolean;
+    readonly state: "waiting" | "building" | "running" | "failed";
+    readonly position: number;
+    readonly head: number;
+    readonly lag_events: number;
+    readonly lag_seconds: number;
+    readonly applied: number;
+    readonly rate: number;
+    readonly percent?: number;
+    readonly eta_s?: number | null;
+    readonly rebuild: {
+        readonly percent: number;
+        readonly rate: number;
+        readonly eta_s: number | null;
+        readonly error: ProjectionError | null;
+    } | null;
+    readonly error: ProjectionError | null;
+    readonly tables: readonly string[];
+}
+
+export interface QueryAnswer {
+    readonly columns: readonly string[];
+    readonly rows: readonly (readonly unknown[])[];
+    readonly position?: number;
+}
+
+/** A type of the vocabulary, or a schema that is registered. */
+export interface SchemaRow {
+    readonly type: string;
+    readonly version: string;
+    readonly domain?: string;
+    readonly meaning?: string;
+    readonly emitted_by?: string;
+    readonly mode?: string;
+    readonly compatibility?: string;
+}

@@ -110,7 +110,7 @@ export function Shell() {
                     {theme.value === "dark" ? "Light" : "Dark"}
                 </button>
             </header>
-            <main id="content" tabIndex={-1}>
+            <main id="content" tabIndex={0}>
                 <Body />
             </main>
             {palette && <Palette onClose={() => setPalette(false)} />}

@@ -29,3 +29,12 @@ export function eventMs(event: { readonly time?: string; readonly recordedtime: 
     const told = event.time === undefined ? Number.NaN : Date.parse(event.time);
     return Number.isNaN(told) ? Date.parse(event.recordedtime) : told;
 }
+
+/** How long ago, as of now. */
+export function ago(iso: string, nowMs: number = Date.now()): string {
+    const at = Date.parse(iso);
+    if (Number.isNaN(at)) {
+        return iso;
+    }
+    return nowMs - at < 1000 ? "just now" : `${duration(nowMs - at)} ago`;
+}
