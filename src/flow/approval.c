@@ -67,8 +67,14 @@ static bool may_decide(const struct sp_approval_rules *rules, sp_str by) {
            (rules->is_escalated && is_one_of(by, rules->escalate_to, rules->escalate_to_count));
 }
 
-/* What is chosen by an approval that names no choice. */
-static sp_str choice_by_default(const sp_str *choices, uint32_t count) {
+static const sp_str *choices_of(const struct sp_approval_rules *rules, uint32_t *ret_count) {
+    *ret_count = rules->choice_count > 0 ? rules->choice_count : 2;
+    return rules->choice_count > 0 ? rules->choices : default_choices;
+}
+
+sp_str sp_approval_default_choice(const struct sp_approval_rules *rules) {
+    uint32_t count = 0;
+    const sp_str *choices = choices_of(rules, &count);
     if (is_one_of(APPROVE, choices, count)) {
         return APPROVE;
     }
@@ -83,11 +89,10 @@ static sp_str choice_by_default(const sp_str *choices, uint32_t count) {
 /* True where the choice is one of those there are, and the event's type can make it. */
 static bool judge_choice(const struct sp_approval_rules *rules, bool is_veto,
                          const struct sp_member *asked, sp_str *ret_choice) {
-    bool has_own = rules->choice_count > 0;
-    const sp_str *choices = has_own ? rules->choices : default_choices;
-    uint32_t count = has_own ? rules->choice_count : 2;
+    uint32_t count = 0;
+    const sp_str *choices = choices_of(rules, &count);
     if (asked->type == SP_TYPE_MISSING || asked->type == SP_TYPE_NULL) {
-        *ret_choice = is_veto ? REJECT : choice_by_default(choices, count);
+        *ret_choice = is_veto ? REJECT : sp_approval_default_choice(rules);
     } else {
         *ret_choice = sp_member_text(asked);
     }
@@ -131,4 +136,81 @@ sp_status sp_approval_judge(const struct sp_approval_rules *rules, const struct 
     verdict.is_granted = verdict.fault == SP_APPROVAL_ACCEPTED && !is_veto;
     *ret_verdict = verdict;
     return SP_OK;
+}
+
+static void add_decision(const struct sp_approval_decision *decision, struct sp_flow_out *out) {
+    bool is_veto = sp_str_eq(decision->choice, REJECT);
+    sp_flow_out_begin(out, is_veto ? TYPE_VETOED : TYPE_APPROVED, SP_STR("approvals"));
+    if (decision->by.len > 0) {
+        sp_flow_out_attr(out, SP_ATTR_SOURCE, decision->by);
+    }
+    sp_flow_out_attr(out, SP_ATTR_CAUSATION, decision->proposal);
+    if (decision->correlation.len > 0) {
+        sp_flow_out_attr(out, SP_ATTR_CORRELATION, decision->correlation);
+    }
+    struct sp_buf *data = sp_flow_out_data_begin(out);
+    sp_buf_add_byte(data, '{');
+    sp_put_text(data, "choice", decision->choice);
+    sp_put_text(data, "by", decision->by);
+    sp_put_text(data, "reason", decision->reason);
+    sp_put_json(data, "data", decision->data);
+    sp_buf_add_byte(data, '}');
+    sp_flow_out_data_end(out);
+}
+
+static void list_choices(const struct sp_approval_rules *rules, struct sp_buf *to) {
+    uint32_t count = 0;
+    const sp_str *choices = choices_of(rules, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        sp_buf_add_str(to, i == 0 ? SP_STR("") : i + 1 == count ? SP_STR(" or ") : SP_STR(", "));
+        sp_buf_add_str(to, choices[i]);
+    }
+}
+
+static sp_status explain(const struct sp_approval_rules *rules,
+                         const struct sp_approval_verdict *verdict, struct sp_buf *scratch,
+                         struct sp_error *error) {
+    switch (verdict->fault) {
+    case SP_APPROVAL_ACCEPTED:
+        return SP_OK;
+    case SP_APPROVAL_DUPLICATE:
+        return sp_error_set(error, SP_CONFLICT, "it is decided already");
+    case SP_APPROVAL_LATE:
+        return sp_error_set(error, SP_CONFLICT, "its time ran out before it was decided");
+    case SP_APPROVAL_NOT_ALLOWED:
+        return sp_error_set(error, SP_DENIED, "%.*s is not one of those who may decide this",
+                            SP_STR_ARG(verdict->by));
+    case SP_APPROVAL_UNKNOWN_CHOICE: {
+        struct sp_error ignored = {.status = SP_OK};
+        sp_status status =
+            sp_error_set(&ignored, SP_INVALID, "'%.*s'", SP_STR_ARG(verdict->choice));
+        sp_buf_reset(scratch);
+        list_choices(rules, scratch);
+        return sp_error_set(error, status, "%s is no choice here: expected %.*s", ignored.text,
+                            SP_STR_ARG(sp_buf_str(scratch)));
+    }
+    }
+    sp_never();
+}
+
+sp_status sp_approval_decide(const struct sp_approval_rules *rules,
+                             const struct sp_approval_decision *decision, uint64_t now_us,
+                             struct sp_flow_out *out, struct sp_error *error) {
+    struct sp_event event;
+    struct sp_buf scratch;
+    struct sp_approval_verdict verdict;
+    sp_require(out->count == 0);
+    add_decision(decision, out);
+    sp_status status = sp_flow_out_status(out);
+    if (status != SP_OK) {
+        return sp_error_set(error, status, "out of memory");
+    }
+    sp_flow_out_event(out, 0, &event);
+    event.recorded_us = now_us;
+    sp_buf_init(&scratch, SIZE_MAX);
+    status = sp_approval_judge(rules, &event, &scratch, &verdict);
+    status = status == SP_OK ? explain(rules, &verdict, &scratch, error)
+                             : sp_error_set(error, status, "out of memory");
+    sp_buf_fini(&scratch);
+    return status;
 }

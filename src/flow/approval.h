@@ -13,8 +13,7 @@
 #ifndef SP_FLOW_APPROVAL_H
 #define SP_FLOW_APPROVAL_H
 
-#include "base/buf.h"
-#include "record/event.h"
+#include "flow/part.h"
 
 enum {
     SP_APPROVAL_CHOICES_MAX = 16,
@@ -75,7 +74,32 @@ SP_WARN_UNUSED sp_status sp_approval_judge(const struct sp_approval_rules *rules
                                            const struct sp_event *decision, struct sp_buf *scratch,
                                            struct sp_approval_verdict *ret_verdict);
 
+/* What an approval chooses that names no choice; empty where none leads on. */
+sp_str sp_approval_default_choice(const struct sp_approval_rules *rules);
+
 /* True where the choice leads on: every one but `reject`. */
 bool sp_approval_grants(sp_str choice);
+
+/* ---- deciding on request ---- */
+
+/* What somebody asks for, by a command rather than by an event of their own. */
+struct sp_approval_decision {
+    sp_str proposal; /* the id of its event */
+    sp_str choice;   /* empty: `approve`, as above; `reject` is a veto */
+    sp_str by;       /* empty: nobody says, and the source is `spoor` */
+    sp_str reason;   /* or empty */
+    sp_str data;     /* JSON; empty: none */
+    sp_str correlation;
+};
+
+/*
+ * Adds the event of the decision to `out`, if it would be accepted at `now_us`; `out` is empty
+ * before. SP_CONFLICT: decided already, or too late; SP_DENIED: not one of those who may;
+ * SP_INVALID: no such choice. The error says so.
+ */
+SP_WARN_UNUSED sp_status sp_approval_decide(const struct sp_approval_rules *rules,
+                                            const struct sp_approval_decision *decision,
+                                            uint64_t now_us, struct sp_flow_out *out,
+                                            struct sp_error *error);
 
 #endif

@@ -17,8 +17,8 @@
  * id that is pending already, or is one too many is ignored too: reason invalid, same_id, full.
  *
  * Events of `$approvals`: approval.granted, approval.rejected, approval.expired,
- * approval.escalated, approval.ignored. All have the extension `proposalposition`, and what tells of a
- * decision `decisionposition`.
+ * approval.escalated, approval.ignored. All have the extension `proposalposition`, and what tells
+ * of a decision `decisionposition`.
  *
  * Limits: SP_APPROVALS_MAX pending ones.
  */

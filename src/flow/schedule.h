@@ -14,7 +14,7 @@
  *   last   only the newest one
  *   none   none of them: what is later than SP_SCHEDULE_GRACE_US (half an interval, if that is
  *          less) is passed over
- * What was passed over is told: schedule.fired has `skipped_from`, the first due time that was, and
+ * What was passed over is told: schedule.fired has `skipped_from`, the first such due time, and
  * where nothing is fired there is schedule.skipped {from, to}.
  *
  * A definition that replaces another goes on behind what was settled: no time is fired twice, and
@@ -23,8 +23,8 @@
  *
  * Events of `$schedules`: schedule.defined {schedule, definition, sha256, by}, schedule.removed
  * {schedule, by}, schedule.fired {schedule, at, event or saga and key}, schedule.skipped,
- * schedule.failed {schedule, at, error}: the event or the start of the saga was refused, and the due
- * time is settled all the same.
+ * schedule.failed {schedule, at, error}: the event or the start of the saga was refused, and the
+ * due time is settled all the same.
  *
  * Limits: SP_SCHEDULES_MAX schedules; the interval is at least a second.
  */
