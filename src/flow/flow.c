@@ -10,7 +10,9 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "flow/approvals.h"
 #include "flow/delayed.h"
+#include "flow/schedule.h"
 
 enum { FORMAT = 1 };
 
@@ -22,9 +24,30 @@ static void add_part(struct sp_flow *flow, const struct sp_flow_part_ops *ops, v
     flow->parts[flow->count++] = part;
 }
 
+/* Starts a saga for a schedule. */
+static sp_status start_saga(void *context, const struct sp_schedule_start *start,
+                            const struct sp_flow_now *now, struct sp_flow_out *out,
+                            struct sp_error *error) {
+    (void)context;
+    (void)now;
+    (void)out;
+    return sp_error_set(error, SP_NOT_FOUND, "no saga is called %.*s", SP_STR_ARG(start->saga));
+}
+
 static sp_status make_parts(struct sp_flow *flow) {
+    struct sp_approvals *approvals = NULL;
+    struct sp_schedules *schedules = NULL;
     struct sp_delayed *delayed = NULL;
-    sp_status status = sp_delayed_new(&delayed);
+    struct sp_schedule_starter starter = {.context = flow, .start = start_saga};
+    sp_status status = sp_approvals_new(&approvals);
+    if (status == SP_OK) {
+        add_part(flow, &sp_approvals_part, approvals);
+        status = sp_schedules_new(&schedules, starter);
+    }
+    if (status == SP_OK) {
+        add_part(flow, &sp_schedules_part, schedules);
+        status = sp_delayed_new(&delayed);
+    }
     if (status == SP_OK) {
         add_part(flow, &sp_delayed_part, delayed);
     }
@@ -47,7 +70,11 @@ sp_status sp_flow_new(struct sp_flow **ret_flow, struct sp_error *error) {
 }
 
 static void free_part(const struct sp_flow_part_ops *ops, void *part) {
-    if (ops == &sp_delayed_part) {
+    if (ops == &sp_approvals_part) {
+        sp_approvals_free(part);
+    } else if (ops == &sp_schedules_part) {
+        sp_schedules_free(part);
+    } else if (ops == &sp_delayed_part) {
         sp_delayed_free(part);
     }
 }
@@ -69,6 +96,18 @@ void *sp_flow_part(const struct sp_flow *flow, const struct sp_flow_part_ops *op
         }
     }
     return NULL;
+}
+
+struct sp_approvals *sp_flow_approvals(const struct sp_flow *flow) {
+    return sp_flow_part(flow, &sp_approvals_part);
+}
+
+struct sp_schedules *sp_flow_schedules(const struct sp_flow *flow) {
+    return sp_flow_part(flow, &sp_schedules_part);
+}
+
+struct sp_delayed *sp_flow_delayed(const struct sp_flow *flow) {
+    return sp_flow_part(flow, &sp_delayed_part);
 }
 
 /* ---- the fold ---- */

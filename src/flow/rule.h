@@ -58,7 +58,7 @@ bool sp_rule_json(struct sp_pool *pool, const struct sp_doc_node *node, sp_str *
 /* A copy of the text in the pool. Its ptr is NULL where there is no memory, or it was NULL. */
 sp_str sp_rule_keep(struct sp_pool *pool, sp_str text);
 
-/* {type, stream, data} of an event that is to be appended; `data` is what the caller makes of it. */
+/* {type, stream, data} of an event to be appended; `data` is what the caller makes of it. */
 struct sp_rule_emit {
     sp_str type;
     sp_str stream; /* empty: none is said */
