@@ -132,40 +132,49 @@ def throughput(options):
     return {"steps_per_s": statistics.median(rates), "sagas": count}
 
 
+def kept_bytes(make, plain_events, count):
+    """Bytes for each of the things that `make` appends, while it runs and after a restart: what a server
+    takes with them and without, where its log has as many plain events instead."""
+    kib = []
+    for fill in (make, lambda server: server.load("append", "plain", 1000, plain_events)):
+        with Store() as server:
+            server.define()
+            server.load("append", "plain", 1000, 1000)
+            found = fill(server)
+            running = server.memory_kib()
+            server.stop()
+            server.start()
+            kib.append((running, server.memory_kib(), found))
+    (running, restarted, found), (plain_running, plain_restarted, _) = kib
+    return ((running - plain_running) * 1024 / count, (restarted - plain_restarted) * 1024 / count, found)
+
+
 def memory(options):
-    """Sagas that wait for their first worker."""
+    """Sagas that wait for their first worker; each has appended its start, a command and its record."""
     count = 20_000 if options.quick else 200_000
-    with Store() as server:
-        server.define()
-        server.load("start", "bench", 1000)
-        before = server.memory_kib()
-        found = server.load("start", "bench", count)
-        grown = server.memory_kib() - before
-        server.stop()  # what is kept of them when nothing but them is there
-        server.start()
-        after = server.memory_kib()
-    return {"bytes_per_saga": grown * 1024 / count, "restarted_bytes_per_saga": after * 1024 / count,
-            "sagas": count, "started_per_s": count / found["seconds"]}
+    running, restarted, found = kept_bytes(lambda server: server.load("start", "bench", count), 3 * count,
+                                           count)
+    return {"bytes_per_saga": running, "restarted_bytes_per_saga": restarted, "sagas": count,
+            "started_per_s": count / found["seconds"]}
 
 
 def timers(options):
     """Delayed events, far away and by the million; and how late those are that are due."""
     far, near, over_ms = (100_000, 5_000, 5000) if options.quick else (1_000_000, 20_000, 10_000)
     hour_ms = 3_600_000
+
+    def arm(server):
+        return server.load("delay", "bench.late", far, int(time.time() * 1000) + hour_ms, hour_ms)
+
+    running, restarted, armed = kept_bytes(arm, far, far)
     with Store() as server:
-        server.load("delay", "bench.late", 1000, int(time.time() * 1000) + hour_ms, hour_ms)
-        before = server.memory_kib()
-        armed = server.load("delay", "bench.late", far, int(time.time() * 1000) + hour_ms, hour_ms)
-        grown = server.memory_kib() - before
+        arm(server)
         with server.program("listen", "bench.due", near) as listener:
             first = int(time.time() * 1000) + (3000 if options.quick else 6000)
             server.load("delay", "bench.due", near, first, over_ms)
             assert time.time() * 1000 < first, "arming took too long: those that were due are late"
             found = json.loads(listener.stdout.readline())
-        server.stop()
-        server.start()
-        after = server.memory_kib()
-    return {"bytes_per_timer": grown * 1024 / far, "restarted_bytes_per_timer": after * 1024 / far,
+    return {"bytes_per_timer": running, "restarted_bytes_per_timer": restarted,
             "late_p50_ms": found["late_p50_us"] / 1e3, "late_p99_ms": found["late_p99_us"] / 1e3,
             "armed_per_s": far / armed["seconds"], "timers": far}
 

@@ -92,58 +92,97 @@ static uint64_t ordinal(sp_str index) {
     return value + 1;
 }
 
+/* Where in the path the last item's index stands: of `ship[3]/pack` that is "3". False: nowhere. */
+static bool find_index(sp_str path, sp_str *ret_index) {
+    size_t close = path.len;
+    while (close > 0 && path.ptr[close - 1] != ']') {
+        close--;
+    }
+    if (close == 0) {
+        return false;
+    }
+    *ret_index = behind(sp_str_of(path.ptr, close - 1), '[');
+    return ret_index->ptr > path.ptr && ret_index->ptr[-1] == '[';
+}
+
 /* The item that a path like `ship[3]/pack` is about, as "item 4 of ship". */
-static void add_item(struct sp_buf *to, sp_str path) {
-    const char *close = NULL;
-    for (size_t i = 0; i < path.len; i++) {
-        close = path.ptr[i] == ']' ? path.ptr + i : close;
-    }
-    if (close == NULL) {
-        return;
-    }
-    sp_str before = sp_str_of(path.ptr, (size_t)(close - path.ptr));
-    sp_str index = behind(before, '[');
-    sp_str list = behind(sp_str_of(before.ptr, before.len - index.len - 1), '/');
+static void add_item(struct sp_buf *to, sp_str path, sp_str index) {
+    size_t before = (size_t)(index.ptr - path.ptr) - 1;
     SP_SAY(to, "item ");
     sp_buf_add_u64(to, ordinal(index));
     SP_SAY(to, " of ");
-    sp_phrase_name(to, list, false);
+    sp_phrase_name(to, behind(sp_str_of(path.ptr, before), '/'), false);
 }
 
-static void add_phrase(struct sp_buf *to, sp_str action, sp_str path) {
-    sp_str verb = behind(action, '.');
+/* True where one is among the words of the other: "reserve" of "reserve_inventory". */
+static bool is_word_of(sp_str word, sp_str name) {
+    for (size_t at = 0; word.len > 0 && at + word.len <= name.len; at++) {
+        bool begins = at == 0 || name.ptr[at - 1] == '_' || name.ptr[at - 1] == '-';
+        size_t end = at + word.len;
+        bool ends = end == name.len || name.ptr[end] == '_' || name.ptr[end] == '-';
+        if (begins && ends && memcmp(name.ptr + at, word.ptr, word.len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is done, and of which step, where that does not say the same. */
+static void add_phrase(struct sp_buf *to, sp_str verb, sp_str path) {
     sp_str name = without_index(behind(path, '/'));
-    sp_phrase_name(to, verb.len > 0 ? verb : name, false);
-    bool says_more = verb.len > 0 && !sp_str_eq(verb, name);
-    bool is_item = memchr(path.ptr, ']', path.len) != NULL;
-    sp_buf_add_str(to, says_more || is_item ? SP_STR(" (") : SP_STR(""));
-    if (says_more) {
+    bool name_says_it = verb.len == 0 || is_word_of(verb, name);
+    bool verb_says_it = name_says_it || is_word_of(name, verb);
+    sp_str index = {0};
+    bool is_item = find_index(path, &index);
+    sp_phrase_name(to, name_says_it ? name : verb, false);
+    sp_buf_add_str(to, !verb_says_it || is_item ? SP_STR(" (") : SP_STR(""));
+    if (!verb_says_it) {
         sp_phrase_name(to, name, false);
     }
     if (is_item) {
-        sp_buf_add_str(to, says_more ? SP_STR(", ") : SP_STR(""));
-        add_item(to, path);
+        sp_buf_add_str(to, !verb_says_it ? SP_STR(", ") : SP_STR(""));
+        add_item(to, path, index);
     }
-    sp_buf_add_str(to, says_more || is_item ? SP_STR(")") : SP_STR(""));
+    sp_buf_add_str(to, !verb_says_it || is_item ? SP_STR(")") : SP_STR(""));
 }
 
 void sp_phrase_step(struct sp_buf *to, const struct sp_story *story,
                     const struct sp_story_step *step) {
-    add_phrase(to, sp_story_text(story, step->forth.action), sp_story_text(story, step->path));
+    add_phrase(to, behind(sp_story_text(story, step->forth.action), '.'),
+               sp_story_text(story, step->path));
 }
 
-/* True where each word of the name stands in the phrase: it needs no saying again. */
-static bool covers(sp_str phrase, sp_str name) {
-    return phrase.len >= name.len && sp_str_ends_with(phrase, behind(name, '_'));
+/* "release" of the step "reserve_inventory", whose action is "reserve": "release inventory". */
+static bool add_counterpart(struct sp_buf *to, sp_str verb, sp_str action, sp_str name) {
+    bool fits = verb.len > 0 && memchr(verb.ptr, '_', verb.len) == NULL && action.len > 0 &&
+                name.len > action.len + 1 && sp_str_starts_with(name, action) &&
+                name.ptr[action.len] == '_';
+    if (fits) {
+        sp_phrase_name(to, verb, false);
+        sp_buf_add_byte(to, ' ');
+        sp_phrase_name(to, sp_str_from_byte(name, action.len + 1), false);
+    }
+    return fits;
+}
+
+/* True where both end with the same word: "refund_card" is of "charge_card". */
+static bool is_about(sp_str verb, sp_str name) {
+    sp_str last = behind(name, '_');
+    return sp_str_eq(behind(verb, '_'), last) && last.len < verb.len;
 }
 
 void sp_phrase_undo(struct sp_buf *to, const struct sp_story *story,
                     const struct sp_story_step *step) {
     sp_str path = sp_story_text(story, step->path);
+    sp_str name = without_index(behind(path, '/'));
     sp_str verb = behind(sp_story_text(story, step->back.action), '.');
-    bool is_plain =
-        covers(verb, without_index(behind(path, '/'))) && memchr(path.ptr, '[', path.len) == NULL;
-    if (verb.len > 0 && is_plain) {
+    sp_str action = behind(sp_story_text(story, step->forth.action), '.');
+    sp_str index = {0};
+    bool is_item = find_index(path, &index);
+    if (!is_item && add_counterpart(to, verb, action, name)) {
+        return;
+    }
+    if (verb.len > 0 && !is_item && is_about(verb, name)) {
         sp_phrase_name(to, verb, false);
     } else if (verb.len > 0) {
         add_phrase(to, verb, path);

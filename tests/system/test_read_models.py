@@ -331,6 +331,7 @@ def sagas_and_who_must_act(folder):
         ("cancelled", demo, "lead-9", "cancelled", None, None, None, 1, 0, 0, 1, 0, 0),
         ("nobody_answers", demo, None, "compensated", None, None, "confirm", 1, 0, 1, 1, 0, 0),
         ("resolved", demo, "lead-456", "compensated", None, None, "book/crm", 2, 1, 1, 2, 0, 1),
+        ("seed_order", order, "o-7", "compensated", None, None, "schedule_shipping", 3, 0, 2, 3, 0, 0),
         ("shipped", order, "1234", "completed", None, None, None, 4, 1, 3, 0, 1, 0),
         ("undone", order, "1234", "compensated", None, None, "ship_order", 3, 0, 2, 2, 0, 0),
         ("waiting", "ship-all", "7", "running", "worker", "ship[0]/pack", None, 2, 0, 2, 0, 0, 0)], sagas
@@ -344,8 +345,8 @@ def sagas_and_who_must_act(folder):
         (*crm, "failed", 2, "CRM is down", 1, None, None),
         ("book", "parallel", "running", 1, None, None, None, 0, None, 0, None, None), slot,
         (*crm, "marked_done", 2, "CRM is down", 0, "ann", "deleted it in the CRM's own page")], steps
-    approvals = values("SELECT approval, status, who, choice, decided_by, on_timeout, ignored, step FROM told_approvals "
-                       "ORDER BY proposal_position", data=data)
+    approvals = values("SELECT approval, status, who, choice, decided_by, on_timeout, ignored, step "
+                       "FROM told_approvals ORDER BY proposal_position", data=data)
     assert approvals == [  # two sagas of the same name for an id: the first one's
         ("s/confirm:1", "pending", '["ann","bob"]', None, None, 0, 0, "confirm"),
         ("s/how:1", "pending", "[]", None, None, 0, 1, "how"),
