@@ -754,6 +754,115 @@ SPOOR_API spoor_status spoor_group_extend(spoor_group *group, const char *entry,
 SPOOR_API void spoor_group_leave(spoor_group *group);
 
 /*
+ * ---- workers
+ * -------------------------------------------------------------------------------------
+ *
+ * Steps of sagas, and compensations, as callbacks: docs/sagas.md. A worker is handed the commands of
+ * the types it has callbacks for, and answers them with what its callbacks say.
+ *
+ * Over a server the commands come from groups, so that workers of one name share them, in whatever
+ * language, and what one had when it died goes to another. Over a folder they come from the log;
+ * there each type belongs to one worker of the program.
+ *
+ * Every command is carried out at least once: hand idempotencykey, which is the same for all
+ * attempts of a step, to whatever must not happen twice. A command that the saga no longer waits
+ * for is not carried out. A worker belongs to one thread at a time.
+ */
+
+/* A command, for as long as its callback runs. */
+typedef struct spoor_job {
+    size_t size;
+    const spoor_event *command;
+    spoor_str type; /* of the command: the action */
+    spoor_str data; /* its input, JSON; of a compensation {"input", "result", "error"} */
+    spoor_str saga; /* the saga's name */
+    spoor_str sagaid;
+    spoor_str step; /* its path: "book/slot" */
+    spoor_str idempotencykey;
+    uint32_t attempt;    /* of the step, from 1 */
+    uint32_t deliveries; /* of this very command, this one included */
+    int compensates;     /* 1: it undoes what the step did */
+} spoor_job;
+
+/*
+ * Carries out a command. What it sets last counts: spoor_job_result or spoor_job_fail; where it
+ * sets nothing, the step is done with the result null.
+ */
+typedef void spoor_step_fn(void *context, spoor_job *job);
+
+/* The result: JSON, copied. SPOOR_INVALID where it is none, and the step fails for that reason. */
+SPOOR_API spoor_status spoor_job_result(spoor_job *job, const char *json, size_t len);
+
+/* It failed. `retryable`: another attempt may succeed. The text is copied. */
+SPOOR_API void spoor_job_fail(spoor_job *job, const char *error, int retryable);
+
+/*
+ * 1 where the saga no longer wants it: it is being cancelled, or another attempt has taken over.
+ * Stop then, undo what is easily undone, and say spoor_job_fail.
+ */
+SPOOR_API int spoor_job_cancelled(spoor_job *job);
+
+/*
+ * Lets time pass, up to timeout_ms (negative: no limit): SPOOR_TIMEOUT where it is over,
+ * SPOOR_CANCELLED as soon as the saga no longer wants it.
+ */
+SPOOR_API spoor_status spoor_job_wait(spoor_job *job, int timeout_ms);
+
+typedef struct spoor_worker_options {
+    size_t size;
+    const char *name;     /* the agent: the source of its answers; NULL: "worker" */
+    const char *group;    /* of the server; NULL: the name */
+    const char *consumer; /* within the group; NULL: one of its own */
+    const char *from;     /* where a group that is made begins, as in queries; NULL: "-1d" */
+    const char *ack_wait; /* of a group that is made: after so long another worker gets what this
+                             one neither answered nor gave back; NULL: "5m" */
+    uint32_t batch; /* commands taken from the server at once, 1 to 1024; 0: 1. More of them wait
+                       for one another, and cost less */
+} spoor_worker_options;
+
+#ifdef __cplusplus
+static inline spoor_worker_options spoor_worker_options_none(void) {
+    spoor_worker_options none = {};
+    none.size = sizeof(none);
+    return none;
+}
+#define SPOOR_WORKER_INIT spoor_worker_options_none()
+#else
+#define SPOOR_WORKER_INIT                                                                          \
+    { .size = sizeof(spoor_worker_options) }
+#endif
+
+typedef struct spoor_worker spoor_worker;
+
+/*
+ * A worker of the commands of a type; options may be NULL. The context is handed to the callback.
+ * Free it before the store is closed.
+ */
+SPOOR_API spoor_status spoor_worker_new(spoor *store, const char *type, spoor_step_fn *step,
+                                        void *context, const spoor_worker_options *options,
+                                        spoor_worker **ret_worker, spoor_error *error);
+
+/* One more type, such as that of the compensation; before the first run. At most 64. */
+SPOOR_API spoor_status spoor_worker_add(spoor_worker *worker, const char *type, spoor_step_fn *step,
+                                        void *context, spoor_error *error);
+
+/*
+ * Works for timeout_ms (negative: until it is stopped); 0: what is there now. SPOOR_OK when the
+ * time is over or it was stopped; otherwise why it cannot go on: SPOOR_DENIED over a folder that is
+ * open for reading only.
+ */
+SPOOR_API spoor_status spoor_worker_run(spoor_worker *worker, int timeout_ms, spoor_error *error);
+
+/* Lets run return after the command in hand. From any thread, also from a signal's handler. */
+SPOOR_API void spoor_worker_stop(spoor_worker *worker);
+
+/* How many commands it has answered. */
+SPOOR_API uint64_t spoor_worker_answered(const spoor_worker *worker);
+
+/* What it had and did not answer goes back to its group. NULL is fine. */
+SPOOR_API void spoor_worker_free(spoor_worker *worker);
+
+/*
  * ---- JSON
  * ----------------------------------------------------------------------------------------
  */

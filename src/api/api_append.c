@@ -21,13 +21,19 @@ static void result_out(const struct sp_engine_result *from, spoor_appended *to) 
 }
 
 /* Streams of the store's own are written by it alone; an import brings what another wrote. */
-static sp_status check_stream(const struct sp_event *event, struct sp_error *error) {
-    sp_str stream =
-        event->attr[sp_event_has(event, SP_ATTR_STREAM) ? SP_ATTR_STREAM : SP_ATTR_SOURCE];
-    return event->is_history || !sp_stream_is_own(stream)
-               ? SP_OK
-               : sp_error_set(error, SP_DENIED,
-                              "streams that begin with $ or saga: are the store's own");
+static sp_status check_streams(const spoor *store, const spoor_event *events, size_t count,
+                               struct sp_error *error) {
+    sp_status status =
+        store->client == NULL ? sp_engine_check_count(store->engine, count, error) : SP_OK;
+    for (size_t i = 0; i < count && status == SP_OK && store->client == NULL; i++) {
+        const spoor_event *event = &events[i];
+        sp_str stream = api_str_in(event->stream.ptr != NULL ? event->stream : event->source);
+        if (event->recorded_us == 0 && sp_stream_is_own(stream)) {
+            return sp_error_set(error, SP_DENIED,
+                                "streams that begin with $ or saga: are the store's own");
+        }
+    }
+    return status;
 }
 
 /* Hands events in the public form to the engine. The lock is held. */
@@ -49,7 +55,6 @@ static sp_status submit_locked(spoor *store, const spoor_event *events, size_t c
     }
     for (size_t i = 0; i < count && status == SP_OK; i++) {
         status = api_event_in(&events[i], &inside[i], error);
-        status = status == SP_OK ? check_stream(&inside[i], error) : status;
     }
     for (size_t i = 0; i < expect_count && status == SP_OK; i++) {
         inside_expects[i] = (struct sp_engine_expect){.stream = api_str_in(expects[i].stream),
@@ -124,6 +129,7 @@ spoor_status spoor_submit(spoor *store, const spoor_event *events, size_t count,
     struct sp_error error;
     sp_error_clear(&error);
     sp_status status = check_counts(events, count, expects, expect_count, &error);
+    status = status == SP_OK ? check_streams(store, events, count, &error) : status;
     if (status == SP_OK && store->client != NULL) {
         status =
             api_remote_submit(store, events, count, expects, expect_count, done, context, &error);
@@ -200,19 +206,13 @@ static void make_room(spoor *store) {
     }
 }
 
-spoor_status spoor_append_batch(spoor *store, const spoor_event *events, size_t count,
+/* Appends to a folder and waits; whose streams they are was looked at. */
+static spoor_status append_here(spoor *store, const spoor_event *events, size_t count,
                                 const spoor_expect *expects, size_t expect_count,
                                 spoor_appended *ret_appended, spoor_error *ret_error) {
     struct sp_error error;
+    sp_status status = SP_OK;
     sp_error_clear(&error);
-    sp_status status = check_counts(events, count, expects, expect_count, &error);
-    if (status != SP_OK) {
-        return api_error(status, &error, ret_error);
-    }
-    if (store->client != NULL) {
-        return api_remote_append(store, events, count, expects, expect_count, ret_appended,
-                                 ret_error);
-    }
     struct waiter waiter = {.appended = ret_appended, .has_cond = store->own_thread};
     sp_error_clear(&waiter.error);
     if (waiter.has_cond) {
@@ -232,6 +232,27 @@ spoor_status spoor_append_batch(spoor *store, const spoor_event *events, size_t 
     }
     return status != SP_OK ? api_error(status, &error, ret_error)
                            : api_error(waiter.status, &waiter.error, ret_error);
+}
+
+spoor_status spoor_append_batch(spoor *store, const spoor_event *events, size_t count,
+                                const spoor_expect *expects, size_t expect_count,
+                                spoor_appended *ret_appended, spoor_error *ret_error) {
+    struct sp_error error;
+    sp_error_clear(&error);
+    sp_status status = check_counts(events, count, expects, expect_count, &error);
+    status = status == SP_OK ? check_streams(store, events, count, &error) : status;
+    if (status != SP_OK) {
+        return api_error(status, &error, ret_error);
+    }
+    return store->client != NULL
+               ? api_remote_append(store, events, count, expects, expect_count, ret_appended,
+                                   ret_error)
+               : append_here(store, events, count, expects, expect_count, ret_appended, ret_error);
+}
+
+spoor_status api_append_own(spoor *store, const spoor_event *event, spoor_error *ret_error) {
+    sp_require(store->client == NULL);
+    return append_here(store, event, 1, NULL, 0, NULL, ret_error);
 }
 
 spoor_status spoor_append(spoor *store, const spoor_event *event, uint64_t expected_version,

@@ -76,6 +76,9 @@ spoor_status api_remote_append(spoor *store, const spoor_event *events, size_t c
 sp_status api_query_in(const spoor_query *from, struct sp_query *to, sp_str **ret_types,
                        struct sp_error *error);
 
+/* Over a folder: an event in a stream of the store's own; waits for it. */
+spoor_status api_append_own(spoor *store, const spoor_event *event, spoor_error *ret_error);
+
 /* Views of one kind of event as the other; nothing is copied. */
 sp_status api_event_in(const spoor_event *from, struct sp_event *to, struct sp_error *error);
 void api_event_out(const struct sp_event *from, spoor_extension *extensions, spoor_event *to);

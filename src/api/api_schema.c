@@ -27,7 +27,7 @@ static spoor_status append(spoor *store, const char *type,
         event.source = spoor_text("spoor");
         event.stream = spoor_text(SP_SCHEMAS_STREAM);
         event.data = (spoor_str){.ptr = (const char *)data.data, .len = data.len};
-        status = spoor_append(store, &event, SPOOR_ANY_VERSION, NULL, ret_error);
+        status = api_append_own(store, &event, ret_error);
     }
     sp_buf_fini(&data);
     return status;

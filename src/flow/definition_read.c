@@ -60,8 +60,10 @@ void saga_read_program(struct saga_compiler *compiler, const struct sp_doc_node 
 }
 
 void saga_check_own_type(struct saga_compiler *compiler, const struct sp_doc_node *type) {
-    if (type->kind == SP_DOC_TEXT && sp_str_starts_with(type->text, SP_STR("saga."))) {
-        sp_doc_wrong(compiler->problems, type->place, "`%.*s`: types of `saga.` are spoor's own",
+    if (type->kind == SP_DOC_TEXT && (sp_str_starts_with(type->text, SP_STR("saga.")) ||
+                                      sp_str_starts_with(type->text, SP_STR("action.")))) {
+        sp_doc_wrong(compiler->problems, type->place,
+                     "`%.*s`: types of `saga.` and `action.` have a meaning of their own",
                      SP_STR_ARG(type->text));
     }
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""No C file over 900 lines, no function over 70, save those of length.txt.
+"""No C file over 900 lines, no function over 70, save those of length.txt; and the public header,
+which is one file and its own manual, not over 1400.
 
 Relies on the format that clang-format keeps: a function starts in the first column, its body opens
 after a closing parenthesis, and its last brace stands in the first column. A test program's main
@@ -8,6 +9,8 @@ is a table of tests and may be of any length.
 import lint
 
 FILE_LINES_MAX = 900
+HEADER = "include/spoor.h"
+HEADER_LINES_MAX = 1400
 FUNCTION_LINES_MAX = 70
 
 
@@ -39,8 +42,9 @@ def main():
     problems = []
     for path in lint.tracked("*.c", "*.h"):
         lines = (lint.ROOT / path).read_text(encoding="utf-8").splitlines()
-        if len(lines) > FILE_LINES_MAX:
-            problems.append(f"{path}: {len(lines)} lines, more than {FILE_LINES_MAX}")
+        most = HEADER_LINES_MAX if path == HEADER else FILE_LINES_MAX
+        if len(lines) > most:
+            problems.append(f"{path}: {len(lines)} lines, more than {most}")
         for name, start, count in functions(lines):
             limit = excepted.pop((path, name), None)
             if path.startswith("tests/") and name == "main":

@@ -248,7 +248,7 @@ static void several_mistakes_are_told_at_once(void **state) {
         "5:72 `max` is less than `backoff`\n"
         "6:30 a step is one thing: `action` or `wait`, not both\n"
         "7:3 a step has no `name`\n"
-        "7:13 `saga.started`: types of `saga.` are spoor's own\n"
+        "7:13 `saga.started`: types of `saga.` and `action.` have a meaning of their own\n"
         "7:36 `input`: expected a jq program in quotes, found an object\n"
         "8:3 a step needs one of `action`, `parallel`, `sequence`, `choice`, `for_each`, `saga`, "
         "`wait`, `approval` and `emit`\n"
