@@ -1,9 +1,10 @@
 /** What a program can do with a bus, be it a server (connect) or one in memory (spoor/testing). */
 import type { NewEvent, Published, PublishOptions, SpoorEvent } from "./event.js";
 import type { Query, SubscribeQuery } from "./query.js";
+import type { SagaMethods } from "./sagas.js";
 import type { SqlAnswer, SqlOptions, SqlValue } from "./sql.js";
 
-export interface Bus {
+export interface Bus extends Public<SagaMethods> {
     /** Appends an event; returns when it is durable. */
     publish<T = unknown>(type: string, data?: T, options?: PublishOptions): Promise<Published>;
     /** Appends all of them, in this order, or none; an expected version counts those before it. */
@@ -37,6 +38,9 @@ export interface Bus {
     /** Ends all of it, subscriptions included. */
     close(): Promise<void>;
 }
+
+/** What a class offers to everybody. */
+type Public<T> = { [member in keyof T]: T[member] };
 
 export interface Effect {
     readonly depth: number;

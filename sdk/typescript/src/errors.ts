@@ -1,5 +1,7 @@
 /** What can go wrong. Every error of this package is a SpoorError. */
 
+import type { SpoorEvent } from "./event.js";
+
 export class SpoorError extends Error {
     override name = "SpoorError";
 }
@@ -28,6 +30,33 @@ export class UnsupportedError extends SpoorError {
 /** Thrown by a handler: trying again is of no use. The event becomes a dead letter at once. */
 export class NonRetryableError extends Error {
     override name = "NonRetryableError";
+}
+
+/**
+ * An irreversible step was begun, and nobody knows what came of it: it is not begun again.
+ * bus.settleStep() tells what came of it.
+ */
+export class StepUnknownError extends NonRetryableError {
+    override name = "StepUnknownError";
+    readonly step: string;
+    /** The event that says that it began. */
+    readonly event: SpoorEvent;
+    constructor(step: string, event: SpoorEvent) {
+        super(
+            `step '${step}' is irreversible and was begun by event ${event.id} at position ` +
+                `${event.position}; what came of it is unknown, so it is not begun again`,
+        );
+        this.step = step;
+        this.event = event;
+    }
+}
+
+/**
+ * A step was stopped in the middle, for its saga no longer wants it: whether there is something to
+ * undo is not known. It is the reason of the signal of such a step, and what its handler throws.
+ */
+export class StepCancelledError extends NonRetryableError {
+    override name = "StepCancelledError";
 }
 
 /**

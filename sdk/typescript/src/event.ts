@@ -62,6 +62,12 @@ export interface PublishOptions {
     metadata?: { readonly [key: string]: unknown } | undefined;
     /** Extension attributes. They are stored as text. */
     extensions?: { readonly [name: string]: string | number | boolean } | undefined;
+    /**
+     * Deliver it then, and not before: until then cancelTimer() takes it back. In place of it
+     * `delay`: after so long.
+     */
+    deliverAt?: string | Date | undefined;
+    delay?: string | number | undefined;
     /** Append only if the stream is at this version; `"none"`: if it is new. */
     expectedVersion?: number | "none" | undefined;
 }

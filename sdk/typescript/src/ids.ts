@@ -36,6 +36,31 @@ export function stepId(handled: Handled, name: string): string {
     return uuid5(NAMESPACE_BYTES, `step\n${source}\n${id}\n${agent}\n${handler}\n${name}`);
 }
 
+/** The id of the event that says that a try (from 1) of an irreversible step begins. */
+export function startId(handled: Handled, name: string, ordinal: number): string {
+    return derived("start", handled, name, String(ordinal));
+}
+
+/** The id of the event that says that this try of an irreversible step failed. */
+export function failureId(handled: Handled, name: string, ordinal: number): string {
+    return derived("failure", handled, name, String(ordinal));
+}
+
+/** The id of a question of a handling; ordinal counts from 1. */
+export function askId(handled: Handled, ordinal: number): string {
+    return derived("ask", handled, String(ordinal));
+}
+
+/** The id of an agent's answer to a command, whatever it says: there is one. */
+export function answerId(source: string, id: string, agent: string): string {
+    return uuid5(NAMESPACE_BYTES, `answer\n${source}\n${id}\n${agent}`);
+}
+
+function derived(kind: string, handled: Handled, ...more: readonly string[]): string {
+    const { source, id, agent, handler } = handled;
+    return uuid5(NAMESPACE_BYTES, [kind, source, id, agent, handler, ...more].join("\n"));
+}
+
 /** A UUIDv7: rises with time, to the millisecond. */
 export function newId(now: number = Date.now()): string {
     const bytes = randomBytes(16);

@@ -2,9 +2,10 @@
  * What an agent needs of a bus. A server offers it (redis/port.ts), and so does the bus in memory
  * (testing/memory_port.ts): the code that runs handlers is the same over both.
  */
+import type { Subscription } from "./bus.js";
 import type { Clock } from "./clock.js";
 import type { NewEvent, Published, SpoorEvent } from "./event.js";
-import type { Filter, Moment } from "./query.js";
+import type { Filter, Moment, Query, SubscribeQuery } from "./query.js";
 
 /** A group of workers with its policy (docs/groups.md). Times are milliseconds. */
 export interface GroupSpec {
@@ -77,6 +78,8 @@ export interface Port {
     append(event: NewEvent): Promise<Published>;
     /** The event with this id of this source. */
     find(id: string, source: string): Promise<SpoorEvent | undefined>;
+    query(query: Query): Promise<SpoorEvent[]>;
+    subscribe(query: SubscribeQuery): Subscription;
     online(agent: Announcement): Promise<void>;
     /** False where the bus does not know the agent: then it has to announce itself anew. */
     heartbeat(id: string, load: number): Promise<boolean>;

@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { emitId, NAMESPACE, newId, stepId } from "../src/ids.js";
+import {
+    answerId,
+    askId,
+    emitId,
+    failureId,
+    NAMESPACE,
+    newId,
+    startId,
+    stepId,
+} from "../src/ids.js";
 
 interface Vectors {
     namespace: string;
@@ -23,6 +32,33 @@ interface Vectors {
         name: string;
         uuid: string;
     }[];
+    start: {
+        source: string;
+        id: string;
+        agent: string;
+        handler: string;
+        name: string;
+        ordinal: number;
+        uuid: string;
+    }[];
+    failure: {
+        source: string;
+        id: string;
+        agent: string;
+        handler: string;
+        name: string;
+        ordinal: number;
+        uuid: string;
+    }[];
+    ask: {
+        source: string;
+        id: string;
+        agent: string;
+        handler: string;
+        ordinal: number;
+        uuid: string;
+    }[];
+    answer: { source: string; id: string; agent: string; uuid: string }[];
 }
 
 const source = process.env["SPOOR_SOURCE"] ?? join(process.cwd(), "../..");
@@ -38,6 +74,20 @@ test("ids are those of every SDK", () => {
     for (const { name, uuid, ...handled } of vectors.step) {
         assert.equal(stepId(handled, name), uuid);
     }
+    for (const { name, ordinal, uuid, ...handled } of vectors.start) {
+        assert.equal(startId(handled, name, ordinal), uuid);
+    }
+    for (const { name, ordinal, uuid, ...handled } of vectors.failure) {
+        assert.equal(failureId(handled, name, ordinal), uuid);
+    }
+    for (const { ordinal, uuid, ...handled } of vectors.ask) {
+        assert.equal(askId(handled, ordinal), uuid);
+    }
+    for (const { source: by, id, agent, uuid } of vectors.answer) {
+        assert.equal(answerId(by, id, agent), uuid);
+    }
+    assert.ok(vectors.start.length + vectors.failure.length + vectors.ask.length >= 3);
+    assert.ok(vectors.answer.length > 1);
 });
 
 test("ids that are made are UUIDv7 and rise with time", () => {

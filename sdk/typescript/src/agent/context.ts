@@ -8,12 +8,22 @@ import { sleep } from "../clock.js";
 import { milliseconds, type Duration } from "../duration.js";
 import { SpoorError } from "../errors.js";
 import type { Published, PublishOptions, SpoorEvent } from "../event.js";
-import { emitId, stepId, type Handled } from "../ids.js";
 import type { Port } from "../port.js";
+import { awaitDecision, proposalOf, type AskOptions, type Decision } from "../sagas.js";
 import type { Logger } from "./log.js";
+import { Recorded } from "./recorded.js";
 
 /** What may be said of an emit; source, correlation and causation are those of the handling. */
 export type EmitOptions = Omit<PublishOptions, "source" | "id" | "causationid">;
+
+export interface StepOptions {
+    /**
+     * What it does cannot be undone. That it begins is recorded before it does, and it is not begun
+     * again, in no attempt, fork or resume, unless it threw: its result is used, wherever it was
+     * recorded, and where nobody knows what came of it, this is a StepUnknownError.
+     */
+    irreversible?: boolean | undefined;
+}
 
 export interface Context<T = unknown> {
     /** The event that is handled. */
@@ -33,7 +43,13 @@ export interface Context<T = unknown> {
      * Does something once: its result is kept, and another attempt is given it without doing it
      * again.
      */
-    step<R>(name: string, run: () => R | Promise<R>): Promise<R>;
+    step<R>(name: string, run: () => R | Promise<R>, options?: StepOptions): Promise<R>;
+    /**
+     * Asks somebody to decide (docs/approvals.md), and waits for it, however long it takes. Another
+     * attempt, also after the agent died, asks nothing anew: it waits on, or is given what was
+     * decided.
+     */
+    ask(prompt: string, options?: AskOptions): Promise<Decision>;
     /** Waits, by the clock of the bus: in tests, time is virtual. */
     sleep(span: Duration): Promise<void>;
     /** The time, by the clock of the bus. */
@@ -55,9 +71,10 @@ export class HandlingContext implements Context {
     readonly log: Logger;
     readonly #port: Port;
     readonly handler: string;
-    readonly #handled: Handled;
+    readonly #recorded: Recorded;
     readonly #own: Scope = { context: this, step: "", emits: 0 };
     readonly #steps = new Set<string>();
+    #asks = 0;
     #sleeps = 0;
     #over = false;
 
@@ -68,6 +85,7 @@ export class HandlingContext implements Context {
         event: SpoorEvent,
         attempt: number,
         log: Logger,
+        key: string = event.id,
     ) {
         this.#port = port;
         this.event = event;
@@ -75,7 +93,12 @@ export class HandlingContext implements Context {
         this.agent = agent;
         this.log = log;
         this.handler = handler;
-        this.#handled = { source: event.source, id: event.id, agent, handler };
+        this.#recorded = new Recorded(port, event, {
+            source: event.source,
+            id: key,
+            agent,
+            handler,
+        });
     }
 
     emit<D>(type: string, data?: D, options: EmitOptions = {}): Promise<Published> {
@@ -89,18 +112,33 @@ export class HandlingContext implements Context {
         const inner = scopes.getStore();
         const scope = inner?.context === this ? inner : this.#own;
         scope.emits++;
-        return this.#port.append({
+        const { step, emits: ordinal } = scope;
+        const event = {
             correlationid: this.event.correlationid,
             ...options,
             type,
             data,
             source: this.agent,
             causationid: this.event.id,
-            id: emitId(this.#handled, scope.step, scope.emits),
-        });
+            id: this.#recorded.emitId(step, ordinal),
+        };
+        return this.#recorded.isForked
+            ? this.#recorded
+                  .forked(type, step, ordinal)
+                  .then((origin) =>
+                      this.#port.append({
+                          ...event,
+                          extensions: { ...event.extensions, ...origin },
+                      }),
+                  )
+            : this.#port.append(event);
     }
 
-    async step<R>(name: string, run: () => R | Promise<R>): Promise<R> {
+    async step<R>(
+        name: string,
+        run: () => R | Promise<R>,
+        options: StepOptions = {},
+    ): Promise<R> {
         if (name === "" || this.#steps.has(name)) {
             throw new SpoorError(
                 name === ""
@@ -109,24 +147,37 @@ export class HandlingContext implements Context {
             );
         }
         this.#steps.add(name);
-        const id = stepId(this.#handled, name);
-        const before = await this.#port.find(id, this.agent);
-        if (before !== undefined) {
+        const outcome = await this.#recorded.begin(name, options.irreversible ?? false);
+        if ("result" in outcome) {
             this.log.debug("step was done before", { step: name });
-            return (before.data as { result?: unknown }).result as R;
+            return outcome.result as R;
         }
-        const result = await scopes.run({ context: this, step: name, emits: 0 }, async () => run());
-        const kept = asJson(result, name);
-        await this.#port.append({
-            type: "agent.step.completed",
-            data: { step: name, result: kept },
+        let result: R;
+        try {
+            result = await scopes.run({ context: this, step: name, emits: 0 }, async () => run());
+        } catch (error) {
+            await this.#recorded.fail(outcome.begun, error);
+            throw error;
+        }
+        const kept = asJson(result, `step ${name}: its result`);
+        return (await this.#recorded.end(outcome.begun, kept)) as R;
+    }
+
+    async ask(prompt: string, options: AskOptions = {}): Promise<Decision> {
+        const proposed = await this.#port.append({
+            type: "action.proposed",
+            data: proposalOf(prompt, options),
             source: this.agent,
-            stream: `${this.agent}:steps`,
+            id: this.#recorded.askId(++this.#asks),
             correlationid: this.event.correlationid,
             causationid: this.event.id,
-            id,
         });
-        return kept as R;
+        this.#sleeps++;
+        try {
+            return await awaitDecision(proposed.position, (query) => this.#port.subscribe(query));
+        } finally {
+            this.#sleeps--;
+        }
     }
 
     async sleep(span: Duration): Promise<void> {
@@ -152,7 +203,7 @@ export class HandlingContext implements Context {
 }
 
 /** The result as another attempt will be given it: what JSON keeps of it. */
-function asJson(result: unknown, step: string): unknown {
+export function asJson(result: unknown, what: string): unknown {
     if (result === undefined) {
         return null;
     }
@@ -160,14 +211,13 @@ function asJson(result: unknown, step: string): unknown {
     try {
         text = JSON.stringify(result) as string | undefined;
     } catch (error) {
-        throw new SpoorError(
-            `step ${step}: its result cannot be kept: ${(error as Error).message}`,
-            { cause: error },
-        );
+        throw new SpoorError(`${what} cannot be kept: ${(error as Error).message}`, {
+            cause: error,
+        });
     }
     if (text === undefined) {
         throw new SpoorError(
-            `step ${step}: expected a result that JSON can hold, found a ${typeof result}`,
+            `${what}: expected a result that JSON can hold, found a ${typeof result}`,
         );
     }
     return JSON.parse(text) as unknown;

@@ -6,6 +6,7 @@ import type { Backoff, GroupSpec } from "../port.js";
 import type { Filter, Moment } from "../query.js";
 import type { Context } from "./context.js";
 import type { LogSink } from "./log.js";
+import type { StepContext } from "./step_context.js";
 
 /**
  * Is called with each event. When it returns, the event is done; when it throws, it comes again
@@ -62,6 +63,14 @@ export interface HandlerOptions<T = any> {
     start?: "new" | "all" | Exclude<Moment, string> | (string & {}) | undefined;
 }
 
+/** Is called with each command of an action. */
+export type StepHandler<T = any> = (command: SpoorEvent<T>, context: StepContext<any>) => unknown;
+
+export interface StepOptions<T = any>
+    extends Omit<HandlerOptions<T>, "handler" | "name" | "filter"> {
+    handler: StepHandler<T>;
+}
+
 export interface AgentDefinition {
     /** Who it is: the source of what it emits. */
     name: string;
@@ -83,6 +92,16 @@ export interface AgentDefinition {
                   Handler | HandlerOptions | readonly (Handler | HandlerOptions)[] | undefined;
           }
         | undefined;
+    /**
+     * The actions of sagas that it does, by the type of their commands. What the handler returns is
+     * the step's result, what it throws its failure (docs/sagas.md).
+     */
+    steps?: { readonly [action: string]: StepHandler | StepOptions | undefined } | undefined;
+    /**
+     * The actions that undo others. Their context has the `input`, the `result` and the `error` of
+     * what is to be undone; both of these are null where nobody knows whether there is anything.
+     */
+    compensate?: { readonly [action: string]: StepHandler | StepOptions | undefined } | undefined;
     /** Where its log lines go; standard error, one JSON object a line. */
     log?: LogSink | undefined;
 }
@@ -96,6 +115,8 @@ export interface Reaction {
     readonly group: GroupSpec;
     readonly giveUpOn: readonly ErrorTest[];
     readonly concurrency: number | undefined;
+    /** It is a step of sagas, or a compensation. */
+    readonly answers: boolean;
 }
 
 /** An agent's definition with everything checked and filled in. */
@@ -121,6 +142,14 @@ export function planOf(definition: AgentDefinition): Plan {
             : [value as Handler];
         return list.map((one) => reactionOf(definition.name, pattern, one, list.length > 1));
     });
+    for (const [action, value] of [
+        ...Object.entries(definition.steps ?? {}),
+        ...Object.entries(definition.compensate ?? {}),
+    ]) {
+        if (value !== undefined) {
+            reactions.push(stepOf(definition.name, action, value));
+        }
+    }
     const groups = new Set<string>();
     for (const { group, pattern } of reactions) {
         const id = `${group.key}\n${group.group}`;
@@ -163,6 +192,7 @@ function reactionOf(
         name,
         handler: options.handler,
         giveUpOn: options.retry?.giveUpOn ?? [],
+        answers: false,
         concurrency:
             options.concurrency === undefined
                 ? undefined
@@ -184,6 +214,16 @@ function reactionOf(
             maxInFlight: options.maxInFlight ?? 0,
         },
     };
+}
+
+/** A worker that is new begins with the commands of the last day that still wait. */
+function stepOf(agent: string, action: string, given: StepHandler | StepOptions): Reaction {
+    if (action.split(".").some((token) => ["", "*", "#", ">"].includes(token))) {
+        throw new SpoorError(`${agent}, ${action}: expected the type of a command, no pattern`);
+    }
+    const options = typeof given === "function" ? { handler: given } : given;
+    const more = { start: "-1d", ...options } as unknown as HandlerOptions;
+    return { ...reactionOf(agent, action, more, false), answers: true };
 }
 
 function backoffOf(retry: Retry, where: string): Backoff {

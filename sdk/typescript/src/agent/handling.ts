@@ -2,9 +2,12 @@
 import { sleep } from "../clock.js";
 import { ConnectionError, describeError, NonRetryableError } from "../errors.js";
 import type { Delivery, Failure, Port } from "../port.js";
+import { answer } from "./answering.js";
 import { HandlingContext } from "./context.js";
 import { isOneOf, type Reaction } from "./definition.js";
+import type { Live } from "./live.js";
 import type { Logger } from "./log.js";
+import { HandlingStep } from "./step_context.js";
 
 const RETRY_MS = 500;
 
@@ -17,6 +20,7 @@ export async function handle(
     reaction: Reaction,
     delivery: Delivery,
     log: Logger,
+    live: Live,
 ): Promise<Failure | undefined> {
     const { event, attempt } = delivery;
     const lines = log.with({
@@ -26,9 +30,19 @@ export async function handle(
         attempt,
         handler: reaction.name,
     });
-    const context = new HandlingContext(port, agent, reaction.name, event, attempt, lines);
+    const context = reaction.answers
+        ? new HandlingStep(port, agent, reaction.name, delivery, lines)
+        : new HandlingContext(port, agent, reaction.name, event, attempt, lines);
     try {
-        await reaction.handler(event, context);
+        if (context instanceof HandlingStep) {
+            const { handler, giveUpOn } = reaction;
+            const error = await answer(port, live, context, handler, giveUpOn);
+            if (error !== undefined) {
+                lines.error("the step failed", { error, saga: context.sagaId });
+            }
+        } else {
+            await reaction.handler(event, context);
+        }
         return undefined;
     } catch (error) {
         const dead = error instanceof NonRetryableError || isOneOf(error, reaction.giveUpOn);

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import type { Port } from "../port.js";
 import type { Plan, Reaction } from "./definition.js";
+import { Live } from "./live.js";
 import { Logger, standardError } from "./log.js";
 import { Presence } from "./presence.js";
 import { Worker } from "./worker.js";
@@ -10,13 +11,16 @@ import { Worker } from "./worker.js";
 export class RunningAgent {
     readonly #port: Port;
     readonly #log: Logger;
+    readonly #live: Live;
     readonly #workers: Worker[] = [];
     readonly #presence: Presence;
     #stopped: Promise<void> | undefined;
 
     private constructor(plan: Plan, port: Port) {
         this.#port = port;
-        this.#log = new Logger(plan.definition.log ?? standardError, { agent: plan.name });
+        const log = new Logger(plan.definition.log ?? standardError, { agent: plan.name });
+        this.#log = log;
+        this.#live = new Live(port, log);
         const { capabilities = [], version, data } = plan.definition;
         const announcement = {
             id: plan.name,
@@ -58,10 +62,14 @@ export class RunningAgent {
     /** Stops in the middle, as a process that is killed. */
     abandon(): void {
         this.#presence.abandon();
+        this.#live.stop();
         this.#workers.forEach((worker) => worker.abandon());
     }
 
     async #begin(plan: Plan): Promise<void> {
+        if (plan.reactions.some(({ answers }) => answers)) {
+            await this.#live.start();
+        }
         for (const { group } of plan.reactions) {
             await this.#port.ensureGroup(group);
         }
@@ -78,7 +86,9 @@ export class RunningAgent {
                 concurrency: concurrency ?? plan.concurrency,
                 prefetch: plan.prefetch,
             };
-            this.#workers.push(new Worker(this.#port, lane, reactions, settings, this.#log));
+            this.#workers.push(
+                new Worker(this.#port, lane, reactions, settings, this.#log, this.#live),
+            );
         }
         this.#workers.forEach((worker) => worker.start());
         this.#log.info("started", {
@@ -89,6 +99,7 @@ export class RunningAgent {
 
     async #end(reason: string): Promise<void> {
         await Promise.all(this.#workers.map((worker) => worker.stop()));
+        this.#live.stop();
         try {
             await this.#presence.stop(reason);
         } catch (error) {

@@ -11,6 +11,7 @@ import type { Delivery, Lane, Port } from "../port.js";
 import { Acks } from "./acks.js";
 import type { Reaction } from "./definition.js";
 import { handle, refuse } from "./handling.js";
+import type { Live } from "./live.js";
 import type { Logger } from "./log.js";
 import { Prefetch } from "./prefetch.js";
 
@@ -35,6 +36,7 @@ export class Worker {
     readonly #port: Port;
     readonly #lane: Lane;
     readonly #log: Logger;
+    readonly #live: Live;
     readonly #settings: WorkerSettings;
     readonly #reactions: ReadonlyMap<string, Reaction>;
     readonly #acks = new Map<string, Acks>();
@@ -57,8 +59,10 @@ export class Worker {
         reactions: readonly Reaction[],
         settings: WorkerSettings,
         log: Logger,
+        live: Live,
     ) {
         this.#port = port;
+        this.#live = live;
         this.#lane = lane;
         this.#log = log;
         this.#settings = settings;
@@ -174,6 +178,7 @@ export class Worker {
             reaction,
             delivery,
             this.#log,
+            this.#live,
         );
         this.#prefetch.took(performance.now() - began);
         if (this.#dead) {

@@ -1,4 +1,5 @@
 /** SPOOR.APPEND and SPOOR.BATCH: events as the words of the commands. */
+import { milliseconds } from "../duration.js";
 import { SpoorError } from "../errors.js";
 import { checkEvent, encodeData, type NewEvent } from "../event.js";
 import { newId } from "../ids.js";
@@ -14,9 +15,24 @@ export function identify(event: NewEvent, source: string | undefined): Identifie
             `${event.type}: no source: say who publishes, in the event or in connect(url, {source})`,
         );
     }
-    const identified = { ...event, id: event.id ?? newId(), source: from };
+    const identified = { ...withDue(event), id: event.id ?? newId(), source: from };
     checkEvent(identified);
     return identified;
+}
+
+/** The event with the time of its delivery as the extension that it is stored as. */
+function withDue(event: NewEvent): NewEvent {
+    const { deliverAt, delay, ...rest } = event;
+    if (deliverAt === undefined && delay === undefined) {
+        return event;
+    }
+    if (deliverAt !== undefined && delay !== undefined) {
+        throw new SpoorError(`${event.type}: deliverAt, delay: expected one of them`);
+    }
+    const due =
+        delay === undefined ? deliverAt : new Date(Date.now() + milliseconds(delay, "delay"));
+    const deliverat = due instanceof Date ? due.toISOString() : String(due);
+    return { ...rest, extensions: { ...event.extensions, deliverat } };
 }
 
 /** identify() for each; an error says which of them it is about. */

@@ -16,6 +16,7 @@ import {
     asText,
 } from "./replies.js";
 import { RedisSubscription } from "./subscription.js";
+import { SagaMethods } from "../sagas.js";
 import { asSqlAnswer, sqlWords, type SqlAnswer, type SqlOptions } from "../sql.js";
 
 export interface ConnectOptions {
@@ -41,7 +42,7 @@ export async function connect(url?: string, options: ConnectOptions = {}): Promi
 
 const PAGE = 1000; // events that scan() reads at a time
 
-class RedisBus implements Bus {
+class RedisBus extends SagaMethods implements Bus {
     readonly deadLetters: DeadLetters;
     readonly #url: string;
     readonly #connection: Connection;
@@ -49,10 +50,15 @@ class RedisBus implements Bus {
     readonly #subscriptions = new Set<Subscription<never>>();
 
     constructor(url: string, connection: Connection, source: string | undefined) {
+        super();
         this.#url = url;
         this.#connection = connection;
         this.#source = source;
         this.deadLetters = new RedisDeadLetters(connection);
+    }
+
+    command(words: readonly string[]): Promise<unknown> {
+        return this.#connection.send([...words]);
     }
 
     async publish<T>(type: string, data?: T, options: PublishOptions = {}): Promise<Published> {

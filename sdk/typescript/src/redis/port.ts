@@ -1,14 +1,16 @@
 /** What an agent needs, from a server. */
+import type { Subscription } from "../bus.js";
 import { realClock, sleep, type Clock } from "../clock.js";
 import { milliseconds } from "../duration.js";
 import { SpoorError } from "../errors.js";
 import { parseEvent, type NewEvent, type Published, type SpoorEvent } from "../event.js";
 import type { Announcement, Delivery, Failure, GroupSpec, IsHere, Lane, Port } from "../port.js";
-import { momentText } from "../query.js";
+import { momentText, queryWords, type Query, type SubscribeQuery } from "../query.js";
 import { findServer } from "./address.js";
 import { appendWords, identify } from "./append.js";
 import { Connection, LostError, type ConnectionOptions, type Reply } from "./connection.js";
 import { asEvents, asList, asMap, asNumber, asPublished, asText } from "./replies.js";
+import { RedisSubscription } from "./subscription.js";
 
 /** How long a receive() waits on the server, in milliseconds. */
 const BLOCK_MS = 10_000;
@@ -22,6 +24,7 @@ export class RedisPort implements Port {
     readonly #options: ConnectionOptions;
     readonly #connection: Connection;
     readonly #lanes: RedisLane[] = [];
+    readonly #subscriptions = new Set<Subscription>();
 
     private constructor(url: string, options: ConnectionOptions, connection: Connection) {
         this.#url = url;
@@ -108,6 +111,19 @@ export class RedisPort implements Port {
         )[0];
     }
 
+    async query(query: Query): Promise<SpoorEvent[]> {
+        const words = ["SPOOR.READ", ...queryWords(query)];
+        return asEvents(await this.#connection.send(words), "SPOOR.READ");
+    }
+
+    subscribe(query: SubscribeQuery): Subscription {
+        const subscription: Subscription = new RedisSubscription(this.#url, query, () =>
+            this.#subscriptions.delete(subscription),
+        );
+        this.#subscriptions.add(subscription);
+        return subscription;
+    }
+
     async online(agent: Announcement): Promise<void> {
         const words = ["SPOOR.AGENT", "ONLINE", agent.id];
         for (const capability of agent.capabilities) {
@@ -140,10 +156,12 @@ export class RedisPort implements Port {
     }
 
     close(): Promise<void> {
+        this.#subscriptions.forEach((subscription) => subscription.close());
         return this.#connection.close();
     }
 
     destroy(): void {
+        this.#subscriptions.forEach((subscription) => subscription.close());
         this.#lanes.forEach((lane) => lane.destroy());
         this.#connection.destroy();
     }

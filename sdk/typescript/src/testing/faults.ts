@@ -3,9 +3,11 @@
  * chosen point, gives it an event twice, or events in another order. Over a bus in memory and over
  * a server alike.
  */
+import type { Subscription } from "../bus.js";
 import type { Clock } from "../clock.js";
 import type { NewEvent, Published, SpoorEvent } from "../event.js";
 import type { Announcement, Delivery, Failure, GroupSpec, IsHere, Lane, Port } from "../port.js";
+import type { Query, SubscribeQuery } from "../query.js";
 import { shuffle } from "./random.js";
 
 /**
@@ -93,6 +95,14 @@ export class FaultyPort implements Port {
 
     extend(key: string, group: string, entryids: readonly string[]): Promise<void> {
         return this.#at([], () => this.#port.extend(key, group, entryids));
+    }
+
+    query(query: Query): Promise<SpoorEvent[]> {
+        return this.#at([], () => this.#port.query(query));
+    }
+
+    subscribe(query: SubscribeQuery): Subscription {
+        return this.#port.subscribe(query);
     }
 
     online(agent: Announcement): Promise<void> {

@@ -3,9 +3,11 @@
  * further attempts at once, and they are held here until they are due by the clock of the test.
  * What is held is in flight for the server, so order by key is kept.
  */
+import type { Subscription } from "../bus.js";
 import type { Clock } from "../clock.js";
 import type { NewEvent, Published, SpoorEvent } from "../event.js";
 import type { Announcement, Delivery, Failure, GroupSpec, IsHere, Lane, Port } from "../port.js";
+import type { Query, SubscribeQuery } from "../query.js";
 import { backoffAfter } from "./memory_group.js";
 
 const REAL_ACK_WAIT_MS = 600_000;
@@ -78,6 +80,14 @@ export class HeldPort implements Port {
 
     find(id: string, source: string): Promise<SpoorEvent | undefined> {
         return this.#port.find(id, source);
+    }
+
+    query(query: Query): Promise<SpoorEvent[]> {
+        return this.#port.query(query);
+    }
+
+    subscribe(query: SubscribeQuery): Subscription {
+        return this.#port.subscribe(query);
     }
 
     online(agent: Announcement): Promise<void> {

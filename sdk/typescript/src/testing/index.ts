@@ -3,3 +3,4 @@ export type { Scenario, Given } from "./scenario.js";
 export { ExpectationError, type Expected } from "./expect.js";
 export type { CrashPoint } from "./faults.js";
 export type { Call, Spy } from "./spy.js";
+export { command, type CommandOptions } from "./command.js";

@@ -13,17 +13,19 @@ import { UnsupportedError } from "../errors.js";
 import type { NewEvent, Published, PublishOptions, SpoorEvent } from "../event.js";
 import type { Query, SubscribeQuery } from "../query.js";
 import { identify, identifyAll } from "../redis/append.js";
+import { SagaMethods } from "../sagas.js";
 import type { MemoryStore } from "./memory_store.js";
-import { compileConditions, firstFrom, select } from "./select.js";
-import { MemorySubscription } from "./memory_subscription.js";
+import { select } from "./select.js";
+import { subscribeTo, type MemorySubscription } from "./memory_subscription.js";
 
-export class MemoryBus implements Bus {
+export class MemoryBus extends SagaMethods implements Bus {
     readonly deadLetters: DeadLetters;
     readonly #store: MemoryStore;
     readonly #source: string | undefined;
     readonly #subscriptions = new Set<MemorySubscription<never>>();
 
     constructor(store: MemoryStore, source: string | undefined) {
+        super();
         this.#store = store;
         this.#source = source;
         this.deadLetters = {
@@ -42,6 +44,10 @@ export class MemoryBus implements Bus {
             discard: async (ref, ids) =>
                 store.group(groupOf(ref).key, groupOf(ref).group).discard(ids),
         };
+    }
+
+    async command(words: readonly string[]): Promise<never> {
+        throw new UnsupportedError(`a bus in memory has no ${words[0] ?? ""}: ask a server`);
     }
 
     async publish<T>(type: string, data?: T, options: PublishOptions = {}): Promise<Published> {
@@ -79,17 +85,7 @@ export class MemoryBus implements Bus {
     }
 
     subscribe<T>(query: SubscribeQuery = {}): Subscription<T> {
-        const { log, clock } = this.#store;
-        const from =
-            query.from === undefined
-                ? log.events.length + 1
-                : firstFrom(log.events, query.from, clock.now());
-        const subscription = new MemorySubscription<T>(
-            log,
-            from,
-            compileConditions(query),
-            query.signal,
-        );
+        const subscription = subscribeTo<T>(this.#store, query);
         this.#subscriptions.add(subscription as unknown as MemorySubscription<never>);
         return subscription;
     }

@@ -1,7 +1,7 @@
 /** The log of the bus in memory: order, versions, and no event twice. */
 import type { Clock } from "../clock.js";
 import type { Effect } from "../bus.js";
-import { ConflictError, SpoorError } from "../errors.js";
+import { ConflictError, SpoorError, UnsupportedError } from "../errors.js";
 import { encodeData, type NewEvent, type Published, type SpoorEvent } from "../event.js";
 import { newId } from "../ids.js";
 import { checkLimits, expectations, placeOf, type Identified } from "../redis/append.js";
@@ -30,6 +30,9 @@ export class MemoryLog {
 
     /** All of them or none. Whoever hears of one finds all of them there. */
     appendAll(events: readonly Identified[]): Published[] {
+        if (events.some(({ extensions }) => extensions?.["deliverat"] !== undefined)) {
+            throw new UnsupportedError("a bus in memory delivers nothing later: ask a server");
+        }
         events.forEach((event, at) => checkOne(event, at, events.length));
         const wanted = expectations(events);
         if (events.some(({ id, source }) => this.find(id, source) === undefined)) {

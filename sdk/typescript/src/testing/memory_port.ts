@@ -1,9 +1,13 @@
 /** What an agent needs, from a bus in memory. */
+import type { Subscription } from "../bus.js";
 import type { Clock } from "../clock.js";
 import type { NewEvent, Published, SpoorEvent } from "../event.js";
 import type { Announcement, Delivery, Failure, GroupSpec, Lane, Port } from "../port.js";
 import { identify } from "../redis/append.js";
+import type { Query, SubscribeQuery } from "../query.js";
 import type { MemoryStore } from "./memory_store.js";
+import { subscribeTo } from "./memory_subscription.js";
+import { select } from "./select.js";
 
 const LEAVE_MS = 1000; // after which a server hands on what a worker had whose connection is gone
 
@@ -11,6 +15,7 @@ export class MemoryPort implements Port {
     readonly clock: Clock;
     readonly #store: MemoryStore;
     readonly #lanes: MemoryLane[] = [];
+    readonly #subscriptions: Subscription[] = [];
     #agent: string | undefined;
 
     constructor(store: MemoryStore) {
@@ -48,6 +53,16 @@ export class MemoryPort implements Port {
         return this.#store.log.find(id, source);
     }
 
+    async query(query: Query): Promise<SpoorEvent[]> {
+        return select(this.#store.log.events, query, this.#store.clock.now());
+    }
+
+    subscribe(query: SubscribeQuery): Subscription {
+        const subscription = subscribeTo(this.#store, query);
+        this.#subscriptions.push(subscription);
+        return subscription;
+    }
+
     async online(agent: Announcement): Promise<void> {
         this.#agent = agent.id;
         this.#store.presence.online(agent);
@@ -62,11 +77,13 @@ export class MemoryPort implements Port {
     }
 
     async close(): Promise<void> {
+        this.#subscriptions.forEach((subscription) => subscription.close());
         await Promise.all(this.#lanes.map((lane) => lane.close()));
     }
 
     /** As if the process had been killed. */
     destroy(): void {
+        this.#subscriptions.forEach((subscription) => subscription.close());
         this.#lanes.forEach((lane) => void lane.close());
         if (this.#agent !== undefined) {
             this.#store.presence.lost(this.#agent);

@@ -3,8 +3,11 @@
  */
 import type { Subscription } from "../bus.js";
 import type { SpoorEvent } from "../event.js";
+import type { SubscribeQuery } from "../query.js";
 import type { EventTest } from "./filter.js";
 import type { MemoryLog } from "./memory_log.js";
+import type { MemoryStore } from "./memory_store.js";
+import { compileConditions, firstFrom } from "./select.js";
 
 export class MemorySubscription<T> implements Subscription<T> {
     readonly ready = Promise.resolve();
@@ -59,4 +62,16 @@ export class MemorySubscription<T> implements Subscription<T> {
     #look(): void {
         this.#waiting.splice(0).forEach((go) => go());
     }
+}
+
+/** A subscription to what the store has, from where the query says; else from now on. */
+export function subscribeTo<T>(
+    { log, clock }: MemoryStore,
+    query: SubscribeQuery,
+): MemorySubscription<T> {
+    const from =
+        query.from === undefined
+            ? log.events.length + 1
+            : firstFrom(log.events, query.from, clock.now());
+    return new MemorySubscription<T>(log, from, compileConditions(query), query.signal);
 }

@@ -17,6 +17,8 @@ import {
 } from "../event.js";
 import type { Query, SubscribeQuery } from "../query.js";
 import type { SqlAnswer, SqlOptions } from "../sql.js";
+import { SagaMethods } from "../sagas.js";
+import { STEP_TYPES } from "../agent/recorded.js";
 import { VirtualClock } from "./clock.js";
 import type { CrashPoint, FaultPlan } from "./faults.js";
 import { TestProcess } from "./process.js";
@@ -44,14 +46,14 @@ const HOUSEKEEPING = new Set([
     "agent.offline",
     "agent.suspected_failure",
     "agent.recovered",
-    "agent.step.completed",
+    ...STEP_TYPES,
 ]);
 
 export function createTestBus(options: TestBusOptions = {}): TestBus {
     return new TestBus(options);
 }
 
-export class TestBus implements Bus {
+export class TestBus extends SagaMethods implements Bus {
     /** What agents have logged. */
     readonly logs: LogRecord[] = [];
     readonly #options: TestBusOptions;
@@ -65,6 +67,7 @@ export class TestBus implements Bus {
     #started = false;
 
     constructor(options: TestBusOptions) {
+        super();
         const { real, now, source = "test", agents = [] } = options;
         this.#options = options;
         this.#source = source;
@@ -232,6 +235,10 @@ export class TestBus implements Bus {
     }
 
     // ---- the bus
+
+    async command(words: readonly string[]): Promise<unknown> {
+        return (await this.#world).bus.command(words);
+    }
 
     async publish<T = unknown>(
         type: string,
