@@ -6,6 +6,7 @@ import json
 import subprocess
 
 import harness
+import http_help
 from harness import RUNS, events, lines, spoor
 
 ALIASES = {"correlation_id": "correlationid", "causation_id": "causationid"}
@@ -291,6 +292,41 @@ def a_cut_file_is_said(folder):
     spoor("import", folder / "missing.jsonl", data=folder / "store", code=3)
 
 
+HISTORY = [
+    {"id": "1", "type": "saga.started", "source": "spoor", "stream": "saga:0190b1f0-0000-7000-8000-000000000000",
+     "data": {"saga": "book"}, "recordedtime": "2026-01-01T00:00:00Z"},
+    {"id": "2", "type": "event.delayed", "source": "spoor", "stream": "$delayed", "dueus": 1767225600000000,
+     "data": {"id": "late", "source": "s", "type": "t"}, "recordedtime": "2026-01-01T00:00:00Z"},
+    {"id": "3", "type": "action.proposed", "source": "ann", "data": {"prompt": "May I?"},
+     "recordedtime": "2026-01-01T00:00:00Z"},
+    {"id": "4", "type": "order.placed", "source": "ann", "deliverat": "2100-01-01T00:00:00Z",
+     "recordedtime": "2026-01-01T00:00:00Z"},
+]
+
+
+def what_the_store_itself_wrote_elsewhere_comes_as_history(folder):
+    path = folder / "history.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in HISTORY), "utf-8")
+    claims = folder / "claims.jsonl"
+    claims.write_text(json.dumps({"id": "5", "type": "saga.started", "source": "spoor", "stream": "saga:x"}),
+                      "utf-8")
+    data = folder / "store"
+    spoor("import", path, data=data)
+    spoor("import", path, data=data)  # opened again, nothing of it begins to run
+    denied = spoor("import", claims, data=data, code=5)
+    assert "streams that begin with $ or saga: are the store's own" in denied.stderr, denied.stderr
+    with http_help.Server(folder / "served") as server:
+        url = f"http://127.0.0.1:{server.http_port}"
+        spoor("import", path, "--url", url)
+        denied = spoor("import", claims, "--url", url, code=1)
+        assert "the store's own" in denied.stderr, denied.stderr
+        served = lines(spoor("export", "--url", url).stdout)
+    for found in (events(data), served):
+        assert [event["id"] for event in found] == ["1", "2", "3", "4"], found
+        assert [event.get("spoorimported") for event in found] == [True, True, True, None], found
+        assert [event["stream"] for event in found[:2]] == [event["stream"] for event in HISTORY[:2]]
+
+
 harness.run(all_events_are_imported_once, every_attribute_and_every_byte_of_data_comes_back,
             figures_agree_with_the_recordings, queries_agree_with_the_recordings,
             windows_are_exact, runs_agree_with_the_recordings,
@@ -298,4 +334,5 @@ harness.run(all_events_are_imported_once, every_attribute_and_every_byte_of_data
             streams_have_dense_versions, one_event_is_found_by_id_and_position,
             an_export_imports_to_the_same, the_record_is_whole,
             lines_without_ids_are_imported_once,
-            a_bad_line_is_named_and_what_came_before_is_kept, a_cut_file_is_said)
+            a_bad_line_is_named_and_what_came_before_is_kept, a_cut_file_is_said,
+            what_the_store_itself_wrote_elsewhere_comes_as_history)
