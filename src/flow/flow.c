@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "flow/approvals.h"
 #include "flow/delayed.h"
+#include "flow/saga.h"
 #include "flow/schedule.h"
 
 enum { FORMAT = 1 };
@@ -28,18 +29,23 @@ static void add_part(struct sp_flow *flow, const struct sp_flow_part_ops *ops, v
 static sp_status start_saga(void *context, const struct sp_schedule_start *start,
                             const struct sp_flow_now *now, struct sp_flow_out *out,
                             struct sp_error *error) {
-    (void)context;
-    (void)now;
-    (void)out;
-    return sp_error_set(error, SP_NOT_FOUND, "no saga is called %.*s", SP_STR_ARG(start->saga));
+    const struct sp_flow *flow = context;
+    struct sp_saga_start from = {
+        .name = start->saga, .data = start->data, .key = start->key, .by = start->by};
+    return sp_saga_start_events(sp_flow_sagas(flow), &from, now->new_id, now->now_us, out, error);
 }
 
 static sp_status make_parts(struct sp_flow *flow) {
+    struct sp_sagas *sagas = NULL;
     struct sp_approvals *approvals = NULL;
     struct sp_schedules *schedules = NULL;
     struct sp_delayed *delayed = NULL;
     struct sp_schedule_starter starter = {.context = flow, .start = start_saga};
-    sp_status status = sp_approvals_new(&approvals);
+    sp_status status = sp_sagas_new(&flow->watch, &sagas);
+    if (status == SP_OK) {
+        add_part(flow, &sp_sagas_part, sagas);
+        status = sp_approvals_new(&approvals);
+    }
     if (status == SP_OK) {
         add_part(flow, &sp_approvals_part, approvals);
         status = sp_schedules_new(&schedules, starter);
@@ -70,7 +76,9 @@ sp_status sp_flow_new(struct sp_flow **ret_flow, struct sp_error *error) {
 }
 
 static void free_part(const struct sp_flow_part_ops *ops, void *part) {
-    if (ops == &sp_approvals_part) {
+    if (ops == &sp_sagas_part) {
+        sp_sagas_free(part);
+    } else if (ops == &sp_approvals_part) {
         sp_approvals_free(part);
     } else if (ops == &sp_schedules_part) {
         sp_schedules_free(part);
@@ -96,6 +104,10 @@ void *sp_flow_part(const struct sp_flow *flow, const struct sp_flow_part_ops *op
         }
     }
     return NULL;
+}
+
+struct sp_sagas *sp_flow_sagas(const struct sp_flow *flow) {
+    return sp_flow_part(flow, &sp_sagas_part);
 }
 
 struct sp_approvals *sp_flow_approvals(const struct sp_flow *flow) {

@@ -24,6 +24,7 @@
 #define SP_FLOW_SAGA_H
 
 #include "flow/definition.h"
+#include "flow/rule.h"
 #include "flow/watch.h"
 
 enum {
@@ -42,7 +43,7 @@ enum {
 #define SP_SAGA_CANCEL_GRACE_US UINT64_C(30000000) /* for a running worker to answer */
 
 struct sp_sagas;
-extern const struct sp_flow_part_ops sp_sagas_ops;
+extern const struct sp_flow_part_ops sp_sagas_part;
 
 /* `watch` outlives it. SP_NO_MEMORY. */
 SP_WARN_UNUSED sp_status sp_sagas_new(struct sp_watch *watch, struct sp_sagas **ret_sagas);
@@ -125,6 +126,19 @@ void sp_sagas_definitions(const struct sp_sagas *sagas, sp_saga_definition_fn *e
 bool sp_sagas_definition(const struct sp_sagas *sagas, sp_str name,
                          struct sp_saga_definition_info *ret_info);
 
+/*
+ * What to append so that a definition, which has been checked, is the newest of its name: nothing
+ * where it is. SP_LIMIT.
+ */
+SP_WARN_UNUSED sp_status sp_sagas_define(const struct sp_sagas *sagas,
+                                         const struct sp_saga_definition *definition, sp_str by,
+                                         struct sp_flow_out *out,
+                                         struct sp_rule_defined *ret_defined,
+                                         struct sp_error *error);
+/* And so that there is none any more. SP_NOT_FOUND. */
+SP_WARN_UNUSED sp_status sp_sagas_remove(const struct sp_sagas *sagas, sp_str name, sp_str by,
+                                         struct sp_flow_out *out, struct sp_error *error);
+
 /* ---- beginning one ---- */
 
 struct sp_saga_start {
@@ -188,6 +202,7 @@ struct sp_saga_approval_info {
     const struct sp_saga_approval *rules;
     uint64_t position;    /* of action.proposed */
     uint64_t deadline_us; /* 0: none */
+    uint64_t escalate_us; /* 0: never */
     bool is_escalated;
 };
 
