@@ -45,7 +45,10 @@ sp_status engine_flows_open(struct sp_engine *engine, struct sp_error *error) {
     sp_status status = sp_flow_new(&flows->flow, error);
     if (status == SP_OK) {
         engine->flow = flows->flow;
-        flows->delayed = sp_flow_part(flows->flow, &sp_delayed_part);
+        flows->sagas = sp_flow_sagas(flows->flow);
+        flows->approvals = sp_flow_approvals(flows->flow);
+        flows->schedules = sp_flow_schedules(flows->flow);
+        flows->delayed = sp_flow_delayed(flows->flow);
     }
     return status;
 }
