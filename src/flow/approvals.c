@@ -459,8 +459,8 @@ static sp_status on_decision(struct sp_approvals *approvals, const struct sp_eve
     return status == SP_OK ? tell(approvals, item) : status;
 }
 
-static void end_item(struct sp_approvals *approvals, uint32_t kind, uint64_t a) {
-    struct sp_queue_item *item = sp_queue_find(&approvals->queue, kind, a);
+static void end_item(struct sp_approvals *approvals, uint32_t kind, uint64_t a, uint64_t c) {
+    struct sp_queue_item *item = sp_queue_find(&approvals->queue, kind, a, c);
     if (item != NULL) {
         sp_queue_end(&approvals->queue, item);
     }
@@ -498,13 +498,13 @@ static sp_status on_outcome(struct sp_approvals *approvals, const struct sp_even
     }
     if (sp_str_eq(type, T_IGNORED)) {
         end_item(approvals, is_decided ? WORK_IGNORED : WORK_NOT_OPENED,
-                 is_decided ? decision : proposal);
+                 is_decided ? decision : proposal, is_decided ? proposal : 0);
         return SP_OK;
     }
     bool is_granted = sp_str_eq(type, T_GRANTED);
     if (is_granted || sp_str_eq(type, T_REJECTED)) {
         if (is_decided) {
-            end_item(approvals, WORK_DECIDED, decision);
+            end_item(approvals, WORK_DECIDED, decision, proposal);
             return SP_OK;
         }
         return on_time(approvals, event, proposal,
@@ -570,7 +570,7 @@ static void part_back(void *self, const struct sp_flow_work *work) {
     struct sp_approvals *approvals = self;
     struct sp_timer timer = {.at_us = work->c, .a = work->a, .b = (uint32_t)work->b};
     if (work->kind != WORK_TIME) {
-        sp_queue_back(&approvals->queue, work->kind, work->a);
+        sp_queue_back(&approvals->queue, work->kind, work->a, work->c);
     } else if (is_alive(approvals, &timer)) {
         arm(approvals, timer.b);
     }
@@ -764,7 +764,7 @@ static sp_status part_act(void *self, const struct sp_flow_work *work,
     if (work->kind == WORK_TIME) {
         return act_time(approvals, work, now->ports, out, error);
     }
-    if (sp_queue_find(&approvals->queue, work->kind, work->a) == NULL) {
+    if (sp_queue_find(&approvals->queue, work->kind, work->a, work->c) == NULL) {
         return sp_error_set(error, SP_NOT_FOUND, "it is told already");
     }
     switch (work->kind) {

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "flow/approvals.h"
 #include "flow/delayed.h"
+#include "flow/join.h"
 #include "flow/saga.h"
 #include "flow/schedule.h"
 
@@ -38,6 +39,7 @@ static sp_status start_saga(void *context, const struct sp_schedule_start *start
 static sp_status make_parts(struct sp_flow *flow) {
     struct sp_sagas *sagas = NULL;
     struct sp_approvals *approvals = NULL;
+    struct sp_joins *joins = NULL;
     struct sp_schedules *schedules = NULL;
     struct sp_delayed *delayed = NULL;
     struct sp_schedule_starter starter = {.context = flow, .start = start_saga};
@@ -48,6 +50,10 @@ static sp_status make_parts(struct sp_flow *flow) {
     }
     if (status == SP_OK) {
         add_part(flow, &sp_approvals_part, approvals);
+        status = sp_joins_new(&flow->watch, &joins);
+    }
+    if (status == SP_OK) {
+        add_part(flow, &sp_joins_part, joins);
         status = sp_schedules_new(&schedules, starter);
     }
     if (status == SP_OK) {
@@ -80,6 +86,8 @@ static void free_part(const struct sp_flow_part_ops *ops, void *part) {
         sp_sagas_free(part);
     } else if (ops == &sp_approvals_part) {
         sp_approvals_free(part);
+    } else if (ops == &sp_joins_part) {
+        sp_joins_free(part);
     } else if (ops == &sp_schedules_part) {
         sp_schedules_free(part);
     } else if (ops == &sp_delayed_part) {
@@ -112,6 +120,10 @@ struct sp_sagas *sp_flow_sagas(const struct sp_flow *flow) {
 
 struct sp_approvals *sp_flow_approvals(const struct sp_flow *flow) {
     return sp_flow_part(flow, &sp_approvals_part);
+}
+
+struct sp_joins *sp_flow_joins(const struct sp_flow *flow) {
+    return sp_flow_part(flow, &sp_joins_part);
 }
 
 struct sp_schedules *sp_flow_schedules(const struct sp_flow *flow) {

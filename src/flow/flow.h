@@ -16,6 +16,7 @@ enum { SP_FLOW_PARTS_MAX = 8 };
 
 struct sp_approvals;
 struct sp_delayed;
+struct sp_joins;
 struct sp_sagas;
 struct sp_schedules;
 
@@ -72,6 +73,7 @@ void *sp_flow_part(const struct sp_flow *flow, const struct sp_flow_part_ops *op
 /* The parts themselves, for lists and for checks of what is asked of them. Never NULL. */
 struct sp_sagas *sp_flow_sagas(const struct sp_flow *flow);
 struct sp_approvals *sp_flow_approvals(const struct sp_flow *flow);
+struct sp_joins *sp_flow_joins(const struct sp_flow *flow);
 struct sp_schedules *sp_flow_schedules(const struct sp_flow *flow);
 struct sp_delayed *sp_flow_delayed(const struct sp_flow *flow);
 

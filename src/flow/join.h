@@ -26,8 +26,10 @@
  *
  * Events of `$joins`: join.defined {join, definition, sha256, by}, join.removed {join, by},
  * join.emitted, join.timed_out, join.failed (the jq program), join.late (with late: emit),
- * join.full. All but the first two have the extension `joinposition`: the position of the window's
- * first event, or of the late one.
+ * join.full. All but the first two have the extensions `joinposition`, the position of the window's
+ * first event, or of the late one, and `joindefined`, that of the definition. What a join emits has
+ * the extensions `join` and `joinkey`, and does not count for itself; neither do events of streams
+ * that begin with `$`.
  *
  * Limits: SP_JOINS_MAX joins; others as above and below.
  */
@@ -36,6 +38,8 @@
 
 #include "flow/doc.h"
 #include "flow/part.h"
+#include "flow/rule.h"
+#include "flow/watch.h"
 #include "match/filter.h"
 
 enum {
@@ -91,13 +95,21 @@ void sp_join_definition_free(struct sp_join_definition *definition); /* NULL is 
 
 struct sp_joins;
 
-SP_WARN_UNUSED sp_status sp_joins_new(struct sp_joins **ret_joins);
+/* `watch` outlives it, and says during apply what the event's type matches. */
+SP_WARN_UNUSED sp_status sp_joins_new(struct sp_watch *watch, struct sp_joins **ret_joins);
 void sp_joins_free(struct sp_joins *joins); /* NULL is fine */
 
 extern const struct sp_flow_part_ops sp_joins_part; /* `self` is a struct sp_joins */
 
-/* True where there is a join, so that events of any type may concern the part. O(1). */
-bool sp_joins_is_watching(const struct sp_joins *joins);
+/* Adds the event that defines it, unless the very same is there. SP_LIMIT: there are too many. */
+SP_WARN_UNUSED sp_status sp_joins_define(const struct sp_joins *joins,
+                                         const struct sp_join_definition *definition, sp_str by,
+                                         struct sp_flow_out *out,
+                                         struct sp_rule_defined *ret_defined,
+                                         struct sp_error *error);
+/* Adds the event that removes it. SP_NOT_FOUND. */
+SP_WARN_UNUSED sp_status sp_joins_remove(const struct sp_joins *joins, sp_str name, sp_str by,
+                                         struct sp_flow_out *out, struct sp_error *error);
 
 /* A join as lists show it. Texts are borrowed until the next apply. */
 struct sp_join_info {

@@ -57,19 +57,24 @@ struct sp_queue_item *sp_queue_next(struct sp_queue *queue) {
     return NULL;
 }
 
-struct sp_queue_item *sp_queue_find(const struct sp_queue *queue, uint32_t kind, uint64_t a) {
+static bool is(const struct sp_queue_item *item, uint32_t kind, uint64_t a, uint64_t c) {
+    return item->kind == kind && item->a == a && item->c == c;
+}
+
+struct sp_queue_item *sp_queue_find(const struct sp_queue *queue, uint32_t kind, uint64_t a,
+                                    uint64_t c) {
     for (uint32_t i = queue->head; i != queue->tail; i++) {
         struct sp_queue_item *item = at(queue, i);
-        if (item->kind == kind && item->a == a) {
+        if (is(item, kind, a, c)) {
             return item;
         }
     }
     return NULL;
 }
 
-void sp_queue_back(struct sp_queue *queue, uint32_t kind, uint64_t a) {
+void sp_queue_back(struct sp_queue *queue, uint32_t kind, uint64_t a, uint64_t c) {
     for (uint32_t i = queue->head; i != queue->given; i++) {
-        if (at(queue, i)->kind == kind && at(queue, i)->a == a) {
+        if (is(at(queue, i), kind, a, c)) {
             queue->given = i;
             return;
         }

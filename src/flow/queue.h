@@ -18,7 +18,7 @@
 struct sp_queue_item {
     uint32_t kind; /* the owner's, above 0; 0: it is over */
     uint32_t b;
-    uint64_t a; /* what it is known by, with its kind */
+    uint64_t a; /* what it is known by, with its kind and c */
     uint64_t c;
 };
 
@@ -46,10 +46,11 @@ static inline bool sp_queue_has_next(const struct sp_queue *queue) {
 }
 
 /* It is to be handed out again, with those behind it. */
-void sp_queue_back(struct sp_queue *queue, uint32_t kind, uint64_t a);
+void sp_queue_back(struct sp_queue *queue, uint32_t kind, uint64_t a, uint64_t c);
 
 /* The item; NULL: there is none, or it is over. O(items before it). */
-struct sp_queue_item *sp_queue_find(const struct sp_queue *queue, uint32_t kind, uint64_t a);
+struct sp_queue_item *sp_queue_find(const struct sp_queue *queue, uint32_t kind, uint64_t a,
+                                    uint64_t c);
 
 /* It is over. */
 void sp_queue_end(struct sp_queue *queue, struct sp_queue_item *item);
