@@ -1,97 +1,9 @@
-#include "flow/approvals.h"
+#include "flow/approvals_int.h"
 
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "base/htab.h"
-#include "base/put.h"
-#include "base/time.h"
-#include "event/attributes.h"
 #include "flow/members.h"
-#include "flow/proposal.h"
-#include "flow/queue.h"
-#include "flow/timers.h"
-
-#define STREAM      SP_STR("$approvals")
-#define T_PROPOSED  SP_STR("action.proposed")
-#define T_GRANTED   SP_STR("approval.granted")
-#define T_REJECTED  SP_STR("approval.rejected")
-#define T_EXPIRED   SP_STR("approval.expired")
-#define T_ESCALATED SP_STR("approval.escalated")
-#define T_IGNORED   SP_STR("approval.ignored")
-#define X_PROPOSAL  SP_STR("proposalposition")
-#define X_DECISION  SP_STR("decisionposition")
-
-#define NONE UINT32_MAX
-
-/* Kinds of work: the first three are kinds of items in the queue too. */
-enum {
-    WORK_DECIDED = 1, /* a: the decision, c: the proposal */
-    WORK_IGNORED,     /* a: the decision, b: the reason, c: the proposal */
-    WORK_NOT_OPENED,  /* a: the proposal, b: the reason */
-    WORK_TIME,        /* a: the proposal, b: its slot, c: the time */
-};
-
-enum reason { REASON_INVALID = 64, REASON_SAME_ID, REASON_FULL }; /* above those of the judge */
-
-enum text {
-    TEXT_ID,
-    TEXT_ACTION_ID,
-    TEXT_PROMPT,
-    TEXT_ASKED_BY,
-    TEXT_CHOICES,
-    TEXT_WHO,
-    TEXT_ESCALATE_TO,
-    TEXT_CHOICE,
-    TEXT_BY,
-    TEXTS,
-};
-
-struct approval {
-    uint64_t position; /* of the proposal; 0: a free slot */
-    uint64_t since_us;
-    uint64_t deadline_us;
-    uint64_t escalate_us;
-    uint64_t settled_position;
-    uint32_t next; /* in its list */
-    uint32_t previous;
-    enum sp_approval_state state;
-    enum sp_proposal_end on_timeout;
-    bool is_escalated;
-    bool by_time; /* settled by its deadline */
-    char *bytes;  /* owned: of the texts */
-    sp_str texts[TEXTS];
-};
-
-struct list {
-    uint32_t first;
-    uint32_t last;
-    uint32_t count;
-};
-
-/* Room for the rules of one approval, as the judge takes them. */
-struct room {
-    sp_str choices[SP_APPROVAL_CHOICES_MAX];
-    sp_str who[SP_APPROVAL_WHO_MAX];
-    sp_str escalate_to[SP_APPROVAL_WHO_MAX];
-    struct sp_buf text;
-};
-
-struct sp_approvals {
-    struct approval *slots;
-    uint32_t slot_count;
-    uint32_t capacity;
-    uint32_t free;
-    struct list pending; /* in the order of proposal */
-    struct list settled; /* in the order of settling */
-    struct sp_htab by_id;
-    struct sp_timers timers;
-    bool is_short;
-    struct sp_queue queue;
-    struct room *room;
-    struct sp_buf scratch;
-    struct sp_buf scratch_nested;
-};
 
 sp_status sp_approvals_new(struct sp_approvals **ret_approvals) {
     struct sp_approvals *approvals = calloc(1, sizeof(*approvals));
@@ -102,8 +14,8 @@ sp_status sp_approvals_new(struct sp_approvals **ret_approvals) {
         return SP_NO_MEMORY;
     }
     approvals->room = room;
-    approvals->free = NONE;
-    approvals->pending = (struct list){.first = NONE, .last = NONE};
+    approvals->free = APPROVAL_NONE;
+    approvals->pending = (struct list){.first = APPROVAL_NONE, .last = APPROVAL_NONE};
     approvals->settled = approvals->pending;
     sp_htab_init(&approvals->by_id);
     sp_timers_init(&approvals->timers);
@@ -135,7 +47,7 @@ void sp_approvals_free(struct sp_approvals *approvals) {
 
 /* ---- slots, lists, texts ---- */
 
-static sp_status set_texts(struct approval *approval, const sp_str texts[TEXTS]) {
+sp_status approval_set_texts(struct approval *approval, const sp_str texts[TEXTS]) {
     size_t size = 1;
     for (uint32_t i = 0; i < TEXTS; i++) {
         size += texts[i].len;
@@ -157,8 +69,8 @@ static sp_status set_texts(struct approval *approval, const sp_str texts[TEXTS])
     return SP_OK;
 }
 
-static sp_status take_slot(struct sp_approvals *approvals, uint32_t *ret_slot) {
-    if (approvals->free != NONE) {
+sp_status approval_take_slot(struct sp_approvals *approvals, uint32_t *ret_slot) {
+    if (approvals->free != APPROVAL_NONE) {
         *ret_slot = approvals->free;
         approvals->free = approvals->slots[approvals->free].next;
         return SP_OK;
@@ -184,11 +96,11 @@ static void give_slot(struct sp_approvals *approvals, uint32_t slot) {
     approvals->free = slot;
 }
 
-static void append(struct sp_approvals *approvals, struct list *list, uint32_t slot) {
+void approval_append(struct sp_approvals *approvals, struct list *list, uint32_t slot) {
     struct approval *approval = &approvals->slots[slot];
-    approval->next = NONE;
+    approval->next = APPROVAL_NONE;
     approval->previous = list->last;
-    if (list->last == NONE) {
+    if (list->last == APPROVAL_NONE) {
         list->first = slot;
     } else {
         approvals->slots[list->last].next = slot;
@@ -199,12 +111,12 @@ static void append(struct sp_approvals *approvals, struct list *list, uint32_t s
 
 static void unlink_slot(struct sp_approvals *approvals, struct list *list, uint32_t slot) {
     const struct approval *approval = &approvals->slots[slot];
-    if (approval->previous == NONE) {
+    if (approval->previous == APPROVAL_NONE) {
         list->first = approval->next;
     } else {
         approvals->slots[approval->previous].next = approval->next;
     }
-    if (approval->next == NONE) {
+    if (approval->next == APPROVAL_NONE) {
         list->last = approval->previous;
     } else {
         approvals->slots[approval->next].previous = approval->previous;
@@ -221,7 +133,7 @@ static bool has_action_id(const struct approval *approval) {
            !sp_str_eq(approval->texts[TEXT_ACTION_ID], approval->texts[TEXT_ID]);
 }
 
-static sp_status index_slot(struct sp_approvals *approvals, uint32_t slot) {
+sp_status approval_index(struct sp_approvals *approvals, uint32_t slot) {
     const struct approval *approval = &approvals->slots[slot];
     sp_status status = sp_htab_add(&approvals->by_id, hash_text(approval->texts[TEXT_ID]), slot);
     if (status == SP_OK && has_action_id(approval)) {
@@ -245,7 +157,7 @@ static void forget(struct sp_approvals *approvals, struct list *list, uint32_t s
  * one that is settled, and then the newest.
  */
 static uint32_t find(const struct sp_approvals *approvals, sp_str id) {
-    uint32_t best = NONE;
+    uint32_t best = APPROVAL_NONE;
     uint32_t slot = 0;
     uint64_t best_rank = 0;
     struct sp_htab_probe probe = sp_htab_find(&approvals->by_id, hash_text(id));
@@ -258,7 +170,7 @@ static uint32_t find(const struct sp_approvals *approvals, sp_str id) {
         uint64_t rank = approval->position |
                         (approval->state == SP_APPROVAL_PENDING ? UINT64_C(1) << 62 : 0) |
                         (is_own ? UINT64_C(1) << 63 : 0);
-        if (best == NONE || rank > best_rank) {
+        if (best == APPROVAL_NONE || rank > best_rank) {
             best = slot;
             best_rank = rank;
         }
@@ -267,7 +179,7 @@ static uint32_t find(const struct sp_approvals *approvals, sp_str id) {
 }
 
 /* The one of a proposal that stands there. */
-static uint32_t find_at(const struct sp_approvals *approvals, sp_str id, uint64_t position) {
+uint32_t approval_at(const struct sp_approvals *approvals, sp_str id, uint64_t position) {
     uint32_t slot = 0;
     struct sp_htab_probe probe = sp_htab_find(&approvals->by_id, hash_text(id));
     while (sp_htab_next(&probe, &slot)) {
@@ -275,7 +187,7 @@ static uint32_t find_at(const struct sp_approvals *approvals, sp_str id, uint64_
             return slot;
         }
     }
-    return NONE;
+    return APPROVAL_NONE;
 }
 
 /* ---- time ---- */
@@ -287,18 +199,18 @@ static uint64_t time_of(const struct approval *approval) {
     return escalates && approval->escalate_us < at ? approval->escalate_us : at;
 }
 
-static bool is_alive(const void *context, const struct sp_timer *timer) {
+bool approval_is_alive(const void *context, const struct sp_timer *timer) {
     const struct sp_approvals *approvals = context;
     const struct approval *approval = &approvals->slots[timer->b];
     return approval->position == timer->a && approval->state == SP_APPROVAL_PENDING &&
            time_of(approval) == timer->at_us;
 }
 
-static void arm(struct sp_approvals *approvals, uint32_t slot) {
+void approval_arm(struct sp_approvals *approvals, uint32_t slot) {
     const struct approval *approval = &approvals->slots[slot];
     struct sp_timer timer = {.at_us = time_of(approval), .a = approval->position, .b = slot};
     if (approvals->timers.count >= 64 && approvals->timers.count / 2 > approvals->pending.count) {
-        sp_timers_keep(&approvals->timers, is_alive, approvals);
+        sp_timers_keep(&approvals->timers, approval_is_alive, approvals);
     }
     if (timer.at_us != SP_TIMERS_NEVER && sp_timers_arm(&approvals->timers, timer) != SP_OK) {
         approvals->is_short = true;
@@ -315,8 +227,8 @@ static sp_status tell(struct sp_approvals *approvals, struct sp_queue_item item)
 }
 
 /* What is asked, from the approval's own texts, as the judge takes it. */
-static struct sp_approval_rules rules_of(const struct sp_approvals *approvals,
-                                         const struct approval *approval) {
+struct sp_approval_rules approval_rules(const struct sp_approvals *approvals,
+                                        const struct approval *approval) {
     struct room *room = approvals->room;
     struct sp_approval_rules rules = {
         .choices = room->choices,
@@ -345,8 +257,8 @@ static struct sp_approval_rules rules_of(const struct sp_approvals *approvals,
 
 static sp_status open_one(struct sp_approvals *approvals, const struct sp_event *event,
                           const struct sp_proposal *proposal) {
-    uint32_t slot = NONE;
-    sp_status status = take_slot(approvals, &slot);
+    uint32_t slot = APPROVAL_NONE;
+    sp_status status = approval_take_slot(approvals, &slot);
     if (status != SP_OK) {
         return status;
     }
@@ -364,11 +276,11 @@ static sp_status open_one(struct sp_approvals *approvals, const struct sp_event 
         [TEXT_CHOICES] = proposal->choices,         [TEXT_WHO] = proposal->who,
         [TEXT_ESCALATE_TO] = proposal->escalate_to,
     };
-    append(approvals, &approvals->pending, slot);
-    status = set_texts(approval, texts);
+    approval_append(approvals, &approvals->pending, slot);
+    status = approval_set_texts(approval, texts);
     if (status == SP_OK) {
-        status = index_slot(approvals, slot);
-        arm(approvals, slot);
+        status = approval_index(approvals, slot);
+        approval_arm(approvals, slot);
     }
     return status;
 }
@@ -382,10 +294,10 @@ static sp_status on_proposed(struct sp_approvals *approvals, const struct sp_eve
     if (status != SP_OK) {
         return status;
     }
-    if (proposal.wrong == NULL && same == NONE) {
+    if (proposal.wrong == NULL && same == APPROVAL_NONE) {
         same = find(approvals, proposal.action_id);
     }
-    bool is_same = same != NONE && approvals->slots[same].state == SP_APPROVAL_PENDING;
+    bool is_same = same != APPROVAL_NONE && approvals->slots[same].state == SP_APPROVAL_PENDING;
     if (proposal.wrong == NULL && !is_same && approvals->pending.count < SP_APPROVALS_MAX) {
         return open_one(approvals, event, &proposal);
     }
@@ -403,7 +315,7 @@ static void settle(struct sp_approvals *approvals, uint32_t slot, enum sp_approv
     approval->state = state;
     approval->settled_position = position;
     unlink_slot(approvals, &approvals->pending, slot);
-    append(approvals, &approvals->settled, slot);
+    approval_append(approvals, &approvals->settled, slot);
     if (approvals->settled.count > SP_APPROVALS_SETTLED_MAX) {
         forget(approvals, &approvals->settled, approvals->settled.first);
     }
@@ -415,34 +327,34 @@ static sp_status set_choice(struct approval *approval, sp_str choice, sp_str by)
     memcpy(texts, approval->texts, sizeof(texts));
     texts[TEXT_CHOICE] = choice;
     texts[TEXT_BY] = by;
-    return set_texts(approval, texts);
+    return approval_set_texts(approval, texts);
 }
 
 /* The approval that a decision means, and has not to be the one its causationid is about. */
-static sp_status find_target(struct sp_approvals *approvals, const struct sp_event *event,
-                             uint32_t *ret_slot) {
+sp_status approval_target(struct sp_approvals *approvals, const struct sp_event *event,
+                          uint32_t *ret_slot) {
     struct sp_event other = *event;
     sp_str id;
     *ret_slot = find(approvals, event->attr[SP_ATTR_CAUSATION]);
-    if (*ret_slot != NONE) {
+    if (*ret_slot != APPROVAL_NONE) {
         return SP_OK;
     }
     other.attr[SP_ATTR_CAUSATION] = (sp_str){.ptr = NULL, .len = 0};
     sp_buf_reset(&approvals->scratch);
     sp_status status = sp_approval_target(&other, &approvals->scratch, &id);
-    *ret_slot = status == SP_OK ? find(approvals, id) : NONE;
+    *ret_slot = status == SP_OK ? find(approvals, id) : APPROVAL_NONE;
     return status;
 }
 
 static sp_status on_decision(struct sp_approvals *approvals, const struct sp_event *event) {
     struct sp_approval_verdict verdict;
-    uint32_t slot = NONE;
-    sp_status status = find_target(approvals, event, &slot);
-    if (status != SP_OK || slot == NONE) {
+    uint32_t slot = APPROVAL_NONE;
+    sp_status status = approval_target(approvals, event, &slot);
+    if (status != SP_OK || slot == APPROVAL_NONE) {
         return status;
     }
     struct approval *approval = &approvals->slots[slot];
-    struct sp_approval_rules rules = rules_of(approvals, approval);
+    struct sp_approval_rules rules = approval_rules(approvals, approval);
     sp_buf_reset(&approvals->scratch);
     status = sp_approval_judge(&rules, event, &approvals->scratch, &verdict);
     if (status != SP_OK) {
@@ -472,14 +384,15 @@ static sp_status on_time(struct sp_approvals *approvals, const struct sp_event *
     struct sp_member members[] = {{.name = "proposal"}, {.name = "choice"}};
     sp_buf_reset(&approvals->scratch);
     sp_status status = sp_members_of(event, members, 2, &approvals->scratch);
-    uint32_t slot = find_at(approvals, sp_member_text(&members[0]), proposal);
-    if (status != SP_OK || slot == NONE || approvals->slots[slot].state != SP_APPROVAL_PENDING) {
+    uint32_t slot = approval_at(approvals, sp_member_text(&members[0]), proposal);
+    if (status != SP_OK || slot == APPROVAL_NONE ||
+        approvals->slots[slot].state != SP_APPROVAL_PENDING) {
         return status;
     }
     struct approval *approval = &approvals->slots[slot];
     if (state == SP_APPROVAL_PENDING) {
         approval->is_escalated = true;
-        arm(approvals, slot);
+        approval_arm(approvals, slot);
         return SP_OK;
     }
     approval->by_time = true;
@@ -541,12 +454,13 @@ static bool next_time(struct sp_approvals *approvals, uint64_t now_us,
     if (approvals->is_short) {
         approvals->is_short = false;
         approvals->timers.count = 0;
-        for (uint32_t at = approvals->pending.first; at != NONE; at = approvals->slots[at].next) {
-            arm(approvals, at);
+        for (uint32_t at = approvals->pending.first; at != APPROVAL_NONE;
+             at = approvals->slots[at].next) {
+            approval_arm(approvals, at);
         }
     }
     while (sp_timers_take(&approvals->timers, now_us, &timer)) {
-        if (is_alive(approvals, &timer)) {
+        if (approval_is_alive(approvals, &timer)) {
             *ret_work = (struct sp_flow_work){
                 .kind = WORK_TIME, .a = timer.a, .b = timer.b, .c = timer.at_us};
             return true;
@@ -571,8 +485,8 @@ static void part_back(void *self, const struct sp_flow_work *work) {
     struct sp_timer timer = {.at_us = work->c, .a = work->a, .b = (uint32_t)work->b};
     if (work->kind != WORK_TIME) {
         sp_queue_back(&approvals->queue, work->kind, work->a, work->c);
-    } else if (is_alive(approvals, &timer)) {
-        arm(approvals, timer.b);
+    } else if (approval_is_alive(approvals, &timer)) {
+        approval_arm(approvals, timer.b);
     }
 }
 
@@ -586,199 +500,6 @@ static sp_status part_ask(void *self, const struct sp_flow_work *work,
     return sp_error_set(error, SP_NOT_FOUND, "approvals have no programs");
 }
 
-/* The event that tells of a proposal, its data begun. */
-static void begin(struct sp_flow_out *out, sp_str type, const struct sp_event *proposal,
-                  sp_str cause) {
-    sp_flow_out_begin(out, type, STREAM);
-    sp_flow_out_attr(out, SP_ATTR_CAUSATION, cause);
-    sp_flow_out_attr(out, SP_ATTR_CORRELATION, proposal->attr[SP_ATTR_CORRELATION]);
-    sp_flow_out_number(out, X_PROPOSAL, proposal->position);
-}
-
-static struct sp_buf *begin_data(struct sp_flow_out *out, sp_str proposal_id) {
-    struct sp_buf *data = sp_flow_out_data_begin(out);
-    sp_buf_add_byte(data, '{');
-    sp_put_text(data, "proposal", proposal_id);
-    return data;
-}
-
-static void end_data(struct sp_flow_out *out, struct sp_buf *data) {
-    sp_buf_add_byte(data, '}');
-    sp_flow_out_data_end(out);
-}
-
-static sp_status act_decided(struct sp_approvals *approvals, const struct sp_flow_work *work,
-                             const struct sp_flow_ports *ports, struct sp_flow_out *out,
-                             struct sp_error *error) {
-    struct sp_event event;
-    struct sp_event proposal;
-    struct sp_approval_verdict verdict;
-    struct sp_approval_rules rules = {.choices = NULL};
-    char id[SP_EVENT_ID_BYTES_MAX];
-    sp_status status = ports->read(ports->context, work->c, &proposal, error);
-    if (status != SP_OK) {
-        return status;
-    }
-    sp_str proposal_id = proposal.attr[SP_ATTR_ID];
-    sp_require(proposal_id.len <= sizeof(id));
-    memcpy(id, proposal_id.ptr, proposal_id.len);
-    proposal_id.ptr = id;
-    uint32_t slot = find_at(approvals, proposal_id, work->c);
-    sp_flow_out_begin(out, T_GRANTED, STREAM);
-    sp_flow_out_attr(out, SP_ATTR_CORRELATION, proposal.attr[SP_ATTR_CORRELATION]);
-    status = ports->read(ports->context, work->a, &event, error);
-    if (status != SP_OK) {
-        return status;
-    }
-    /* Judged once more for what it says; whether it counts was decided when it came. */
-    sp_buf_reset(&approvals->scratch);
-    status = sp_approval_judge(&rules, &event, &approvals->scratch, &verdict);
-    if (status != SP_OK) {
-        return sp_error_set(error, status, "approvals");
-    }
-    bool is_known = slot != NONE && approvals->slots[slot].settled_position == work->a;
-    const sp_str *texts = is_known ? approvals->slots[slot].texts : NULL;
-    if (!sp_str_eq(event.attr[SP_ATTR_TYPE], SP_STR("action.approved"))) {
-        sp_flow_out_attr(out, SP_ATTR_TYPE, T_REJECTED);
-    }
-    sp_flow_out_attr(out, SP_ATTR_CAUSATION, event.attr[SP_ATTR_ID]);
-    sp_flow_out_number(out, X_PROPOSAL, work->c);
-    sp_flow_out_number(out, X_DECISION, work->a);
-    struct sp_buf *data = begin_data(out, proposal_id);
-    sp_put_text(data, "action_id", is_known ? texts[TEXT_ACTION_ID] : SP_STR(""));
-    sp_put_text(data, "choice", is_known ? texts[TEXT_CHOICE] : verdict.choice);
-    sp_put_text(data, "by", verdict.by);
-    sp_put_text(data, "reason", verdict.reason);
-    sp_put_json(data, "data", verdict.data);
-    sp_put_json(data, "on_timeout", SP_STR("false"));
-    end_data(out, data);
-    return sp_flow_out_status(out);
-}
-
-static const char *reason_name(uint32_t reason) {
-    switch (reason) {
-    case REASON_INVALID:
-        return "invalid";
-    case REASON_SAME_ID:
-        return "same_id";
-    case REASON_FULL:
-        return "full";
-    default:
-        return sp_approval_fault_name((enum sp_approval_fault)reason);
-    }
-}
-
-static sp_status act_ignored(struct sp_approvals *approvals, const struct sp_flow_work *work,
-                             const struct sp_flow_ports *ports, struct sp_flow_out *out,
-                             struct sp_error *error) {
-    struct sp_event event;
-    uint32_t slot = NONE;
-    sp_status status = ports->read(ports->context, work->a, &event, error);
-    status = status == SP_OK ? find_target(approvals, &event, &slot) : status;
-    if (status != SP_OK) {
-        return status;
-    }
-    sp_flow_out_begin(out, T_IGNORED, STREAM);
-    sp_flow_out_attr(out, SP_ATTR_CAUSATION, event.attr[SP_ATTR_ID]);
-    sp_flow_out_attr(out, SP_ATTR_CORRELATION, event.attr[SP_ATTR_CORRELATION]);
-    sp_flow_out_number(out, X_PROPOSAL, work->c);
-    sp_flow_out_number(out, X_DECISION, work->a);
-    bool is_known = slot != NONE && approvals->slots[slot].position == work->c;
-    const struct approval *approval = is_known ? &approvals->slots[slot] : NULL;
-    struct sp_buf *data = begin_data(out, is_known ? approval->texts[TEXT_ID] : SP_STR(""));
-    sp_put_text(data, "decision", event.attr[SP_ATTR_ID]);
-    sp_put_text(data, "reason", sp_str_from(reason_name((uint32_t)work->b)));
-    if (is_known && approval->texts[TEXT_CHOICE].len > 0) {
-        sp_buf_add_str(data, SP_STR(",\"first\":{"));
-        sp_put_text(data, "choice", approval->texts[TEXT_CHOICE]);
-        sp_put_text(data, "by", approval->texts[TEXT_BY]);
-        sp_buf_add_byte(data, '}');
-    }
-    end_data(out, data);
-    return sp_flow_out_status(out);
-}
-
-static sp_status act_not_opened(struct sp_approvals *approvals, const struct sp_flow_work *work,
-                                const struct sp_flow_ports *ports, struct sp_flow_out *out,
-                                struct sp_error *error) {
-    struct sp_event event;
-    struct sp_proposal proposal;
-    sp_status status = ports->read(ports->context, work->a, &event, error);
-    if (status == SP_OK) {
-        status =
-            sp_proposal_read(&event, &approvals->scratch, &approvals->scratch_nested, &proposal);
-    }
-    if (status != SP_OK) {
-        return status;
-    }
-    begin(out, T_IGNORED, &event, event.attr[SP_ATTR_ID]);
-    struct sp_buf *data = begin_data(out, event.attr[SP_ATTR_ID]);
-    sp_put_text(data, "reason", sp_str_from(reason_name((uint32_t)work->b)));
-    sp_put_text(data, "error", sp_str_from(proposal.wrong));
-    end_data(out, data);
-    return sp_flow_out_status(out);
-}
-
-static sp_status act_time(struct sp_approvals *approvals, const struct sp_flow_work *work,
-                          const struct sp_flow_ports *ports, struct sp_flow_out *out,
-                          struct sp_error *error) {
-    struct sp_timer timer = {.at_us = work->c, .a = work->a, .b = (uint32_t)work->b};
-    struct sp_event event;
-    if (!is_alive(approvals, &timer)) {
-        return sp_error_set(error, SP_NOT_FOUND, "it was decided meanwhile");
-    }
-    sp_status status = ports->read(ports->context, work->a, &event, error);
-    if (status != SP_OK) {
-        return status;
-    }
-    const struct approval *approval = &approvals->slots[timer.b];
-    bool is_over = approval->deadline_us == work->c;
-    sp_str type = T_ESCALATED;
-    sp_str choice = SP_STR("");
-    struct sp_approval_rules rules = rules_of(approvals, approval);
-    if (is_over && approval->on_timeout == SP_PROPOSAL_EXPIRE) {
-        type = T_EXPIRED;
-    } else if (is_over) {
-        bool grants = approval->on_timeout == SP_PROPOSAL_APPROVE;
-        type = grants ? T_GRANTED : T_REJECTED;
-        choice = grants ? sp_approval_default_choice(&rules) : SP_STR("reject");
-    }
-    begin(out, type, &event, event.attr[SP_ATTR_ID]);
-    struct sp_buf *data = begin_data(out, approval->texts[TEXT_ID]);
-    sp_put_text(data, "action_id", approval->texts[TEXT_ACTION_ID]);
-    sp_put_text(data, "choice", choice);
-    if (is_over) {
-        sp_put_time(data, "deadline", approval->deadline_us);
-        sp_put_json(data, "on_timeout", SP_STR("true"));
-    } else {
-        sp_put_json(data, "to", approval->texts[TEXT_ESCALATE_TO]);
-    }
-    end_data(out, data);
-    return sp_flow_out_status(out);
-}
-
-static sp_status part_act(void *self, const struct sp_flow_work *work,
-                          const struct sp_flow_now *now, struct sp_flow_out *out,
-                          struct sp_error *error) {
-    struct sp_approvals *approvals = self;
-    if (work->kind == WORK_TIME) {
-        return act_time(approvals, work, now->ports, out, error);
-    }
-    if (sp_queue_find(&approvals->queue, work->kind, work->a, work->c) == NULL) {
-        return sp_error_set(error, SP_NOT_FOUND, "it is told already");
-    }
-    switch (work->kind) {
-    case WORK_DECIDED:
-        return act_decided(approvals, work, now->ports, out, error);
-    case WORK_IGNORED:
-        return act_ignored(approvals, work, now->ports, out, error);
-    case WORK_NOT_OPENED:
-        return act_not_opened(approvals, work, now->ports, out, error);
-    default:
-        sp_never();
-    }
-}
-
 static uint64_t part_due(const void *self) {
     const struct sp_approvals *approvals = self;
     bool now = approvals->is_short || sp_queue_has_next(&approvals->queue);
@@ -789,7 +510,7 @@ static uint64_t part_oldest(const void *self) {
     const struct sp_approvals *approvals = self;
     const struct sp_queue_item *item;
     uint32_t at = approvals->queue.head;
-    uint64_t oldest = approvals->pending.first == NONE
+    uint64_t oldest = approvals->pending.first == APPROVAL_NONE
                           ? UINT64_MAX
                           : approvals->slots[approvals->pending.first].position;
     while ((item = sp_queue_walk(&approvals->queue, &at)) != NULL) {
@@ -836,7 +557,7 @@ bool sp_approvals_next(const struct sp_approvals *approvals, uint64_t *cursor,
                        struct sp_approval_info *ret_info) {
     uint32_t slot = *cursor == 0 ? approvals->pending.first
                                  : approvals->slots[*cursor - 1].next; /* it was told before */
-    if (slot == NONE) {
+    if (slot == APPROVAL_NONE) {
         return false;
     }
     fill(&approvals->slots[slot], ret_info);
@@ -847,118 +568,19 @@ bool sp_approvals_next(const struct sp_approvals *approvals, uint64_t *cursor,
 bool sp_approvals_find(const struct sp_approvals *approvals, sp_str id,
                        struct sp_approval_info *ret_info) {
     uint32_t slot = find(approvals, id);
-    if (slot != NONE) {
+    if (slot != APPROVAL_NONE) {
         fill(&approvals->slots[slot], ret_info);
     }
-    return slot != NONE;
+    return slot != APPROVAL_NONE;
 }
 
 bool sp_approvals_rules(const struct sp_approvals *approvals, sp_str id,
                         struct sp_approval_rules *ret_rules) {
     uint32_t slot = find(approvals, id);
-    if (slot != NONE) {
-        *ret_rules = rules_of(approvals, &approvals->slots[slot]);
+    if (slot != APPROVAL_NONE) {
+        *ret_rules = approval_rules(approvals, &approvals->slots[slot]);
     }
-    return slot != NONE;
-}
-
-/* ---- snapshot ---- */
-
-static void encode_list(const struct sp_approvals *approvals, const struct list *list,
-                        struct sp_buf *to) {
-    sp_add_number(to, list->count);
-    for (uint32_t at = list->first; at != NONE; at = approvals->slots[at].next) {
-        const struct approval *approval = &approvals->slots[at];
-        sp_add_number(to, approval->position);
-        sp_add_number(to, approval->since_us);
-        sp_add_number(to, approval->deadline_us);
-        sp_add_number(to, approval->escalate_us);
-        sp_add_number(to, approval->settled_position);
-        sp_add_number(to, (uint64_t)approval->state | (uint64_t)approval->on_timeout << 2 |
-                              (uint64_t)approval->is_escalated << 4 |
-                              (uint64_t)approval->by_time << 5);
-        for (uint32_t i = 0; i < TEXTS; i++) {
-            sp_add_text(to, approval->texts[i]);
-        }
-    }
-}
-
-static void part_encode(const void *self, struct sp_buf *to) {
-    const struct sp_approvals *approvals = self;
-    encode_list(approvals, &approvals->pending, to);
-    encode_list(approvals, &approvals->settled, to);
-    sp_queue_encode(&approvals->queue, to);
-}
-
-static uint64_t part_hash(const void *self) {
-    struct sp_buf bytes;
-    sp_buf_init(&bytes, SIZE_MAX);
-    part_encode(self, &bytes);
-    uint64_t hash = sp_hash(bytes.data, bytes.len);
-    sp_buf_fini(&bytes);
-    return hash;
-}
-
-static sp_status restore_one(struct sp_approvals *approvals, struct list *list,
-                             struct sp_wire *wire) {
-    sp_str texts[TEXTS];
-    struct approval read = {.position = sp_wire_varint(wire)};
-    read.since_us = sp_wire_varint(wire);
-    read.deadline_us = sp_wire_varint(wire);
-    read.escalate_us = sp_wire_varint(wire);
-    read.settled_position = sp_wire_varint(wire);
-    uint64_t flags = sp_wire_varint(wire);
-    for (uint32_t i = 0; i < TEXTS; i++) {
-        texts[i] = sp_wire_lstr(wire);
-    }
-    bool is_pending = (flags & 3) == SP_APPROVAL_PENDING;
-    if (wire->bad || read.position == 0 || flags > 63 || (flags >> 2 & 3) > SP_PROPOSAL_APPROVE ||
-        is_pending != (list == &approvals->pending)) {
-        return SP_CORRUPT;
-    }
-    read.state = (enum sp_approval_state)(flags & 3);
-    read.on_timeout = (enum sp_proposal_end)(flags >> 2 & 3);
-    read.is_escalated = (flags >> 4 & 1) != 0;
-    read.by_time = (flags >> 5 & 1) != 0;
-    uint32_t slot = NONE;
-    sp_status status = take_slot(approvals, &slot);
-    if (status != SP_OK) {
-        return status;
-    }
-    approvals->slots[slot] = read;
-    append(approvals, list, slot);
-    status = set_texts(&approvals->slots[slot], texts);
-    if (status == SP_OK) {
-        status = index_slot(approvals, slot);
-    }
-    if (status == SP_OK && is_pending) {
-        arm(approvals, slot);
-    }
-    return status;
-}
-
-static sp_status restore_list(struct sp_approvals *approvals, struct list *list, uint32_t max,
-                              struct sp_wire *wire) {
-    uint64_t count = sp_wire_varint(wire);
-    if (wire->bad || count > max) {
-        return SP_CORRUPT;
-    }
-    for (uint64_t i = 0; i < count; i++) {
-        sp_status status = restore_one(approvals, list, wire);
-        if (status != SP_OK) {
-            return status;
-        }
-    }
-    return SP_OK;
-}
-
-static sp_status part_restore(void *self, struct sp_wire *wire) {
-    struct sp_approvals *approvals = self;
-    sp_status status = restore_list(approvals, &approvals->pending, SP_APPROVALS_MAX, wire);
-    if (status == SP_OK) {
-        status = restore_list(approvals, &approvals->settled, SP_APPROVALS_SETTLED_MAX, wire);
-    }
-    return status == SP_OK ? sp_queue_restore(&approvals->queue, UINT32_MAX, wire) : status;
+    return slot != APPROVAL_NONE;
 }
 
 const struct sp_flow_part_ops sp_approvals_part = {
@@ -967,10 +589,10 @@ const struct sp_flow_part_ops sp_approvals_part = {
     .next = part_next,
     .back = part_back,
     .ask = part_ask,
-    .act = part_act,
+    .act = approval_act,
     .due = part_due,
     .oldest = part_oldest,
-    .hash = part_hash,
-    .encode = part_encode,
-    .restore = part_restore,
+    .hash = approval_hash,
+    .encode = approval_encode,
+    .restore = approval_restore,
 };

@@ -33,9 +33,9 @@ SP_WARN_UNUSED sp_status sp_proposal_read(const struct sp_event *event, struct s
                                           struct sp_proposal *ret_proposal);
 
 /*
- * The texts of a JSON array of texts, up to `max`, resolved into `scratch`, in which room for all of
- * it is reserved. Returns how many there are, or UINT32_MAX where it is no such array, has an empty
- * text, one longer than bytes_max, or more than max.
+ * The texts of a JSON array of texts, up to `max`, resolved into `scratch`, in which room for all
+ * of it is reserved. Returns how many there are, or UINT32_MAX where it is no such array, has an
+ * empty text, one longer than bytes_max, or more than max.
  */
 uint32_t sp_proposal_texts(sp_str json, size_t bytes_max, sp_str *ret_texts, uint32_t max,
                            struct sp_buf *scratch);

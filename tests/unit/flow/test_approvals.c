@@ -309,7 +309,7 @@ static void test_hostile(void **state) {
     stage_end(&stage);
 }
 
-/* Random proposals, decisions, time and deaths: one outcome for each, and one note for each rest. */
+/* Random proposals, decisions, time and deaths: one outcome each, and a note for every rest. */
 static void test_deaths(void **state) {
     (void)state;
     for (uint32_t seed = 1; seed <= 20; seed++) {

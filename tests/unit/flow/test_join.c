@@ -351,7 +351,7 @@ static void test_windows(void **state) {
     stage_end(&stage);
 }
 
-/* A model: for each key a list of windows. Random events, steps of time, deaths, works given back. */
+/* Against a model of the windows: random events, steps of time, deaths, works given back. */
 static void run_random(uint32_t seed) {
     enum { KEYS = 6 };
     struct sp_prng prng = sp_prng_seed(seed);
