@@ -46,7 +46,7 @@ void sp_jobs_close(struct sp_jobs *jobs) {
         return;
     }
     sp_client_close(jobs->client);
-    if (jobs->has_answer) {
+    if (jobs->has_answer || jobs->asked) {
         sp_answer_fini(&jobs->answer);
     }
     for (size_t i = 0; i < jobs->key_count; i++) {

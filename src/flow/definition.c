@@ -95,6 +95,7 @@ static uint16_t add_node(struct saga_compiler *compiler, struct saga_frame *fram
     struct sp_saga_node *node = &compiler->nodes[number];
     struct sp_saga_node *parent = &compiler->nodes[frame->parent];
     *node = (struct sp_saga_node){.parent = frame->parent, .first = SP_SAGA_NO_NODE};
+    node->name = SP_STR("");
     node->next = SP_SAGA_NO_NODE;
     node->previous = frame->last;
     node->end = (uint16_t)(number + 1);
