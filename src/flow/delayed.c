@@ -20,7 +20,7 @@
 enum {
     WORK_DUE = 1,
     FIRST_SLOTS = 16,
-    SMALL_MAX = 4096, /* below it the slots double, from there on they grow by a quarter */
+    SMALL_MAX = 4096, /* below it the slots double, from there on they grow by an eighth */
     THIN_MIN = 64,    /* fewer timers are not worth looking through */
     FIND_MAX = 64,    /* candidates of one id that are looked at */
 };
@@ -84,7 +84,7 @@ static uint64_t mark_of(uint64_t position, uint64_t due_us, uint32_t tag) {
 
 static sp_status grow(struct sp_delayed *delayed) {
     uint32_t old = delayed->capacity;
-    uint32_t wanted = old < SMALL_MAX ? old * 2 : old + old / 4;
+    uint32_t wanted = old < SMALL_MAX ? old * 2 : old + old / 8;
     wanted = wanted < FIRST_SLOTS ? FIRST_SLOTS : wanted;
     struct slot *slots = realloc(delayed->slots, wanted * sizeof(*slots));
     if (slots == NULL) {

@@ -83,7 +83,7 @@ static sp_status expire(struct sp_joins *joins, struct join *join, uint64_t now_
         }
         if (window->state == WINDOW_OPEN && join->definition->on_timeout.type.len > 0) {
             window->state = WINDOW_TIMING;
-            status = tell(joins, join, JOIN_TIMEOUT, window->first_position, slot);
+            status = tell(joins, join, JOIN_TIMEOUT, window_first(window), slot);
         } else if (window->state != WINDOW_READY) {
             window_free(joins, slot);
         }
@@ -104,7 +104,7 @@ static sp_status complete(struct sp_joins *joins, struct join *join, uint32_t sl
     window->state = WINDOW_READY;
     join->open--;
     join->done++;
-    return tell(joins, join, JOIN_EMIT, window->first_position, slot);
+    return tell(joins, join, JOIN_EMIT, window_first(window), slot);
 }
 
 static sp_status begin(struct sp_joins *joins, struct join *join, const struct sp_event *event,
@@ -124,7 +124,6 @@ static sp_status begin(struct sp_joins *joins, struct join *join, const struct s
     }
     struct window *window = joins->windows[slot];
     window->first_us = event->recorded_us;
-    window->first_position = event->position;
     window->mask = (uint16_t)(1u << join->hit_type);
     window->positions[join->hit_type] = event->position;
     join->open++;
@@ -281,7 +280,7 @@ static sp_status on_early_timeout(struct sp_joins *joins, struct join *join,
                         ? window_find(joins, join, sp_member_text(&member))
                         : JOIN_NONE;
     if (slot != JOIN_NONE && joins->windows[slot]->state == WINDOW_OPEN &&
-        joins->windows[slot]->first_position == first_position) {
+        window_first(joins->windows[slot]) == first_position) {
         joins->windows[slot]->state = WINDOW_CLOSED;
         join->open--;
         join->done++;
@@ -462,7 +461,7 @@ size_t sp_joins_windows(const struct sp_joins *joins, sp_str name, size_t skip,
             .key = window_key(window),
             .first_us = window->first_us,
             .ends_us = window_end(join, window),
-            .first_position = window->first_position,
+            .first_position = window_first(window),
             .have = (uint32_t)__builtin_popcount(window->mask),
             .have_types = window->mask,
         };

@@ -32,7 +32,7 @@ static bool next_timeout(struct sp_joins *joins, struct join *join, uint64_t now
         join->cursor = window->next;
         if (window->state == WINDOW_OPEN) {
             *ret_work = (struct sp_flow_work){.kind = JOIN_TIMEOUT,
-                                              .a = window->first_position,
+                                              .a = window_first(window),
                                               .b = slot,
                                               .c = join->defined_position};
             return true;
@@ -95,7 +95,7 @@ uint64_t join_due(const void *self) {
 static const struct window *window_of(const struct sp_joins *joins,
                                       const struct sp_flow_work *work) {
     const struct window *window = work->b < joins->window_count ? joins->windows[work->b] : NULL;
-    if (window == NULL || window->first_position != work->a ||
+    if (window == NULL || window_first(window) != work->a ||
         window->join->defined_position != work->c) {
         return NULL;
     }

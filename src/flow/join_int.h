@@ -37,7 +37,6 @@ enum window_state { WINDOW_OPEN = 0, WINDOW_READY, WINDOW_CLOSED, WINDOW_TIMING 
 /* Of one key: a block of its own, with a position for each type and the key behind them. */
 struct window {
     uint64_t first_us;
-    uint64_t first_position;
     struct join *join;
     uint32_t next; /* in the list */
     uint32_t tag;  /* of the key's hash */
@@ -118,6 +117,16 @@ static inline sp_str window_key(const struct window *window) {
 }
 static inline uint64_t window_end(const struct join *join, const struct window *window) {
     return window->first_us + join->definition->window_us;
+}
+
+/* The position of the event that began it: its name, as it were. */
+static inline uint64_t window_first(const struct window *window) {
+    uint64_t first = UINT64_MAX;
+    for (uint32_t i = 0; i < window->types; i++) {
+        bool came = (window->mask >> i & 1) != 0;
+        first = came && window->positions[i] < first ? window->positions[i] : first;
+    }
+    return first;
 }
 
 /* ---- join_table.c ---- */

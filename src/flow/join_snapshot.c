@@ -19,7 +19,6 @@ enum { FLAG_GONE = 1, FLAG_FULL = 2 };
 static void put_window(struct sp_buf *to, const struct window *window) {
     sp_add_text(to, window_key(window));
     sp_add_number(to, window->first_us);
-    sp_add_number(to, window->first_position);
     sp_add_number(to, window->state);
     sp_add_number(to, window->mask);
     for (uint32_t i = 0; i < window->types; i++) {
@@ -87,7 +86,7 @@ static uint64_t oldest_of(const struct sp_joins *joins, const struct join *join)
         bool is_over = window_end(join, window) <= joins->last_us &&
                        join->definition->on_timeout.type.len == 0;
         if (window->state == WINDOW_READY || (window->state == WINDOW_OPEN && !is_over)) {
-            return window->first_position;
+            return window_first(window);
         }
     }
     return UINT64_MAX;
@@ -114,11 +113,10 @@ static sp_status take_window(struct sp_joins *joins, struct join *join, struct s
                              uint32_t *ret_slot) {
     sp_str key = sp_wire_lstr(wire);
     uint64_t first_us = sp_wire_varint(wire);
-    uint64_t first_position = sp_wire_varint(wire);
     uint64_t state = sp_wire_varint(wire);
     uint64_t mask = sp_wire_varint(wire);
     if (wire->bad || join->definition == NULL || key.len == 0 || key.len > SP_JOIN_KEY_BYTES_MAX ||
-        first_us > SP_TIME_US_MAX || first_position == 0 || state > WINDOW_TIMING || mask == 0 ||
+        first_us > SP_TIME_US_MAX || state > WINDOW_TIMING || mask == 0 ||
         mask >> join->definition->type_count != 0) {
         return SP_CORRUPT;
     }
@@ -128,12 +126,12 @@ static sp_status take_window(struct sp_joins *joins, struct join *join, struct s
     }
     struct window *window = joins->windows[*ret_slot];
     window->first_us = first_us;
-    window->first_position = first_position;
     window->state = (uint8_t)state;
     window->mask = (uint16_t)mask;
     for (uint32_t i = 0; i < window->types; i++) {
         if ((mask >> i & 1) != 0) {
             window->positions[i] = sp_wire_varint(wire);
+            wire->bad = wire->bad || window->positions[i] == 0;
         }
     }
     return wire->bad ? SP_CORRUPT : SP_OK;
@@ -215,7 +213,7 @@ static sp_status take_item(struct sp_joins *joins, struct sp_wire *wire) {
             item.b = window_find(joins, join, sp_wire_lstr(wire));
         }
         if (status != SP_OK || wire->bad || item.b == JOIN_NONE ||
-            joins->windows[item.b]->first_position != item.a) {
+            window_first(joins->windows[item.b]) != item.a) {
             return status == SP_OK ? SP_CORRUPT : status;
         }
     }

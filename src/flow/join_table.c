@@ -204,7 +204,7 @@ sp_status join_rewatch(struct sp_joins *joins) {
 
 static sp_status grow(struct sp_joins *joins) {
     uint32_t old = joins->window_capacity;
-    uint32_t wanted = old < SMALL_MAX ? old * 2 : old + old / 4;
+    uint32_t wanted = old < SMALL_MAX ? old * 2 : old + old / 8;
     wanted = wanted < FIRST_WINDOWS ? FIRST_WINDOWS : wanted;
     struct window **windows = realloc(joins->windows, wanted * sizeof(struct window *));
     if (windows == NULL) {

@@ -5,7 +5,7 @@
 enum {
     CHILDREN = 4,
     FIRST_CAPACITY = 16,
-    SMALL_MAX = 4096, /* below it the heap doubles, from there on it grows by a quarter */
+    SMALL_MAX = 4096, /* below it the heap doubles, from there on it grows by an eighth */
     CROWD_MIN = 64,   /* fewer are not worth building anew */
 };
 
@@ -74,7 +74,7 @@ static void sink(struct sp_timers *timers, uint32_t slot, struct sp_timer timer)
 
 static sp_status grow(struct sp_timers *timers) {
     uint32_t capacity = timers->capacity;
-    uint32_t wanted = capacity < SMALL_MAX ? capacity * 2 : capacity + capacity / 4;
+    uint32_t wanted = capacity < SMALL_MAX ? capacity * 2 : capacity + capacity / 8;
     wanted = wanted < FIRST_CAPACITY ? FIRST_CAPACITY : wanted;
     struct sp_timer *heap = realloc(timers->heap, wanted * sizeof(*heap));
     if (heap == NULL) {
