@@ -20,10 +20,10 @@
 
 enum { QUEUE = 1 << 16, ID_BYTES = 96, RUNNING = 10000, STEPS = 3 };
 
-static const char DEFINITION[] =
-    "{\"saga\":\"bench\",\"steps\":[{\"name\":\"a\",\"action\":\"work.a\",\"compensate\":\"undo.a\"},"
-    "{\"name\":\"b\",\"action\":\"work.b\",\"compensate\":\"undo.b\"},"
-    "{\"name\":\"c\",\"action\":\"work.c\",\"irreversible\":true}]}";
+static const char DEFINITION[] = "{\"saga\":\"bench\",\"steps\":["
+                                 "{\"name\":\"a\",\"action\":\"work.a\",\"compensate\":\"undo.a\"},"
+                                 "{\"name\":\"b\",\"action\":\"work.b\",\"compensate\":\"undo.b\"},"
+                                 "{\"name\":\"c\",\"action\":\"work.c\",\"irreversible\":true}]}";
 
 struct command {
     char id[ID_BYTES];
@@ -301,7 +301,9 @@ int main(int argc, char **argv) {
     run_alone(&bench);
     run_sagas(&bench, sagas, at_once);
     open_with_many(&bench);
-    run_delayed(&bench, delayed);
+    if (delayed > 0) {
+        run_delayed(&bench, delayed);
+    }
     close_bench(&bench);
     free(bench.queue);
     (void)nftw(bench.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -149,6 +149,15 @@ static sp_status index_block(struct sp_engine *engine) {
     return SP_OK;
 }
 
+/* Where its events lie; NULL where there is no memory, or they are none. */
+static uint32_t *copy_offsets(const struct open_block *open) {
+    uint32_t *offsets = open->event_count > 0 ? malloc(open->event_count * sizeof(*offsets)) : NULL;
+    for (uint32_t i = 0; offsets != NULL && i < open->event_count; i++) {
+        offsets[i] = open->events[i].offset;
+    }
+    return offsets;
+}
+
 static void take_off(struct sp_engine *engine) {
     struct open_block *open = &engine->open;
     sp_require(engine->flight_count < IN_FLIGHT_MAX);
@@ -158,6 +167,7 @@ static void take_off(struct sp_engine *engine) {
         .first_position = open->first_position,
         .body_bytes = open->body_bytes,
         .event_count = open->event_count,
+        .offsets = copy_offsets(open),
     };
 }
 

@@ -65,6 +65,7 @@ struct flight {
     uint64_t first_position;
     uint32_t body_bytes;
     uint32_t event_count;
+    uint32_t *offsets; /* of its events in the body; owned; NULL: there was no memory for them */
 };
 
 /* An append that waits for its block. */

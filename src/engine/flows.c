@@ -133,7 +133,7 @@ void engine_flows_now(struct engine_flows *flows, struct sp_flow_now *ret_now) {
     struct sp_engine *engine = flows->engine;
     const struct sp_clock *clock = &engine->options.clock;
     *ret_now = (struct sp_flow_now){
-        .now_us = clock->wall_us(clock->context),
+        .now_us = flows->working ? flows->now_us : clock->wall_us(clock->context),
         .random = sp_prng_next(&flows->random),
         .ports = &flows->ports,
     };

@@ -57,6 +57,7 @@ struct engine_flows {
     bool barred;             /* a command is being decided */
     bool working;            /* within a turn of works */
     uint64_t pause_until_us; /* by the wall; 0: there is none */
+    uint64_t now_us;         /* within a turn of works: the clock, read for each batch */
     uint32_t pauses;         /* in a row */
 
     /* The parts, for looks and checks. */

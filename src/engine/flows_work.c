@@ -141,7 +141,7 @@ static bool can_work(const struct sp_engine *engine) {
            engine->state == SP_OK && !engine->recovering;
 }
 
-static void work(struct sp_engine *engine, uint64_t now_us) {
+static void work(struct sp_engine *engine) {
     struct engine_flows *flows = engine->flows;
     const struct sp_clock *clock = &engine->options.clock;
     uint64_t until_ns = clock->monotonic_ns(clock->context) + (uint64_t)FLOWS_TURN_US * 1000;
@@ -149,10 +149,11 @@ static void work(struct sp_engine *engine, uint64_t now_us) {
     uint32_t count;
     bool goes_on = true;
     while (goes_on && done < FLOWS_TURN_WORKS && engine->state == SP_OK &&
-           (count = take(flows, now_us, FLOWS_BATCH)) > 0) {
+           (count = take(flows, flows->now_us, FLOWS_BATCH)) > 0) {
         flows_run_programs(flows, count);
         goes_on = act_all(flows, count) && clock->monotonic_ns(clock->context) < until_ns;
         done += count;
+        flows->now_us = clock->wall_us(clock->context);
     }
 }
 
@@ -173,6 +174,7 @@ void engine_flows_work(struct sp_engine *engine) {
     flows->stats.late_us = due_us == 0 ? flows->stats.late_us : now_us - due_us;
     flows->pause_until_us = 0;
     flows->working = true;
-    work(engine, now_us);
+    flows->now_us = now_us;
+    work(engine);
     flows->working = false;
 }
