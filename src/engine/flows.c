@@ -47,6 +47,7 @@ sp_status engine_flows_open(struct sp_engine *engine, struct sp_error *error) {
         engine->flow = flows->flow;
         flows->sagas = sp_flow_sagas(flows->flow);
         flows->approvals = sp_flow_approvals(flows->flow);
+        flows->joins = sp_flow_joins(flows->flow);
         flows->schedules = sp_flow_schedules(flows->flow);
         flows->delayed = sp_flow_delayed(flows->flow);
     }

@@ -4,6 +4,7 @@
  */
 #include "engine/flows_int.h"
 #include "flow/definition.h"
+#include "flow/join.h"
 #include "flow/rule.h"
 #include "flow/saga.h"
 #include "flow/schedule.h"
@@ -14,11 +15,13 @@ static const struct sp_rule_kind SAGAS = {
 /* A definition that has passed its check: whichever it is. */
 struct checked {
     struct sp_saga_definition *saga;
+    struct sp_join_definition *join;
     struct sp_schedule_definition *schedule;
 };
 
 static void checked_free(struct checked *checked) {
     sp_saga_definition_unref(checked->saga);
+    sp_join_definition_free(checked->join);
     sp_schedule_definition_free(checked->schedule);
 }
 
@@ -67,6 +70,23 @@ static sp_status check_saga(struct engine_flows *flows, struct sp_doc *doc,
     return status;
 }
 
+static sp_status check_join(struct engine_flows *flows, const struct sp_doc *doc,
+                            struct sp_doc_problems *problems, struct checked *checked,
+                            struct sp_error *error) {
+    const sp_str no_step = SP_STR("");
+    sp_status status = sp_join_definition_compile(doc, problems, &checked->join, error);
+    const struct sp_join_definition *join = checked->join;
+    if (status == SP_OK) {
+        status = check_program(flows, join->emit.data, "emit.data", no_step, join->emit.data_at,
+                               problems, error);
+    }
+    if (status == SP_OK) {
+        status = check_program(flows, join->on_timeout.data, "on_timeout.data", no_step,
+                               join->on_timeout.data_at, problems, error);
+    }
+    return status;
+}
+
 static sp_status check_schedule(const struct engine_flows *flows, const struct sp_doc *doc,
                                 struct sp_doc_problems *problems, struct checked *checked,
                                 struct sp_error *error) {
@@ -92,7 +112,7 @@ static sp_status check(struct engine_flows *flows, enum sp_flow_defines kind, st
         status = check_saga(flows, doc, problems, checked, error);
         break;
     case SP_FLOW_DEFINES_JOIN:
-        status = sp_error_set(error, SP_UNSUPPORTED, "joins cannot be defined yet");
+        status = check_join(flows, doc, problems, checked, error);
         break;
     case SP_FLOW_DEFINES_SCHEDULE:
         status = check_schedule(flows, doc, problems, checked, error);
@@ -132,6 +152,9 @@ static sp_status write_defined(struct engine_flows *flows, const struct checked 
                                struct sp_rule_defined *defined, struct sp_error *error) {
     struct sp_flow_out *out = &flows->out;
     sp_flow_out_reset(out);
+    if (checked->join != NULL) {
+        return sp_joins_define(flows->joins, checked->join, by, out, defined, error);
+    }
     if (checked->schedule != NULL) {
         return sp_schedules_define(flows->schedules, checked->schedule, by, out, defined, error);
     }
@@ -177,7 +200,7 @@ static sp_status write_removed(struct engine_flows *flows, enum sp_flow_defines 
         }
         return sp_rule_remove(&SAGAS, name, by, out);
     case SP_FLOW_DEFINES_JOIN:
-        return sp_error_set(error, SP_UNSUPPORTED, "joins cannot be defined yet");
+        return sp_joins_remove(flows->joins, name, by, out, error);
     case SP_FLOW_DEFINES_SCHEDULE:
         return sp_schedules_remove(flows->schedules, name, by, out, error);
     }

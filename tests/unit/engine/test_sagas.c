@@ -384,6 +384,38 @@ static void test_schedules_and_cancelled_events(void **state) {
     free(seen);
 }
 
+static void test_joins(void **state) {
+    struct bus_help help = {.engine = NULL};
+    struct sp_engine_defined defined;
+    struct sp_error error;
+    struct bus_seen *seen = calloc(1, sizeof(*seen));
+    uint64_t position;
+    (void)state;
+    assert_non_null(seen);
+    bus_open(&help);
+    const char *text = "{\"join\":\"ready\",\"of\":[\"left.done\",\"right.done\"],\"need\":\"all\","
+                       "\"key\":\"data.id\",\"window\":\"1h\","
+                       "\"emit\":{\"type\":\"both.done\",\"data\":\"{id: .key}\"}}";
+    bus_ok(define(&help, SP_FLOW_DEFINES_JOIN, text, &defined, &error), &error);
+    (void)bus_put(&help, "k", "left.done", "{\"id\":\"a\"}");
+    (void)bus_put(&help, "k", "left.done", "{\"id\":\"a\"}");
+    (void)bus_put(&help, "k", "left.done", "{\"id\":\"b\"}");
+    reopen(&help);
+    (void)bus_put(&help, "k", "right.done", "{\"id\":\"a\"}");
+    (void)bus_put(&help, "k", "right.done", "{\"id\":\"a\"}");
+    let_work(&help);
+    reopen(&help);
+    let_work(&help);
+    bus_all(&help, "$type:both.done", seen);
+    assert_int_equal(seen->count, 1);
+    assert_string_equal(seen->texts[0], "both.done {\"id\":\"a\"}");
+    bus_ok(sp_engine_flow_remove(help.engine, SP_FLOW_DEFINES_JOIN, SP_STR("ready"), SP_STR("ann"),
+                                 &position, &error),
+           &error);
+    bus_close(&help);
+    free(seen);
+}
+
 /* Many at a time, with snapshots and openings in between: each comes to its end. */
 static void test_many_sagas(void **state) {
     struct bus_help help = {.engine = NULL, .segment_bytes = 256 << 10};
@@ -425,6 +457,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_approvals_of_a_saga, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_approvals_that_stand_alone, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_schedules_and_cancelled_events, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_joins, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_many_sagas, help_begin, help_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
