@@ -558,6 +558,26 @@ sp_status sp_saga_act_ignore(struct sp_sagas *sagas, const struct sp_saga_ignore
                              const struct sp_flow_now *now, struct sp_flow_out *out,
                              struct sp_error *error);
 
+/* What saga.started says (saga_start.c). */
+struct sp_saga_beginning {
+    const struct sp_saga_definition *definition;
+    sp_str data; /* JSON; empty: null */
+    sp_str key;
+    sp_str correlation; /* empty: its own id */
+    sp_str causation;
+    sp_str by;
+    uint64_t trigger; /* position of the event that began it, 0: none */
+    uint32_t depth;
+    uint64_t now_us;
+    const uint8_t *id;
+    sp_str forked_from; /* a saga's id, or empty */
+    sp_str forked_at;
+    sp_str inherited; /* JSON: an array */
+    uint32_t inherited_count;
+};
+void sp_saga_write_started(const struct sp_saga_beginning *from, struct sp_flow_out *out,
+                           struct sp_buf *room);
+
 /* Parts of an event (saga_emit.c). */
 
 /* An event of the saga: with its correlation, extensions; caused by saga.started unless told. */

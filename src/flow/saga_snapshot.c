@@ -234,9 +234,8 @@ static bool is_sound(const struct sp_saga *saga, uint32_t at) {
     return act->node < definition->node_count && act->state < SP_ACT_STATES &&
            is_place(act->parent, saga->act_count) && (act->parent == SP_NONE) == (at == 0) &&
            (at == 0 || act->parent < at) && (act->node == 0) == (at == 0) &&
-           is_place(act->first, saga->act_count) &&
-           (act->first == SP_NONE || (act->first > at && act->count <= saga->act_count &&
-                                      act->first + act->count <= saga->act_count));
+           (act->first == SP_NONE || (act->first > at && act->first <= saga->act_count &&
+                                      act->count <= saga->act_count - act->first));
 }
 
 static void take_act(struct sp_act *act, struct sp_wire *wire, sp_str *ret_key) {
@@ -355,10 +354,12 @@ static void wake(struct sp_sagas *sagas, struct sp_saga *saga) {
         saga->stuck += act->state == SP_ACT_STUCK || act->state == SP_ACT_UNDO_STUCK;
     }
     sagas->stuck += saga->stuck > 0;
+    bool is_back = saga->phase == SP_SAGA_PHASE_UNDOING; /* the last ones come first then */
     for (uint32_t i = 0; i < saga->act_count; i++) {
-        sp_act_arm(sagas, saga, i);
-        if (sp_saga_todo(saga, i, 0) != SP_TODO_NOTHING) {
-            sp_act_hint(sagas, saga, i);
+        uint32_t at = is_back ? saga->act_count - 1 - i : i;
+        sp_act_arm(sagas, saga, at);
+        if (sp_saga_todo(saga, at, 0) != SP_TODO_NOTHING) {
+            sp_act_hint(sagas, saga, at);
         }
     }
 }

@@ -20,23 +20,10 @@ static sp_str started_id(sp_str name, sp_str key, const char sagaid[SP_UUID_TEXT
     return sp_buf_str(room);
 }
 
-struct beginning {
-    const struct sp_saga_version *version;
-    sp_str data;
-    sp_str key;
-    sp_str correlation;
-    sp_str causation;
-    sp_str by;
-    uint64_t trigger; /* position, 0: none */
-    uint32_t depth;
-    uint64_t now_us;
-    const uint8_t *id;
-};
-
-static void write_data(const struct beginning *from, uint64_t due_us, struct sp_buf *to) {
-    const struct sp_saga_definition *definition = from->version->definition;
+static void write_data(const struct sp_saga_beginning *from, uint64_t due_us, struct sp_buf *to) {
+    const struct sp_saga_definition *definition = from->definition;
     char sha256[2 * SP_SHA256_BYTES];
-    sp_sha256_hex(from->version->sha256, sha256);
+    sp_sha256_hex(from->definition->sha256, sha256);
     sp_json_open(to);
     sp_json_text(to, "saga", definition->name);
     sp_json_text(to, "version", definition->version.len > 0 ? definition->version : nothing);
@@ -45,18 +32,26 @@ static void write_data(const struct beginning *from, uint64_t due_us, struct sp_
     sp_json_raw(to, "data", from->data);
     sp_json_time(to, "timeout_at", due_us);
     sp_json_text(to, "by", from->by.len > 0 ? from->by : nothing);
+    if (from->forked_from.len > 0) {
+        sp_json_member(to, "forked_from");
+        sp_json_open(to);
+        sp_json_text(to, "sagaid", from->forked_from);
+        sp_json_text(to, "step", from->forked_at);
+        sp_json_close(to);
+        sp_json_raw(to, "inherited", from->inherited);
+    }
     sp_json_close(to);
 }
 
-static void write_started(const struct beginning *from, struct sp_flow_out *out,
-                          struct sp_buf *room) {
-    const struct sp_saga_definition *definition = from->version->definition;
+void sp_saga_write_started(const struct sp_saga_beginning *from, struct sp_flow_out *out,
+                           struct sp_buf *room) {
+    const struct sp_saga_definition *definition = from->definition;
     char stream[5 + SP_UUID_TEXT_SIZE] = "saga:";
     char sha256[2 * SP_SHA256_BYTES];
     uint64_t timeout_us = definition->nodes[0].timeout_us;
     uint64_t due_us = timeout_us == 0 ? 0 : from->now_us + timeout_us;
     sp_uuid_format(from->id, stream + 5);
-    sp_sha256_hex(from->version->sha256, sha256);
+    sp_sha256_hex(from->definition->sha256, sha256);
     sp_str sagaid = sp_str_of(stream + 5, SP_UUID_TEXT_SIZE);
     sp_flow_out_begin(out, SP_STR("saga.started"), sp_str_of(stream, sizeof(stream)));
     sp_flow_out_attr(out, SP_ATTR_ID, started_id(definition->name, from->key, stream + 5, room));
@@ -76,6 +71,9 @@ static void write_started(const struct beginning *from, struct sp_flow_out *out,
     }
     if (from->depth > 0) {
         sp_flow_out_number(out, SP_STR("depth"), from->depth);
+    }
+    if (from->inherited_count > 0) {
+        sp_flow_out_number(out, SP_STR("inherited"), from->inherited_count);
     }
     write_data(from, due_us, sp_flow_out_data_begin(out));
     sp_flow_out_data_end(out);
@@ -130,18 +128,18 @@ sp_status sp_saga_start_events(const struct sp_sagas *sagas, const struct sp_sag
             return sp_error_prefix(error, status, "start data");
         }
     }
-    struct beginning from = {.version = version,
-                             .data = start->data,
-                             .key = short_key(start->key, hex),
-                             .correlation = start->correlation,
-                             .causation = start->causation,
-                             .by = start->by,
-                             .depth = start->depth,
-                             .now_us = now_us,
-                             .id = new_id};
+    struct sp_saga_beginning from = {.definition = version->definition,
+                                     .data = start->data,
+                                     .key = short_key(start->key, hex),
+                                     .correlation = start->correlation,
+                                     .causation = start->causation,
+                                     .by = start->by,
+                                     .depth = start->depth,
+                                     .now_us = now_us,
+                                     .id = new_id};
     struct sp_buf room;
     sp_buf_init(&room, SP_EVENT_ID_BYTES_MAX);
-    write_started(&from, out, &room);
+    sp_saga_write_started(&from, out, &room);
     sp_buf_fini(&room);
     return sp_flow_out_status(out);
 }
@@ -193,15 +191,15 @@ static sp_status begin_by(const struct trigger *trigger, sp_str key, sp_str data
     struct sp_sagas *sagas = trigger->sagas;
     const struct sp_saga_pending *start = trigger->start;
     const struct sp_flow_now *now = trigger->now;
-    struct beginning from = {.version = start->version,
-                             .data = data,
-                             .key = short_key(key, hex),
-                             .correlation = trigger->event.attr[SP_ATTR_CORRELATION],
-                             .causation = trigger->event.attr[SP_ATTR_ID],
-                             .trigger = start->position,
-                             .depth = start->depth,
-                             .now_us = now->now_us,
-                             .id = now->new_id};
+    struct sp_saga_beginning from = {.definition = start->version->definition,
+                                     .data = data,
+                                     .key = short_key(key, hex),
+                                     .correlation = trigger->event.attr[SP_ATTR_CORRELATION],
+                                     .causation = trigger->event.attr[SP_ATTR_ID],
+                                     .trigger = start->position,
+                                     .depth = start->depth,
+                                     .now_us = now->now_us,
+                                     .id = now->new_id};
     if (now->answer.refused) {
         bool is_there = now->answer.status == SP_CONFLICT;
         return start_ignored(start, key, is_there ? "duplicate" : "failed", now->answer.error,
@@ -218,7 +216,7 @@ static sp_status begin_by(const struct trigger *trigger, sp_str key, sp_str data
                                  : SP_STR("too many sagas run"),
                              &trigger->event, trigger->out);
     }
-    write_started(&from, trigger->out, &sagas->scratch_more);
+    sp_saga_write_started(&from, trigger->out, &sagas->scratch_more);
     return SP_OK;
 }
 

@@ -115,17 +115,19 @@ static bool inherit(struct sp_sagas *sagas, struct sp_saga *saga, uint32_t at) {
     }
     size_t len = sp_act_path_text(saga, at, path);
     const struct sp_inherited *from = sp_saga_inherits(saga, sp_str_of(path, len));
-    if (from == NULL || (from->kind == SP_INHERITED_BEGUN) != is_told(saga, act)) {
+    bool is_begun = from != NULL && from->kind == SP_INHERITED_BEGUN;
+    bool is_done = from != NULL && from->kind == SP_INHERITED_DONE;
+    if (from == NULL || (is_begun && !is_told(saga, act)) ||
+        (is_done && !sp_act_is_leaf(saga, act))) {
         return false;
     }
     act->flags |= SP_ACT_IS_INHERITED;
     act->input = from->input;
     act->result = from->result;
-    if (from->kind == SP_INHERITED_BEGUN) {
+    if (is_begun) {
         enter(sagas, saga, at, from->number);
         return true;
     }
-    bool is_done = from->kind == SP_INHERITED_DONE;
     if (is_done && sp_act_node(saga, act)->pivot) {
         pass_pivot(sagas, saga);
     }

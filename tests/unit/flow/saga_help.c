@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/time.h"
+#include "flow/saga_fork.h"
 
 static sp_status read_port(void *context, uint64_t position, struct sp_event *ret_event,
                            struct sp_error *error) {
@@ -83,6 +84,19 @@ static void check_again(struct help *help) {
 
 /* ---- appending ---- */
 
+/* Quotes are written as apostrophes in the tests. */
+static const char *quoted(const char *text, char *room, size_t size) {
+    if (text == NULL) {
+        return NULL;
+    }
+    size_t len = strlen(text);
+    assert_true(len < size);
+    for (size_t i = 0; i <= len; i++) {
+        room[i] = text[i] == '\'' ? '"' : text[i];
+    }
+    return room;
+}
+
 static void note(struct help *help, const struct sp_event *event) {
     size_t len = strlen(help->types);
     sp_str step = {.ptr = "", .len = 0};
@@ -147,6 +161,8 @@ static void append_out(struct help *help) {
 uint64_t help_put(struct help *help, const char *type, const char *stream, const char *causation,
                   const char *data) {
     struct sp_event event = {.has_data = data != NULL, .data_is_json = true};
+    char room[4096];
+    data = quoted(data, room, sizeof(room));
     event.attr[SP_ATTR_TYPE] = sp_str_from(type);
     event.attr[SP_ATTR_SOURCE] = SP_STR("worker");
     event.attr[SP_ATTR_STREAM] = sp_str_from(stream != NULL ? stream : "worker");
@@ -164,6 +180,8 @@ uint64_t help_put(struct help *help, const char *type, const char *stream, const
 
 void help_define(struct help *help, const char *text) {
     struct sp_doc doc;
+    char room[8192];
+    text = quoted(text, room, sizeof(room));
     struct sp_doc_problems *problems = malloc(sizeof(*problems));
     struct sp_saga_definition *definition = NULL;
     struct sp_rule_defined defined;
@@ -195,7 +213,9 @@ static void new_id(struct help *help, uint8_t id[16]) {
 
 void help_start_key(struct help *help, const char *name, const char *data, const char *key) {
     uint8_t id[16];
+    char room[4096];
     struct sp_error error;
+    data = quoted(data, room, sizeof(room));
     struct sp_saga_start start = {
         .name = sp_str_from(name), .data = sp_str_from(data), .key = sp_str_from(key)};
     new_id(help, id);
@@ -212,6 +232,39 @@ void help_start(struct help *help, const char *name, const char *data) {
     help_mark(help);
     help_start_key(help, name, data, NULL);
     help_run(help);
+}
+
+sp_status help_fork(struct help *help, const char *at, const char *data) {
+    char room[4096];
+    data = quoted(data, room, sizeof(room));
+    struct sp_saga_fork_ask ask = {.sagaid = sp_str_from(help->sagaid),
+                                   .at = sp_str_from(at),
+                                   .data = sp_str_from(data),
+                                   .by = SP_STR("ann")};
+    struct sp_saga_fork *fork = NULL;
+    struct sp_event event;
+    uint8_t id[16];
+    assert_int_equal(sp_saga_fork_new(help->sagas, &ask, &fork, NULL), SP_OK);
+    for (uint64_t i = 1; i <= help->count; i++) {
+        help_event(help, i, &event);
+        if (sp_str_starts_with(event.attr[SP_ATTR_STREAM], SP_STR("saga:"))) {
+            assert_int_equal(sp_saga_fork_take(fork, &event, NULL), SP_OK);
+        }
+    }
+    for (uint64_t i = 1; i <= help->count && sp_saga_fork_needs_definition(fork); i++) {
+        help_event(help, i, &event);
+        assert_int_equal(sp_saga_fork_take(fork, &event, NULL), SP_OK);
+    }
+    new_id(help, id);
+    sp_flow_out_reset(help->out);
+    sp_status status = sp_saga_fork_events(fork, id, help->now_us, help->out, NULL);
+    sp_saga_fork_free(fork);
+    if (status == SP_OK) {
+        sp_uuid_format(id, help->sagaid);
+        append_out(help);
+        help_run(help);
+    }
+    return status;
 }
 
 /* ---- work ---- */
@@ -231,9 +284,15 @@ static void answer(struct help *help, const struct sp_flow_work *work,
     assert_true(work->program.len < sizeof(program));
     memcpy(program, work->program.ptr, work->program.len);
     program[work->program.len] = '\0';
-    const char *value = help->program == NULL
-                            ? NULL
-                            : help->program(help->context, program, (const char *)input->data);
+    char room[4096];
+    const char *value = NULL;
+    if (help->program != NULL) {
+        value = quoted(help->program(help->context, program, (const char *)input->data), room,
+                       sizeof(room));
+    }
+    (void)snprintf(help->input, sizeof(help->input), "%s", (const char *)input->data);
+    (void)snprintf(help->value, sizeof(help->value), "%s", value == NULL ? "" : value);
+    value = value == NULL ? NULL : help->value;
     now->answer.status = value == NULL ? SP_INVALID : SP_OK;
     now->answer.value = sp_str_from(value);
     now->answer.error = SP_STR("wrong");
@@ -384,9 +443,11 @@ const char *help_data(struct help *help, const char *type) {
 }
 
 void help_expect_data(struct help *help, const char *type, const char *part) {
+    char room[4096];
+    part = quoted(part, room, sizeof(room));
     const char *data = help_data(help, type);
     if (data == NULL || strstr(data, part) == NULL) {
-        fail_msg("%s: %s has no %s", type, data == NULL ? "nothing" : data, part);
+        fail_msg("the data of %s is %s, without %s", type, data == NULL ? "nothing" : data, part);
     }
 }
 

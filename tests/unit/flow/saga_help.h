@@ -1,7 +1,7 @@
 /*
  * What the tests of sagas share: a log in memory that shows each event to the flow, a clock, and
  * programs that are answered by the test. After each event the state is made again, from the log
- * alone and from an encoding, and has to be the same.
+ * alone and from an encoding, and has to be the same. Texts of JSON may have apostrophes for quotes.
  */
 #ifndef SP_TESTS_SAGA_HELP_H
 #define SP_TESTS_SAGA_HELP_H
@@ -39,7 +39,8 @@ struct help {
     bool lazy;                   /* does not make the state again after each event */
     char room[3 * 36];           /* of the event read last */
     char types[HELP_TYPES_SIZE]; /* of the events since help_mark, each with its step, as lines */
-    uint64_t mark;
+    char input[1 << 16];         /* that the last program saw */
+    char value[4096];            /* and what it said */
     struct sp_flow_out *out;
     char sagaid[SP_SAGA_ID_SIZE]; /* that began last */
 };
@@ -54,6 +55,9 @@ void help_define(struct help *help, const char *definition);
 /* Begins a saga; its id is in help->sagaid. */
 void help_start(struct help *help, const char *name, const char *data);
 void help_start_key(struct help *help, const char *name, const char *data, const char *key);
+
+/* Forks the saga that began last; the new one is in help->sagaid, where that worked. */
+sp_status help_fork(struct help *help, const char *at, const char *data);
 
 /* Does all that is to be done now. */
 void help_run(struct help *help);
