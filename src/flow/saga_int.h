@@ -492,8 +492,8 @@ void sp_sagas_admit(struct sp_sagas *sagas, struct sp_saga_name *name);
 
 /* ---- events that are waited for (saga_watch.c) ---- */
 
-void sp_saga_watch(struct sp_sagas *sagas, struct sp_saga_watcher *watcher, sp_str pattern);
-void sp_saga_unwatch(struct sp_sagas *sagas, struct sp_saga_watcher *watcher);
+void sp_saga_watcher_use(struct sp_sagas *sagas, struct sp_saga_watcher *watcher, sp_str pattern);
+void sp_saga_watcher_leave(struct sp_sagas *sagas, struct sp_saga_watcher *watcher);
 void sp_saga_wait_add(struct sp_sagas *sagas, struct sp_saga *saga, uint32_t act, sp_str key);
 void sp_saga_wait_remove(struct sp_sagas *sagas, struct sp_act *act);
 /* What the event begins, and whom it wakes; by sagas->watch->matched. */

@@ -352,7 +352,7 @@ void sp_sagas_make_current(struct sp_sagas *sagas, struct sp_saga_name *name,
         sp_saga_version_ref(version);
         version->is_current = true;
         if (version->definition != NULL && version->definition->start_pattern.len > 0) {
-            sp_saga_watch(sagas, version->starter, version->definition->start_pattern);
+            sp_saga_watcher_use(sagas, version->starter, version->definition->start_pattern);
         }
     }
     name->current = version;
@@ -363,7 +363,7 @@ void sp_sagas_make_current(struct sp_sagas *sagas, struct sp_saga_name *name,
     if (old != NULL && old != version) {
         old->is_current = false;
         if (old->definition != NULL && old->definition->start_pattern.len > 0) {
-            sp_saga_unwatch(sagas, old->starter);
+            sp_saga_watcher_leave(sagas, old->starter);
         }
         sp_saga_version_unref(sagas, old);
     }

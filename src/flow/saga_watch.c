@@ -20,7 +20,7 @@ static bool room_for_number(struct sp_sagas *sagas, uint32_t number) {
     return true;
 }
 
-void sp_saga_watch(struct sp_sagas *sagas, struct sp_saga_watcher *watcher, sp_str pattern) {
+void sp_saga_watcher_use(struct sp_sagas *sagas, struct sp_saga_watcher *watcher, sp_str pattern) {
     if (watcher->users++ > 0) {
         return;
     }
@@ -39,7 +39,7 @@ void sp_saga_watch(struct sp_sagas *sagas, struct sp_saga_watcher *watcher, sp_s
     sagas->watchers[number] = watcher;
 }
 
-void sp_saga_unwatch(struct sp_sagas *sagas, struct sp_saga_watcher *watcher) {
+void sp_saga_watcher_leave(struct sp_sagas *sagas, struct sp_saga_watcher *watcher) {
     sp_require(watcher->users > 0);
     if (--watcher->users > 0) {
         return;
@@ -123,7 +123,7 @@ void sp_saga_wait_add(struct sp_sagas *sagas, struct sp_saga *saga, uint32_t act
         sagas->waits[head].next = at;
     }
     saga->acts[act].wait = at;
-    sp_saga_watch(sagas, watcher, sp_act_node(saga, &saga->acts[act])->wait->pattern);
+    sp_saga_watcher_use(sagas, watcher, sp_act_node(saga, &saga->acts[act])->wait->pattern);
 }
 
 void sp_saga_wait_remove(struct sp_sagas *sagas, struct sp_act *act) {
@@ -146,7 +146,7 @@ void sp_saga_wait_remove(struct sp_sagas *sagas, struct sp_act *act) {
     *entry = (struct sp_saga_wait_entry){.next = sagas->wait_free};
     sagas->wait_free = at;
     act->wait = SP_NONE;
-    sp_saga_unwatch(sagas, watcher);
+    sp_saga_watcher_leave(sagas, watcher);
 }
 
 /* ---- an event of a pattern ---- */
