@@ -293,7 +293,7 @@ static void test_broken_snapshots(void **state) {
     struct stage stage = new_stage();
     struct sp_buf bytes;
     for (int i = 0; i < 5; i++) {
-        char id[8];
+        char id[16];
         (void)snprintf(id, sizeof(id), "r%d", i);
         (void)delay(&stage, id, START + 10);
     }
