@@ -78,8 +78,7 @@ static void land_flights(struct sp_engine *engine) {
     }
     for (uint32_t i = 0; i < count; i++) { /* who is shown them may append */
         engine_show_live(engine, &landed[i]);
-        sp_blob_unref(landed[i].blob);
-        free(landed[i].offsets);
+        engine_block_landed(engine, &landed[i]);
     }
 }
 
@@ -334,6 +333,7 @@ static void dispose(struct sp_engine *engine) {
         sp_blob_unref(engine->flights[i].blob);
         free(engine->flights[i].offsets);
     }
+    engine_block_forget_recent(engine);
     sp_htab_fini(&engine->open.ids);
     sp_buf_fini(&engine->ops.bytes);
     free(engine->open.events);

@@ -149,6 +149,66 @@ static sp_status index_block(struct sp_engine *engine) {
     return SP_OK;
 }
 
+static void drop_oldest(struct recent *recent) {
+    struct flight *oldest = &recent->blocks[recent->start];
+    recent->bytes -= oldest->body_bytes;
+    sp_blob_unref(oldest->blob);
+    free(oldest->offsets);
+    recent->start = (recent->start + 1) % RECENT_MAX;
+    recent->count--;
+}
+
+void engine_block_forget_recent(struct sp_engine *engine) {
+    while (engine->recent.count > 0) {
+        drop_oldest(&engine->recent);
+    }
+}
+
+void engine_block_landed(struct sp_engine *engine, struct flight *flight) {
+    struct recent *recent = &engine->recent;
+    bool fits = flight->event_count > 0 && flight->body_bytes <= RECENT_BYTES_MAX / 2;
+    while (recent->count > 0 &&
+           (recent->count == RECENT_MAX || recent->bytes + flight->body_bytes > RECENT_BYTES_MAX)) {
+        drop_oldest(recent);
+    }
+    if (!fits) {
+        sp_blob_unref(flight->blob);
+        free(flight->offsets);
+        return;
+    }
+    recent->blocks[(recent->start + recent->count) % RECENT_MAX] = *flight;
+    recent->count++;
+    recent->bytes += flight->body_bytes;
+}
+
+static bool has(const struct flight *flight, uint64_t position) {
+    return position >= flight->first_position &&
+           position - flight->first_position < flight->event_count;
+}
+
+const struct flight *engine_block_find(const struct sp_engine *engine, uint64_t position) {
+    const struct recent *recent = &engine->recent;
+    for (uint32_t i = 0; i < engine->flight_count; i++) {
+        if (has(&engine->flights[i], position)) {
+            return &engine->flights[i];
+        }
+    }
+    uint32_t low = 0;
+    uint32_t high = recent->count; /* the last one that begins at or before it is below */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct flight *at = &recent->blocks[(recent->start + middle) % RECENT_MAX];
+        if (at->first_position <= position) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    const struct flight *found =
+        low == 0 ? NULL : &recent->blocks[(recent->start + low - 1) % RECENT_MAX];
+    return found != NULL && has(found, position) ? found : NULL;
+}
+
 /* Where its events lie; NULL where there is no memory, or they are none. */
 static uint32_t *copy_offsets(const struct open_block *open) {
     uint32_t *offsets = open->event_count > 0 ? malloc(open->event_count * sizeof(*offsets)) : NULL;

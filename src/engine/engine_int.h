@@ -23,6 +23,8 @@ enum {
     SINGLE_RESULTS = 1,
     SNAPSHOT_WITH_FLOWS = 4, /* format of a snapshot's state; those before are the core's alone */
     PINS_MAX = 1024,
+    RECENT_MAX = 64,             /* a power of two */
+    RECENT_BYTES_MAX = 16 << 20, /* the log keeps more of them: they are shared */
 };
 
 /* An event in the open block. */
@@ -66,6 +68,17 @@ struct flight {
     uint32_t body_bytes;
     uint32_t event_count;
     uint32_t *offsets; /* of its events in the body; owned; NULL: there was no memory for them */
+};
+
+/*
+ * Blocks that became durable a while ago, whose events are found at once: what flows read, and what
+ * an answer names, is mostly not much older.
+ */
+struct recent {
+    struct flight blocks[RECENT_MAX]; /* ring, in order */
+    uint32_t start;
+    uint32_t count;
+    uint64_t bytes;
 };
 
 /* An append that waits for its block. */
@@ -137,6 +150,7 @@ struct sp_engine {
     bool held; /* from begin to end: the open block is not cut */
     struct flight flights[IN_FLIGHT_MAX];
     uint32_t flight_count;
+    struct recent recent;
     uint64_t index_segment; /* id of the newest tail's segment */
     bool index_begun;
     bool index_ended; /* the newest tail is finished; the next event begins another */
@@ -272,6 +286,11 @@ SP_WARN_UNUSED sp_status engine_block_reserve(struct sp_engine *engine, size_t r
 /* Encodes an event that the core has placed; room was reserved. */
 void engine_block_add(struct sp_engine *engine, const struct sp_event *event,
                       const struct sp_index_keys *keys, bool id_given);
+/* A block has become durable: its events are found for a while yet. Takes it over. */
+void engine_block_landed(struct sp_engine *engine, struct flight *flight);
+void engine_block_forget_recent(struct sp_engine *engine);
+/* The block that has the position, under way or not long durable; NULL: another. O(log blocks). */
+const struct flight *engine_block_find(const struct sp_engine *engine, uint64_t position);
 /* Hands the open block to the log, if there is one and the log takes it. */
 void engine_cut(struct sp_engine *engine);
 /*

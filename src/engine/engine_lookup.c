@@ -31,19 +31,16 @@ sp_status engine_record(struct sp_engine *engine, uint64_t position, struct sp_r
             sp_str_of(sp_log_block_body(open->blob) + offset, open->body_bytes - offset), position,
             ret_record);
     }
-    for (uint32_t i = 0; i < engine->flight_count; i++) {
-        const struct flight *flight = &engine->flights[i];
-        if (position >= flight->first_position &&
-            position - flight->first_position < flight->event_count) {
-            const char *body = (const char *)sp_log_block_body(flight->blob);
-            if (flight->offsets == NULL) {
-                return walk_to(sp_str_of(body, flight->body_bytes), flight->first_position,
-                               position, ret_record);
-            }
-            uint32_t offset = flight->offsets[position - flight->first_position];
-            return sp_record_read(sp_str_of(body + offset, flight->body_bytes - offset), position,
-                                  ret_record);
-        }
+    const struct flight *flight = engine_block_find(engine, position);
+    if (flight != NULL && flight->offsets == NULL) {
+        return walk_to(sp_str_of(sp_log_block_body(flight->blob), flight->body_bytes),
+                       flight->first_position, position, ret_record);
+    }
+    if (flight != NULL) {
+        uint32_t offset = flight->offsets[position - flight->first_position];
+        return sp_record_read(
+            sp_str_of(sp_log_block_body(flight->blob) + offset, flight->body_bytes - offset),
+            position, ret_record);
     }
     struct sp_log_chunk chunk;
     sp_status status = engine->reader->ops->seek(engine->reader, position, &chunk, error);
