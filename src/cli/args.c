@@ -249,9 +249,9 @@ static sp_status parse_short(struct parser *parser, const char *word) {
 /* ---- command and operands -------------------------------------------------------------------- */
 
 const struct sp_command *sp_args_command(const struct sp_command_table *table, sp_str name) {
-    for (size_t i = 0; i < table->command_count; i++) {
-        if (sp_str_eq(name, sp_str_from(table->commands[i].name))) {
-            return &table->commands[i];
+    for (size_t i = 0; i < sp_command_count(table); i++) {
+        if (sp_str_eq(name, sp_str_from(sp_command_at(table, i)->name))) {
+            return sp_command_at(table, i);
         }
     }
     return NULL;
@@ -266,8 +266,8 @@ static bool is_group(const struct sp_command *command, sp_str word) {
 static sp_status refuse_command(const struct parser *parser, const char *word) {
     struct sp_suggest suggest;
     sp_suggest_init(&suggest, sp_str_from(word));
-    for (size_t i = 0; i < parser->table->command_count; i++) {
-        sp_suggest_try(&suggest, parser->table->commands[i].name);
+    for (size_t i = 0; i < sp_command_count(parser->table); i++) {
+        sp_suggest_try(&suggest, sp_command_at(parser->table, i)->name);
     }
     if (suggest.best != NULL) {
         return sp_error_set(parser->error, SP_INVALID, "unknown command '%s'; did you mean '%s'?",
@@ -281,8 +281,8 @@ static sp_status refuse_second(const struct parser *parser, const char *second) 
     sp_str group = sp_str_from(parser->group);
     char list[128] = "";
     size_t len = 0;
-    for (size_t i = 0; i < parser->table->command_count; i++) {
-        const struct sp_command *command = &parser->table->commands[i];
+    for (size_t i = 0; i < sp_command_count(parser->table); i++) {
+        const struct sp_command *command = sp_command_at(parser->table, i);
         sp_str name = sp_str_from(command->name);
         if (is_group(command, group) && len + name.len - group.len + 2 < sizeof(list)) {
             sp_str rest = sp_str_from_byte(name, group.len + 1);
@@ -321,8 +321,8 @@ static sp_status parse_command(struct parser *parser, const char *word) {
     if (parser->group != NULL) {
         return refuse_second(parser, word);
     }
-    for (size_t i = 0; i < parser->table->command_count; i++) {
-        if (is_group(&parser->table->commands[i], first)) {
+    for (size_t i = 0; i < sp_command_count(parser->table); i++) {
+        if (is_group(sp_command_at(parser->table, i), first)) {
             parser->group = word;
             return SP_OK;
         }

@@ -96,6 +96,16 @@ int sp_cli_usage(const struct sp_cli *cli, const char *text) {
     return SP_EXIT_USAGE;
 }
 
+static bool is_given(const char *text) {
+    return text != NULL && text[0] != '\0';
+}
+
+void sp_cli_who(char who[SP_CLI_WHO_SIZE]) {
+    const char *user = getenv("USER");
+    bool known = is_given(user);
+    (void)snprintf(who, SP_CLI_WHO_SIZE, "%s%s", known ? "user:" : "cli", known ? user : "");
+}
+
 /* ---- the store ------------------------------------------------------------------------------- */
 
 /* Where no server answers at the usual place, and nobody named one, the folder is meant. */
@@ -286,10 +296,6 @@ static const char *choose_folder(const struct sp_args *args) {
         return args->values[SP_FLAG_DATA];
     }
     return from_environment != NULL && from_environment[0] != '\0' ? from_environment : "./data";
-}
-
-static bool is_given(const char *text) {
-    return text != NULL && text[0] != '\0';
 }
 
 /*

@@ -72,6 +72,10 @@ SP_WARN_UNUSED int sp_cli_open(struct sp_cli *cli, unsigned flags, spoor **ret_s
 /* The command asks a server: where nothing is named, that at the usual place. */
 void sp_cli_want_server(struct sp_cli *cli);
 
+/* Who asks where nobody is named: `user:` and the person at the keyboard. */
+enum { SP_CLI_WHO_SIZE = 128 };
+void sp_cli_who(char who[SP_CLI_WHO_SIZE]);
+
 /* Writes cli->place anew, after url has changed. */
 void sp_cli_name_place(struct sp_cli *cli);
 
@@ -166,6 +170,16 @@ sp_command_fn sp_cmd_projection_rebuild;
 sp_command_fn sp_cmd_projection_resume;
 sp_command_fn sp_cmd_projection_status;
 sp_command_fn sp_cmd_projection_rm;
+sp_command_fn sp_cmd_saga_ls;
+sp_command_fn sp_cmd_saga_start;
+sp_command_fn sp_cmd_saga_show;
+sp_command_fn sp_cmd_saga_ask;
+sp_command_fn sp_cmd_flow_add;
+sp_command_fn sp_cmd_flow_show;
+sp_command_fn sp_cmd_approval_ls;
+sp_command_fn sp_cmd_join_ls;
+sp_command_fn sp_cmd_schedule_ls;
+sp_command_fn sp_cmd_timer_ls;
 sp_command_fn sp_cmd_agent_ls;
 sp_command_fn sp_cmd_agent_show;
 sp_command_fn sp_cmd_top;

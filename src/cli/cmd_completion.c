@@ -15,30 +15,31 @@ static size_t group_len(const struct sp_command *command) {
 
 /* True for the first command of a group: those of one group are neighbours in the table. */
 static bool begins_group(const struct sp_command_table *table, size_t i) {
-    const struct sp_command *command = &table->commands[i];
+    const struct sp_command *command = sp_command_at(table, i);
     size_t len = group_len(command);
-    return len > 0 && (i == 0 || strncmp(table->commands[i - 1].name, command->name, len + 1) != 0);
+    return len > 0 &&
+           (i == 0 || strncmp(sp_command_at(table, i - 1)->name, command->name, len + 1) != 0);
 }
 
 /* The first words of all commands, each once. */
 static void show_first_words(struct sp_out *out, const struct sp_command_table *table) {
-    for (size_t i = 0; i < table->command_count; i++) {
-        size_t len = group_len(&table->commands[i]);
+    for (size_t i = 0; i < sp_command_count(table); i++) {
+        size_t len = group_len(sp_command_at(table, i));
         if (len == 0) {
-            sp_out_print(out, "%s ", table->commands[i].name);
+            sp_out_print(out, "%s ", sp_command_at(table, i)->name);
         } else if (begins_group(table, i)) {
-            sp_out_print(out, "%.*s ", (int)len, table->commands[i].name);
+            sp_out_print(out, "%.*s ", (int)len, sp_command_at(table, i)->name);
         }
     }
 }
 
 /* What may follow the first word of the group that begins at row i. */
 static void show_second_words(struct sp_out *out, const struct sp_command_table *table, size_t i) {
-    const char *first = table->commands[i].name;
-    size_t len = group_len(&table->commands[i]);
-    for (; i < table->command_count; i++) {
-        if (strncmp(table->commands[i].name, first, len + 1) == 0) {
-            sp_out_print(out, "%s ", table->commands[i].name + len + 1);
+    const char *first = sp_command_at(table, i)->name;
+    size_t len = group_len(sp_command_at(table, i));
+    for (; i < sp_command_count(table); i++) {
+        if (strncmp(sp_command_at(table, i)->name, first, len + 1) == 0) {
+            sp_out_print(out, "%s ", sp_command_at(table, i)->name + len + 1);
         }
     }
 }
@@ -83,15 +84,15 @@ static void show_shell_body(struct sp_out *out, const char *each_word) {
                  "        case \"$command\" in\n"
                  "        '') command=$word ;;\n",
                  each_word);
-    for (size_t i = 0; i < table.command_count; i++) {
+    for (size_t i = 0; i < sp_command_count(&table); i++) {
         if (begins_group(&table, i)) {
             sp_out_print(out, "        %.*s) command=\"$command $word\" ;;\n",
-                         (int)group_len(&table.commands[i]), table.commands[i].name);
+                         (int)group_len(sp_command_at(&table, i)), sp_command_at(&table, i)->name);
         }
     }
     sp_out_print(out, "        esac\n    done\n    case \"$command\" in\n");
-    for (size_t i = 0; i < table.command_count; i++) {
-        const struct sp_command *command = &table.commands[i];
+    for (size_t i = 0; i < sp_command_count(&table); i++) {
+        const struct sp_command *command = sp_command_at(&table, i);
         if (begins_group(&table, i)) {
             sp_out_print(out, "    %.*s) offers=\"", (int)group_len(command), command->name);
             show_second_words(out, &table, i);
@@ -153,7 +154,7 @@ static void show_fish_flags(struct sp_out *out, const char *condition, uint64_t 
 }
 
 static void show_fish_command(struct sp_out *out, const struct sp_command_table *table, size_t i) {
-    const struct sp_command *command = &table->commands[i];
+    const struct sp_command *command = sp_command_at(table, i);
     int len = (int)group_len(command);
     const char *second = command->name + (len > 0 ? len + 1 : 0);
     if (begins_group(table, i)) {
@@ -182,7 +183,7 @@ static void show_fish(struct sp_out *out) {
     struct sp_command_table table = sp_command_table();
     sp_out_print(out, "# fish completion of spoor; use: spoor completion fish | source\n");
     show_fish_flags(out, "", SP_FLAGS_GLOBAL);
-    for (size_t i = 0; i < table.command_count; i++) {
+    for (size_t i = 0; i < sp_command_count(&table); i++) {
         show_fish_command(out, &table, i);
     }
 }

@@ -117,9 +117,9 @@ static void show_all(struct sp_out *out) {
                  "usage: spoor COMMAND [options]\n\n"
                  "The event store of AI agents: what each of them did, in one order, durably.\n\n"
                  "Commands:\n");
-    for (size_t i = 0; i < table.command_count; i++) {
-        sp_out_print(out, "  %-*s %s\n", NAME_COLUMNS, table.commands[i].name,
-                     table.commands[i].summary);
+    for (size_t i = 0; i < sp_command_count(&table); i++) {
+        sp_out_print(out, "  %-*s %s\n", NAME_COLUMNS, sp_command_at(&table, i)->name,
+                     sp_command_at(&table, i)->summary);
     }
     show_flags(out, "Options of every command", SP_FLAGS_GLOBAL);
     show_examples(out, "spoor import runs.jsonl.zst\n"
@@ -146,8 +146,8 @@ static bool show_group(struct sp_out *out, const char *word) {
     struct sp_command_table table = sp_command_table();
     size_t len = strlen(word);
     bool found = false;
-    for (size_t i = 0; i < table.command_count; i++) {
-        const struct sp_command *command = &table.commands[i];
+    for (size_t i = 0; i < sp_command_count(&table); i++) {
+        const struct sp_command *command = sp_command_at(&table, i);
         if (strncmp(command->name, word, len) == 0 && command->name[len] == ' ') {
             sp_out_print(out, "  %-*s %s\n", NAME_COLUMNS, command->name, command->summary);
             found = true;

@@ -12,6 +12,7 @@
 #include "api/projections.h"
 #include "base/json.h"
 #include "cli/interrupt.h"
+#include "cli/member.h"
 #include "cli/progress.h"
 #include "cli/projections.h"
 #include "cli/server.h"
@@ -42,30 +43,20 @@ struct desk {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static int begin_server(struct desk *desk) {
-    return sp_server_connect(desk->cli, &desk->client);
-}
-
 static int begin(struct sp_cli *cli, bool writes, struct desk *desk) {
     struct sp_error error;
     *desk = (struct desk){.cli = cli};
     sp_buf_init(&desk->text, SIZE_MAX / 2);
     sp_error_clear(&error);
-    int code = sp_cli_open(cli, writes ? 0 : SPOOR_READ_ONLY, &desk->store);
-    if (code != SP_EXIT_OK) {
+    int code = sp_server_or_folder(cli, writes ? 0 : SPOOR_READ_ONLY, &desk->store, &desk->client);
+    if (code != SP_EXIT_OK || desk->client != NULL) {
         return code;
-    }
-    if (cli->url != NULL) {
-        spoor_close(desk->store);
-        desk->store = NULL;
-        return begin_server(desk);
     }
     sp_status status = sp_api_projects(desk->store, &desk->projects, &error);
     if (status != SP_OK) {
         sp_cli_complain("%s", error.text);
-        return sp_cli_exit_code((spoor_status)status);
     }
-    return SP_EXIT_OK;
+    return sp_cli_exit_code((spoor_status)status);
 }
 
 static void end(struct desk *desk) {
@@ -149,38 +140,8 @@ static int ask(struct desk *desk, const char *verb, sp_str operand, const char *
 
 /* ---- reading a status ------------------------------------------------------------------------ */
 
-/* The value of a member, as it is written; empty where it is null or not there. */
-static sp_str member(sp_str object, const char *name) {
-    struct sp_json json;
-    sp_json_init(&json, object);
-    if (sp_json_next(&json).type != SP_JSON_OBJECT) {
-        return SP_STR("");
-    }
-    for (;;) {
-        struct sp_json_token key = sp_json_next(&json);
-        if (key.type != SP_JSON_KEY) {
-            return SP_STR("");
-        }
-        struct sp_json_token value = sp_json_next(&json);
-        sp_str raw = sp_json_skip(&json, value);
-        if (sp_json_equal(key, sp_str_from(name))) {
-            return value.type == SP_JSON_NULL ? SP_STR("") : raw;
-        }
-    }
-}
-
-/* The text of a member that is a string, into the buffer. */
-static sp_str text_of(sp_str object, const char *name, struct sp_buf *room) {
-    sp_str raw = member(object, name);
-    size_t at = room->len;
-    if (raw.len >= 2 && raw.ptr[0] == '"') {
-        sp_json_unescape(room, sp_str_of(raw.ptr + 1, raw.len - 2));
-    }
-    return sp_str_of(room->data + at, room->len - at);
-}
-
 static bool is_state(sp_str status, const char *state) {
-    sp_str raw = member(status, "state");
+    sp_str raw = sp_cli_member(status, "state");
     return raw.len == strlen(state) + 2 && strncmp(raw.ptr + 1, state, strlen(state)) == 0;
 }
 
@@ -188,21 +149,21 @@ static bool is_state(sp_str status, const char *state) {
 
 /* What a person has to know beside the numbers: why it stands, or how far another build is. */
 static void add_remark(struct sp_table *table, sp_str status, struct sp_buf *room) {
-    sp_str error = member(status, "error");
-    sp_str rebuild = member(status, "rebuild");
+    sp_str error = sp_cli_member(status, "error");
+    sp_str rebuild = sp_cli_member(status, "rebuild");
     sp_buf_reset(room);
     if (error.len > 0) {
-        sp_str position = member(error, "position");
+        sp_str position = sp_cli_member(error, "position");
         sp_buf_add_str(room, position.len > 0 ? SP_STR("at event ") : SP_STR(""));
         sp_buf_add_str(room, position);
         sp_buf_add_str(room, position.len > 0 ? SP_STR(": ") : SP_STR(""));
-        (void)text_of(error, "text", room);
-    } else if (rebuild.len > 0 && member(rebuild, "error").len > 0) {
+        (void)sp_cli_member_text(error, "text", room);
+    } else if (rebuild.len > 0 && sp_cli_member(rebuild, "error").len > 0) {
         sp_buf_add_str(room, SP_STR("rebuild failed: "));
-        (void)text_of(member(rebuild, "error"), "text", room);
+        (void)sp_cli_member_text(sp_cli_member(rebuild, "error"), "text", room);
     } else if (rebuild.len > 0) {
         sp_buf_add_str(room, SP_STR("rebuild at "));
-        sp_buf_add_str(room, member(rebuild, "percent"));
+        sp_buf_add_str(room, sp_cli_member(rebuild, "percent"));
         sp_buf_add_str(room, SP_STR(" %"));
     }
     sp_table_add(table, sp_buf_str(room));
@@ -211,11 +172,11 @@ static void add_remark(struct sp_table *table, sp_str status, struct sp_buf *roo
 static void add_row(struct sp_table *table, sp_str status, struct sp_buf *room) {
     static const char *const NUMBERS[] = {"version", "build", "position", "lag_events", "applied"};
     sp_buf_reset(room);
-    sp_table_add(table, text_of(status, "name", room));
+    sp_table_add(table, sp_cli_member_text(status, "name", room));
     sp_buf_reset(room);
-    sp_table_add(table, text_of(status, "state", room));
+    sp_table_add(table, sp_cli_member_text(status, "state", room));
     for (size_t i = 0; i < sizeof(NUMBERS) / sizeof(*NUMBERS); i++) {
-        sp_table_add(table, member(status, NUMBERS[i]));
+        sp_table_add(table, sp_cli_member(status, NUMBERS[i]));
     }
     add_remark(table, status, room);
 }
@@ -288,7 +249,7 @@ int sp_cmd_projection_show(struct sp_cli *cli) {
     if (code == SP_EXIT_OK && cli->is_json_explicit) {
         show_lines(&desk);
     } else if (code == SP_EXIT_OK) {
-        (void)text_of(sp_buf_str(&desk.text), "text", &cli->out.buf);
+        (void)sp_cli_member_text(sp_buf_str(&desk.text), "text", &cli->out.buf);
     }
     end(&desk);
     return code;
@@ -330,25 +291,25 @@ static int wait_here(struct waiting *waiting, sp_str name) {
 }
 
 static double number_of(sp_str object, const char *name) {
-    sp_str raw = member(object, name);
+    sp_str raw = sp_cli_member(object, name);
     return raw.len > 0 ? sp_json_number(raw) : 0;
 }
 
 /* A name has no escapes: it is what stands between the quotes. */
 static sp_str name_of(sp_str status) {
-    sp_str raw = member(status, "name");
+    sp_str raw = sp_cli_member(status, "name");
     return raw.len >= 2 ? sp_str_of(raw.ptr + 1, raw.len - 2) : raw;
 }
 
 static void show_status(struct waiting *waiting, sp_str status) {
-    sp_str rebuild = member(status, "rebuild");
+    sp_str rebuild = sp_cli_member(status, "rebuild");
     sp_str from = rebuild.len > 0 ? rebuild : status;
     sp_str name = name_of(status);
     char left[48] = "";
-    if (!sp_progress_is_due(&waiting->progress) || member(from, "percent").len == 0) {
+    if (!sp_progress_is_due(&waiting->progress) || sp_cli_member(from, "percent").len == 0) {
         return;
     }
-    if (member(from, "eta_s").len > 0) {
+    if (sp_cli_member(from, "eta_s").len > 0) {
         (void)snprintf(left, sizeof(left), ", %.0f s left", number_of(from, "eta_s"));
     }
     sp_progress_show(&waiting->progress, "%.*s: %.0f %%, %.0f events/s%s", SP_STR_ARG(name),
@@ -360,8 +321,8 @@ static int complain_of(struct waiting *waiting, sp_str status, sp_str error) {
     struct sp_buf room;
     sp_buf_init(&room, SIZE_MAX / 2);
     sp_progress_clear(&waiting->progress);
-    sp_str position = member(error, "position");
-    sp_str text = text_of(error, "text", &room);
+    sp_str position = sp_cli_member(error, "position");
+    sp_str text = sp_cli_member_text(error, "text", &room);
     sp_str name = name_of(status);
     sp_cli_complain("projection '%.*s' stops%s%.*s: %.*s", SP_STR_ARG(name),
                     position.len > 0 ? " at event " : "", SP_STR_ARG(position), SP_STR_ARG(text));
@@ -378,10 +339,10 @@ static int wait_server(struct waiting *waiting, sp_str name) {
         if (code != SP_EXIT_OK) {
             return code;
         }
-        bool settled = sp_str_eq(member(status, "settled"), SP_STR("true"));
-        sp_str failed = member(member(status, "rebuild"), "error");
-        if (is_state(status, "failed") && (settled || member(status, "build").len == 0)) {
-            return complain_of(waiting, status, member(status, "error"));
+        bool settled = sp_str_eq(sp_cli_member(status, "settled"), SP_STR("true"));
+        sp_str failed = sp_cli_member(sp_cli_member(status, "rebuild"), "error");
+        if (is_state(status, "failed") && (settled || sp_cli_member(status, "build").len == 0)) {
+            return complain_of(waiting, status, sp_cli_member(status, "error"));
         }
         if (!settled && failed.len > 0) {
             return complain_of(waiting, status, failed);
@@ -506,7 +467,7 @@ static int add_text(struct desk *desk, sp_str text, const char *path) {
         return code;
     }
     sp_buf_init(&room, NAME_SIZE);
-    sp_str said = text_of(sp_buf_str(&desk->text), "name", &room);
+    sp_str said = sp_cli_member_text(sp_buf_str(&desk->text), "name", &room);
     (void)snprintf(name, sizeof(name), "%.*s", SP_STR_ARG(said));
     sp_buf_fini(&room);
     return finish(desk, name);

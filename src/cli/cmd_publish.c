@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,8 +9,9 @@
 #include "base/time.h"
 #include "cli/cli.h"
 #include "cli/text.h"
+#include "os/os.h"
 
-enum { DATA_BYTES_MAX = 64 << 20, SOURCE_SIZE = 128 };
+enum { DATA_BYTES_MAX = 64 << 20 };
 
 static sp_status read_stdin(struct sp_buf *to, struct sp_error *error) {
     for (;;) {
@@ -46,13 +46,6 @@ static bool parse_expect(const char *text, uint64_t *ret_version) {
     return sp_args_number(sp_str_from(text), ret_version, NULL) == SP_OK;
 }
 
-/* Who publishes where nobody is named: the person at the keyboard. */
-static void default_source(char source[SOURCE_SIZE]) {
-    const char *user = getenv("USER");
-    bool known = user != NULL && user[0] != '\0';
-    (void)snprintf(source, SOURCE_SIZE, "%s%s", known ? "user:" : "cli", known ? user : "");
-}
-
 static spoor_event event_of(const struct sp_args *args) {
     spoor_event event = {.size = sizeof(event)};
     event.type = spoor_text(args->operands[0]);
@@ -68,14 +61,57 @@ static spoor_event event_of(const struct sp_args *args) {
     return event;
 }
 
+/* When the event is to happen: --deliver-at, --in; empty: now. */
+struct delivery {
+    uint64_t due_us;
+    char text[SP_TIME_TEXT_SIZE];
+    spoor_extension extension;
+};
+
+static int read_delivery(const struct sp_cli *cli, struct delivery *delivery) {
+    const char *at = cli->args.own_values[SP_PUBLISH_DELIVER_AT];
+    const char *in = cli->args.own_values[SP_PUBLISH_IN];
+    struct sp_clock clock = sp_clock_system();
+    struct sp_error error;
+    *delivery = (struct delivery){.due_us = 0};
+    sp_error_clear(&error);
+    if (at != NULL && in != NULL) {
+        return sp_cli_usage(cli, "--deliver-at says when, and --in too: expected one of them");
+    }
+    if (in != NULL && sp_duration_parse(sp_str_from(in), &delivery->due_us, &error) != SP_OK) {
+        return sp_cli_usage(cli, "--in takes a time, such as 30s, 5m or 1h30m");
+    }
+    if (at != NULL && sp_time_parse(sp_str_from(at), true, &delivery->due_us, &error) != SP_OK) {
+        return sp_cli_usage(cli, "--deliver-at takes a time, such as 2026-11-21T08:00:00Z");
+    }
+    if (in != NULL) {
+        delivery->due_us += clock.wall_us(clock.context);
+    }
+    if (delivery->due_us > SP_TIME_US_MAX) {
+        return sp_cli_usage(cli, "--in ends behind the year 9999");
+    }
+    if (at != NULL || in != NULL) {
+        sp_time_format(delivery->due_us, delivery->text);
+        delivery->extension.name = spoor_text("deliverat");
+        delivery->extension.value = spoor_text(delivery->text);
+    }
+    return SP_EXIT_OK;
+}
+
 static void show_appended(struct sp_cli *cli, const spoor_event *event,
-                          const spoor_appended *appended) {
+                          const spoor_appended *appended, const struct delivery *delivery) {
+    bool delayed = delivery->due_us > appended->recorded_us && appended->duplicate == 0;
     struct sp_out *out = &cli->out;
     sp_str id = event->id.ptr != NULL ? sp_text_str(event->id) : sp_str_from(appended->id);
     sp_str stream = sp_text_str(event->stream.ptr != NULL ? event->stream : event->source);
+    stream = delayed ? SP_STR("$delayed") : stream;
     if (!cli->wants_json) {
-        sp_out_print(out, "%s at position %" PRIu64 ", version %" PRIu64 " of ",
-                     appended->duplicate != 0 ? "known" : "appended", appended->position,
+        sp_out_print(out, "%s",
+                     appended->duplicate != 0 ? "known"
+                     : delayed                ? "waits until "
+                                              : "appended");
+        sp_out_print(out, "%s%s at position %" PRIu64 ", version %" PRIu64 " of ",
+                     delayed ? delivery->text : "", delayed ? "," : "", appended->position,
                      appended->version);
         (void)sp_text_add(&out->buf, stream, SP_TEXT_WHOLE);
         sp_out_print(out, ", id ");
@@ -91,10 +127,16 @@ static void show_appended(struct sp_cli *cli, const spoor_event *event,
     sp_out_json_text(out, "stream", stream);
     sp_out_json_u64(out, "version", appended->version);
     sp_out_json_text(out, "entryid", sp_str_from(entryid));
-    sp_out_print(out, ",\"duplicate\":%s}\n", appended->duplicate != 0 ? "true" : "false");
+    sp_out_print(out, ",\"duplicate\":%s", appended->duplicate != 0 ? "true" : "false");
+    if (delayed) {
+        sp_out_print(out, ",\"delayed\":true");
+        sp_out_json_text(out, "due", sp_str_from(delivery->text));
+    }
+    sp_out_print(out, "}\n");
 }
 
-static int publish(struct sp_cli *cli, const spoor_event *event, uint64_t expected) {
+static int publish(struct sp_cli *cli, const spoor_event *event, uint64_t expected,
+                   const struct delivery *delivery) {
     spoor *store = NULL;
     int code = sp_cli_open(cli, SPOOR_CREATE | SPOOR_NO_FLOWS, &store);
     if (code != SP_EXIT_OK) {
@@ -103,7 +145,7 @@ static int publish(struct sp_cli *cli, const spoor_event *event, uint64_t expect
     spoor_appended appended = {.position = 0};
     spoor_error error = {.status = SPOOR_OK};
     if (spoor_append(store, event, expected, &appended, &error) == SPOOR_OK) {
-        show_appended(cli, event, &appended);
+        show_appended(cli, event, &appended, delivery);
     } else {
         code = sp_cli_fail(&error);
     }
@@ -129,15 +171,21 @@ int sp_cmd_publish(struct sp_cli *cli) {
     if (!parse_expect(args->values[SP_FLAG_EXPECT], &expected)) {
         return sp_cli_usage(cli, "--expect takes a version, none or any");
     }
+    struct delivery delivery;
+    int code = read_delivery(cli, &delivery);
+    if (code != SP_EXIT_OK) {
+        return code;
+    }
     spoor_event event = event_of(args);
-    char source[SOURCE_SIZE];
+    event.extensions = &delivery.extension;
+    event.extension_count = delivery.extension.name.len > 0;
+    char source[SP_CLI_WHO_SIZE];
     if (event.source.ptr == NULL) {
-        default_source(source);
+        sp_cli_who(source);
         event.source = spoor_text(source);
     }
     struct sp_buf data;
     sp_buf_init(&data, DATA_BYTES_MAX);
-    int code = SP_EXIT_OK;
     if (args->operand_count > 1 && strcmp(args->operands[1], "-") == 0) {
         struct sp_error problem;
         sp_error_clear(&problem);
@@ -153,7 +201,7 @@ int sp_cmd_publish(struct sp_cli *cli) {
         code = check_data(cli, &event);
     }
     if (code == SP_EXIT_OK) {
-        code = publish(cli, &event, expected);
+        code = publish(cli, &event, expected, &delivery);
     }
     sp_buf_fini(&data);
     return code;

@@ -104,13 +104,28 @@ struct sp_command {
 };
 
 struct sp_command_table {
-    const struct sp_command *commands;
+    const struct sp_command *commands; /* the first part, of so many */
     size_t command_count;
+    const struct sp_command *more; /* the others */
+    size_t more_count;
     const struct sp_flag *flags; /* SP_FLAG_COUNT of them, by id */
 };
 
+static inline size_t sp_command_count(const struct sp_command_table *table) {
+    return table->command_count + table->more_count;
+}
+
+static inline const struct sp_command *sp_command_at(const struct sp_command_table *table,
+                                                     size_t i) {
+    return i < table->command_count ? &table->commands[i] : &table->more[i - table->command_count];
+}
+
 /* The tables of this program. What they point to is static. */
 struct sp_command_table sp_command_table(void);
+
+/* Its commands for sagas, approvals, joins, schedules and timers: commands_flow.c. */
+extern const struct sp_command sp_flow_commands[];
+extern const size_t sp_flow_command_count;
 
 /*
  * The options of `serve`: the server's settings by enum sp_setting_id, then --config. `data` among
@@ -129,6 +144,9 @@ extern const struct sp_flag sp_group_flags[];
 
 enum { SP_DEAD_ALL, SP_DEAD_OLDEST, SP_DEAD_FLAG_COUNT };
 extern const struct sp_flag sp_dead_flags[];
+
+enum { SP_PUBLISH_DELIVER_AT, SP_PUBLISH_IN, SP_PUBLISH_FLAG_COUNT };
+extern const struct sp_flag sp_publish_flags[];
 
 enum { SP_AGENT_CAPABILITY, SP_AGENT_STATUS, SP_AGENT_FREE, SP_AGENT_FLAG_COUNT };
 extern const struct sp_flag sp_agent_flags[];

@@ -1,6 +1,6 @@
 /*
- * Every command there is. What is not in this table does not exist: help, completion and the parser
- * read it, and docs/cli.md is compared with it.
+ * Every command there is, but those of commands_flow.c. What is not in the tables does not exist:
+ * help, completion and the parser read them, and docs/cli.md is compared with them.
  */
 #include "cli/cli.h"
 #include "cli/command.h"
@@ -42,13 +42,18 @@ static const struct sp_command COMMANDS[] = {
         .operand_count_min = 1,
         .operand_count_max = 2,
         .flags = FLAGS_EVENT,
+        .own_flags = sp_publish_flags,
+        .own_flag_count = SP_PUBLISH_FLAG_COUNT,
         .run = sp_cmd_publish,
         .summary = "append one event",
-        .text = "Appends one event and returns when it is on stable storage. Its data is the "
-                "operand, or stdin where that is -. The same source and id again appends nothing "
-                "and gives the first one's position.",
+        .text =
+            "Appends one event and returns when it is on stable storage. Its data is the "
+            "operand, or stdin where that is -. The same source and id again appends nothing "
+            "and gives the first one's position. With --deliver-at or --in it waits, and happens "
+            "then; 'timer ls' lists what waits.",
         .examples = "spoor publish task.completed '{\"ok\": true}' --source agent:reviewer\n"
-                    "spoor publish order.paid --stream order-7 --expect 3 '{\"amount\": 12}'\n",
+                    "spoor publish order.paid --stream order-7 --expect 3 '{\"amount\": 12}'\n"
+                    "spoor publish mail.remind '{\"to\": \"ann\"}' --in 2h\n",
     },
     {
         .name = "import",
@@ -340,23 +345,6 @@ static const struct sp_command COMMANDS[] = {
         .summary = "write the vocabulary's JSON Schemas to files",
         .text = "Writes the schema of each type to DIR/<type>/<version>.json, over what is there.",
         .examples = "spoor schema export ./schemas\n",
-    },
-    {
-        .name = "saga check",
-        .operands = "FILE…",
-        .operand_count_min = 1,
-        .operand_count_max = 64,
-        .own_flags = sp_saga_check_flags,
-        .own_flag_count = SP_SAGA_CHECK_FLAG_COUNT,
-        .run = sp_cmd_saga_check,
-        .summary = "check definitions of sagas, without a store",
-        .text = "Says with line and column what is wrong or doubtful in each file, JSON or YAML, - "
-                "for stdin: its grammar, its jq programs, and what holds between its steps. A saga "
-                "that another one nests is found where its file comes first. Exits with 1 where "
-                "something is wrong; what is only doubtful is a warning.",
-        .examples = "spoor saga check book-demo.yaml\n"
-                    "spoor saga check payment.yaml order.yaml --json\n"
-                    "spoor saga check book-demo.yaml --print | jq .steps\n",
     },
     {
         .name = "group ls",
@@ -786,6 +774,8 @@ struct sp_command_table sp_command_table(void) {
     return (struct sp_command_table){
         .commands = COMMANDS,
         .command_count = sizeof(COMMANDS) / sizeof(*COMMANDS),
+        .more = sp_flow_commands,
+        .more_count = sp_flow_command_count,
         .flags = sp_flag_table(),
     };
 }

@@ -234,6 +234,17 @@ const struct sp_flag sp_run_fork_flags[] = {
                             .help = "why, for the record"},
 };
 
+const struct sp_flag sp_publish_flags[] = {
+    [SP_PUBLISH_DELIVER_AT] = {.name = "deliver-at",
+                               .kind = SP_FLAG_TEXT,
+                               .value = "TIME",
+                               .help = "when it is to happen, RFC 3339; until then it waits"},
+    [SP_PUBLISH_IN] = {.name = "in",
+                       .kind = SP_FLAG_TEXT,
+                       .value = "TIME",
+                       .help = "how long it waits: 30s, 5m, 1h30m"},
+};
+
 const struct sp_flag sp_agent_flags[] = {
     [SP_AGENT_CAPABILITY] = {.name = "capability",
                              .kind = SP_FLAG_TEXT,

@@ -31,6 +31,17 @@ int sp_server_connect(struct sp_cli *cli, struct sp_client **ret_client) {
     return code == SP_EXIT_NOT_FOUND ? SP_EXIT_FAILURE : code;
 }
 
+int sp_server_or_folder(struct sp_cli *cli, unsigned flags, spoor **ret_store,
+                        struct sp_client **ret_client) {
+    int code = sp_cli_open(cli, flags, ret_store);
+    if (code == SP_EXIT_OK && cli->url != NULL) {
+        spoor_close(*ret_store);
+        *ret_store = NULL;
+        code = sp_server_connect(cli, ret_client);
+    }
+    return code;
+}
+
 int sp_server_ask(struct sp_client *client, const sp_str *args, size_t argc,
                   struct sp_answer *answer) {
     struct sp_error error;

@@ -11,6 +11,13 @@
 /* Connects to the server that is meant. On failure says why; returns an exit code. */
 SP_WARN_UNUSED int sp_server_connect(struct sp_cli *cli, struct sp_client **ret_client);
 
+/*
+ * Opens the server or the folder, whichever is meant: one of the two is set. `flags` are those of
+ * spoor_open. On failure says why; returns an exit code, and close both.
+ */
+SP_WARN_UNUSED int sp_server_or_folder(struct sp_cli *cli, unsigned flags, spoor **ret_store,
+                                       struct sp_client **ret_client);
+
 /* Asks; on failure says what the server said. Returns an exit code; with 0 the answer is yours. */
 SP_WARN_UNUSED int sp_server_ask(struct sp_client *client, const sp_str *args, size_t argc,
                                  struct sp_answer *answer);

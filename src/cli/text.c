@@ -1,5 +1,6 @@
 #include "cli/text.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -284,6 +285,30 @@ void sp_text_bytes(uint64_t bytes, char text[SP_TEXT_BYTES_SIZE]) {
         unit++;
     }
     (void)snprintf(text, SP_TEXT_BYTES_SIZE, "%.1f %s", value, UNITS[unit]);
+}
+
+void sp_text_span(uint64_t us, char text[SP_TEXT_SPAN_SIZE]) {
+    static const struct {
+        unsigned seconds;
+        const char *unit;
+        unsigned part; /* of the next smaller unit */
+        const char *part_unit;
+    } UNITS[] = {{86400, "d", 3600, "h"}, {3600, "h", 60, "min"}, {60, "min", 1, NULL}};
+    uint64_t seconds = us / 1000000;
+    for (size_t i = 0; i < sizeof(UNITS) / sizeof(*UNITS); i++) {
+        uint64_t whole = seconds / UNITS[i].seconds;
+        uint64_t rest = seconds % UNITS[i].seconds / UNITS[i].part;
+        if (whole > 0 && rest > 0 && UNITS[i].part_unit != NULL) {
+            (void)snprintf(text, SP_TEXT_SPAN_SIZE, "%" PRIu64 " %s %" PRIu64 " %s", whole,
+                           UNITS[i].unit, rest, UNITS[i].part_unit);
+            return;
+        }
+        if (whole > 0) {
+            (void)snprintf(text, SP_TEXT_SPAN_SIZE, "%" PRIu64 " %s", whole, UNITS[i].unit);
+            return;
+        }
+    }
+    (void)snprintf(text, SP_TEXT_SPAN_SIZE, "%" PRIu64 " s", seconds);
 }
 
 void sp_text_add_hex(struct sp_buf *to, const uint8_t *bytes, size_t len) {

@@ -63,6 +63,10 @@ void sp_text_time(uint64_t time_us, char text[SP_TEXT_TIME_SIZE]);
 /* Writes `812 bytes`, `1.2 MiB` and a NUL. */
 void sp_text_bytes(uint64_t bytes, char text[SP_TEXT_BYTES_SIZE]);
 
+/* Writes a length of time in words, `12 s`, `3 min`, `2 h 5 min`, `4 d 3 h`, and a NUL. */
+enum { SP_TEXT_SPAN_SIZE = 32 };
+void sp_text_span(uint64_t us, char text[SP_TEXT_SPAN_SIZE]);
+
 /* Appends bytes as lower-case hexadecimal. */
 void sp_text_add_hex(struct sp_buf *to, const uint8_t *bytes, size_t len);
 

@@ -344,7 +344,7 @@ static void say_wait(struct sp_buf *to, const struct sp_story *story, struct sp_
 
 /* ---- what a person can do ---- */
 
-/* "  spoor saga retry ID --step STEP --by YOU --why '…'      what it does" */
+/* "  spoor saga retry ID --step STEP --by YOU --reason '…'      what it does" */
 static void say_command(struct sp_buf *to, const struct sp_story *story, const char *verb,
                         sp_str step, const char *meaning) {
     SP_SAY(to, "  spoor saga ");
@@ -355,7 +355,7 @@ static void say_command(struct sp_buf *to, const struct sp_story *story, const c
         SP_SAY(to, " --step ");
         sp_phrase_shell(to, step);
     }
-    SP_SAY(to, " --by YOU --why '…'\n      ");
+    SP_SAY(to, " --by YOU --reason '…'\n      ");
     sp_buf_add_str(to, sp_str_from(meaning));
     SP_SAY(to, "\n");
 }

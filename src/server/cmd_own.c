@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "base/time.h"
 #include "engine/query.h"
 #include "event/event_json.h"
 #include "server/handlers.h"
@@ -83,17 +84,27 @@ static bool read_event(struct sp_request *request, const struct sp_key *key,
 }
 
 static void write_added(struct sp_resp *reply, sp_str stream, const struct sp_bus_added *added) {
-    sp_resp_map(reply, 5);
+    sp_resp_map(reply, added->delayed_us > 0 ? 7 : 5);
     sp_resp_bulk_text(reply, "position");
     sp_resp_unsigned(reply, added->position);
     sp_resp_bulk_text(reply, "stream");
-    sp_resp_bulk(reply, added->first_stream.ptr != NULL ? added->first_stream : stream);
+    sp_resp_bulk(reply, added->delayed_us > 0             ? SP_STR("$delayed")
+                        : added->first_stream.ptr != NULL ? added->first_stream
+                                                          : stream);
     sp_resp_bulk_text(reply, "version");
     sp_resp_unsigned(reply, added->version);
     sp_resp_bulk_text(reply, "entryid");
     sp_resp_id(reply, added->id);
     sp_resp_bulk_text(reply, "duplicate");
     sp_resp_integer(reply, added->duplicate);
+    if (added->delayed_us > 0) {
+        char due[SP_TIME_TEXT_SIZE];
+        sp_time_format(added->delayed_us, due);
+        sp_resp_bulk_text(reply, "delayed");
+        sp_resp_integer(reply, 1);
+        sp_resp_bulk_text(reply, "due");
+        sp_resp_bulk_text(reply, due);
+    }
 }
 
 enum sp_verdict sp_on_spoor_append(struct sp_request *request) {

@@ -212,6 +212,72 @@ static const struct sp_command_row PROJECTION[] = {
     {.name = NULL},
 };
 
+/* What these take is the desk's to say (api/desk.h); a test holds the tables together. */
+#define ASK(name_, arity_, flags_, summary_)                                                       \
+    ROW(name_, arity_, (flags_) | SP_CMD_NO_MULTI, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_desk,    \
+        summary_)
+
+static const struct sp_command_row SAGA[] = {
+    ASK("define", -3, WRITE, "Defines a saga, JSON or YAML: text, NAME, BY."),
+    ASK("check", -3, BUS, "Tells what is wrong with a definition: text, NAME."),
+    ASK("rm", -3, WRITE, "Removes a definition; what runs goes on: name, BY."),
+    ASK("definitions", 2, BUS, "Lists the definitions of sagas, as JSON."),
+    ASK("definition", 3, BUS, "Returns the definition of a saga, as JSON: name."),
+    ASK("start", -3, WRITE, "Starts a saga: name, data as JSON, KEY, CORRELATION, CAUSATION, BY."),
+    ASK("ls", -2, READ, "Lists running sagas, as JSON: NAME, STATUS, STEP, WAITING, AFTER, LIMIT."),
+    ASK("show", 3, READ, "Returns what happened to a saga, as JSON: id."),
+    ASK("story", 3, READ, "Returns what happened to a saga, in words: id."),
+    ASK("approve", -3, WRITE, "Approves what a saga asks: id, CHOICE, STEP, BY, REASON, DATA."),
+    ASK("reject", -3, WRITE, "Rejects what a saga asks: id, STEP, BY, REASON, DATA."),
+    ASK("cancel", -3, WRITE, "Cancels a saga; what it did is undone: id, BY, REASON."),
+    ASK("retry", -3, WRITE, "Tries again what needs attention: id, STEP, BY, REASON."),
+    ASK("skip", -3, WRITE, "Goes on without what needs attention: id, STEP, BY, REASON."),
+    ASK("done", -3, WRITE, "Marks as done what needs attention: id, STEP, RESULT, BY, REASON."),
+    ASK("compensate", -3, WRITE, "Gives a saga up that needs attention, and undoes it: id."),
+    ASK("resume", -3, READ | WRITE,
+        "Goes on where a saga stands or ended: retries, or forks at the step that failed: id."),
+    ASK("fork", -3, READ | WRITE, "Starts a saga from a step of another: id, AT, DATA, BY."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row APPROVAL[] = {
+    ASK("ls", -2, READ, "Lists what waits for a decision, as JSON: WHO, STATUS, AFTER, LIMIT."),
+    ASK("show", 3, READ, "Returns an approval, as JSON: id."),
+    ASK("approve", -3, WRITE, "Approves: id, CHOICE, BY, REASON, DATA."),
+    ASK("reject", -3, WRITE, "Rejects: id, BY, REASON, DATA."),
+    ASK("decide", -3, WRITE, "Decides: id, CHOICE, BY, REASON, DATA."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row JOIN[] = {
+    ASK("add", -3, WRITE, "Defines a join, JSON or YAML: text, NAME, BY."),
+    ASK("check", -3, BUS, "Tells what is wrong with a join: text, NAME."),
+    ASK("rm", -3, WRITE, "Removes a join, and forgets its windows: name, BY."),
+    ASK("ls", 2, BUS, "Lists joins, as JSON."),
+    ASK("show", 3, BUS, "Returns a join with its open windows, as JSON: name."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row SCHEDULE[] = {
+    ASK("add", -3, WRITE, "Defines a schedule, JSON or YAML: text, NAME, BY."),
+    ASK("check", -3, BUS, "Tells what is wrong with a schedule: text, NAME."),
+    ASK("rm", -3, WRITE, "Removes a schedule: name, BY."),
+    ASK("ls", 2, BUS, "Lists schedules, as JSON."),
+    ASK("show", 3, BUS, "Returns a schedule, as JSON: name."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
+static const struct sp_command_row TIMER[] = {
+    ASK("ls", -2, READ, "Lists delayed events, the next one first, as JSON: AFTER, LIMIT."),
+    ASK("cancel", -3, WRITE, "Cancels a delayed event: id, SOURCE, BY, REASON."),
+    HELP("7.4.0"),
+    {.name = NULL},
+};
+
 static const struct sp_command_row SCHEMA[] = {
     ROW("add", -5, WRITE, 0, 0, 0, "spoor", "7.4.0", sp_on_spoor_schema_add,
         "Registers a JSON Schema: type, version, schema, MODE, COMPATIBILITY."),
@@ -439,6 +505,12 @@ static const struct sp_command_row ROWS[] = {
            "A container for what brings old events up while they are read."),
     PARENT("spoor.projection", "spoor", "7.4.0", PROJECTION,
            "A container for projections and how far they are."),
+    PARENT("spoor.saga", "spoor", "7.4.0", SAGA, "A container for sagas and their definitions."),
+    PARENT("spoor.approval", "spoor", "7.4.0", APPROVAL,
+           "A container for what waits for somebody's decision."),
+    PARENT("spoor.join", "spoor", "7.4.0", JOIN, "A container for joins of events."),
+    PARENT("spoor.schedule", "spoor", "7.4.0", SCHEDULE, "A container for schedules."),
+    PARENT("spoor.timer", "spoor", "7.4.0", TIMER, "A container for delayed events."),
     PARENT("spoor.schema", "spoor", "7.4.0", SCHEMA, "A container for schemas of events."),
     PARENT("spoor.run", "spoor", "7.4.0", RUN, "A container for forks of runs."),
     PARENT("spoor.dead", "spoor", "7.4.0", DEAD, "A container for what groups gave up."),

@@ -97,6 +97,9 @@ sp_handler_fn sp_on_spoor_agent_offline;
 sp_handler_fn sp_on_spoor_agent_get;
 sp_handler_fn sp_on_spoor_agent_list;
 
+/* cmd_desk.c */
+sp_handler_fn sp_on_spoor_desk;
+
 /* cmd_schema.c */
 sp_handler_fn sp_on_spoor_schema_add;
 sp_handler_fn sp_on_spoor_schema_remove;

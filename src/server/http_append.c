@@ -379,7 +379,10 @@ static void add_id(struct sp_buf *to, const struct sp_bus_added *added, sp_str g
     sp_json_add_string(to, given);
 }
 
-/* {"id":…,"position":…,"stream":…,"version":…,"entryid":…}, of a duplicate "duplicate":true too. */
+/*
+ * {"id":…,"position":…,"stream":…,"version":…,"entryid":…}, of a duplicate "duplicate":true too, of
+ * what waits "delayed":true and "due".
+ */
 static void add_result(struct sp_buf *to, const struct append *append, uint32_t i) {
     const struct sp_bus_added *added = &append->added[i];
     char entry[SP_ENTRY_ID_TEXT_SIZE];
@@ -388,13 +391,22 @@ static void add_result(struct sp_buf *to, const struct append *append, uint32_t 
     sp_buf_add_str(to, SP_STR(",\"position\":"));
     sp_buf_add_u64(to, added->position);
     sp_buf_add_str(to, SP_STR(",\"stream\":"));
-    sp_json_add_string(to, added->first_stream.ptr != NULL ? added->first_stream
-                                                           : append->names[2 * (size_t)i + 1]);
+    sp_json_add_string(to, added->delayed_us > 0             ? SP_STR("$delayed")
+                           : added->first_stream.ptr != NULL ? added->first_stream
+                                                             : append->names[2 * (size_t)i + 1]);
     sp_buf_add_str(to, SP_STR(",\"version\":"));
     sp_buf_add_u64(to, added->version);
     sp_buf_add_str(to, SP_STR(",\"entryid\":\""));
     sp_buf_add(to, entry, sp_entry_id_format(added->id, entry));
-    sp_buf_add_str(to, added->duplicate ? SP_STR("\",\"duplicate\":true}") : SP_STR("\"}"));
+    sp_buf_add_str(to, added->duplicate ? SP_STR("\",\"duplicate\":true") : SP_STR("\""));
+    if (added->delayed_us > 0) {
+        char due[SP_TIME_TEXT_SIZE];
+        sp_time_format(added->delayed_us, due);
+        sp_buf_add_str(to, SP_STR(",\"delayed\":true,\"due\":\""));
+        sp_buf_add_str(to, sp_str_from(due));
+        sp_buf_add_byte(to, '"');
+    }
+    sp_buf_add_byte(to, '}');
 }
 
 static enum sp_http_verdict reply(struct append *append) {

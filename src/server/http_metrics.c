@@ -7,7 +7,13 @@
 
 #include "engine/bus_agents.h"
 #include "engine/bus_groups.h"
+#include "engine/flows.h"
 #include "engine/schemas.h"
+#include "flow/approvals.h"
+#include "flow/delayed.h"
+#include "flow/flow.h"
+#include "flow/saga.h"
+#include "flow/schedule.h"
 #include "log/local.h"
 #include "project/projects.h"
 #include "server/http_int.h"
@@ -335,6 +341,50 @@ static void add_projections(struct sp_server *server, struct sp_buf *to) {
     }
 }
 
+/* ---- sagas and what belongs to them ---------------------------------------------------------- */
+
+static void add_sagas(struct sp_server *server, struct sp_buf *to) {
+    struct sp_sagas_stats sagas;
+    const struct sp_flow *flow = sp_engine_flow(server->engine);
+    sp_sagas_stats(sp_flow_sagas(flow), &sagas);
+    one(to, "spoor_sagas_running", "gauge", "Sagas that run.", sagas.running);
+    one(to, "spoor_sagas_waiting", "gauge", "Sagas that wait for others of their name to end.",
+        sagas.waiting);
+    one(to, "spoor_sagas_needing_attention", "gauge", "Sagas that wait for a person.", sagas.stuck);
+    one(to, "spoor_saga_timers", "gauge", "Timers of sagas.", sagas.timers);
+    one(to, "spoor_saga_memory_bytes", "gauge", "Bytes that running sagas take.",
+        sagas.memory_bytes);
+    one(to, "spoor_approvals_pending", "gauge", "Approvals that stand alone and wait.",
+        sp_approvals_count(sp_flow_part(flow, &sp_approvals_part)));
+    one(to, "spoor_delayed_events", "gauge", "Events that wait for their time.",
+        sp_delayed_count(sp_flow_part(flow, &sp_delayed_part)));
+    one(to, "spoor_schedules", "gauge", "Schedules that are defined.",
+        sp_schedules_count(sp_flow_part(flow, &sp_schedules_part)));
+}
+
+static void add_flows(struct sp_server *server, struct sp_buf *to) {
+    struct sp_flow_stats stats;
+    sp_engine_flow_stats(server->engine, &stats);
+    one(to, "spoor_flow_works_total", "counter",
+        "Pieces of work of sagas, joins, schedules and timers.", stats.works);
+    one(to, "spoor_flow_events_total", "counter", "Events that they appended.", stats.events);
+    one(to, "spoor_flow_postponed_total", "counter",
+        "Pieces of work that were given back, for the log took no more.", stats.postponed);
+    one(to, "spoor_flow_failed_total", "counter", "Those that gave nothing but an error.",
+        stats.failed);
+    one(to, "spoor_flow_jq_runs_total", "counter", "Runs of jq programs of definitions.",
+        stats.jq_runs);
+    one(to, "spoor_flow_jq_failures_total", "counter", "Those that failed.", stats.jq_failures);
+    begin(to, "spoor_flow_jq_seconds_total", "counter", "Time spent waiting for them.");
+    add(to, "spoor_flow_jq_seconds_total %llu.%06u\n", (unsigned long long)(stats.jq_us / US_PER_S),
+        (unsigned)(stats.jq_us % US_PER_S));
+    begin(to, "spoor_flow_late_seconds", "gauge", "How late the newest work of a deadline came.");
+    add(to, "spoor_flow_late_seconds %llu.%06u\n", (unsigned long long)(stats.late_us / US_PER_S),
+        (unsigned)(stats.late_us % US_PER_S));
+    one(to, "spoor_flow_pinned_position", "gauge", "The first position kept for them; 0: none.",
+        stats.pinned);
+}
+
 /* ---- the process ----------------------------------------------------------------------------- */
 
 static void add_process(struct sp_server *server, struct sp_buf *to) {
@@ -365,6 +415,8 @@ void sp_metrics_write(struct sp_server *server, struct sp_buf *to) {
     add_agents(server, to);
     add_projections(server, to);
     add_queries(server, to);
+    add_sagas(server, to);
+    add_flows(server, to);
 }
 
 static enum sp_http_verdict on_metrics(struct sp_http_request *request) {

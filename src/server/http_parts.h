@@ -12,6 +12,8 @@ extern const struct sp_http_route sp_http_own_routes[];
 extern const struct sp_http_route sp_http_agent_routes[];
 /* http_projections.c: read models and how far they are. */
 extern const struct sp_http_route sp_http_projection_routes[];
+/* http_desk.c: sagas, approvals, joins, schedules, timers. */
+extern const struct sp_http_route sp_http_desk_routes[];
 /* http_schemas.c: the vocabulary. */
 extern const struct sp_http_route sp_http_schema_routes[];
 /* http_append.c: POST /v1/events. */

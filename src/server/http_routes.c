@@ -15,6 +15,7 @@ const struct sp_http_route *const *sp_http_route_tables(void) {
         sp_http_metrics_routes,
         sp_http_projection_routes,
         sp_http_schema_routes,
+        sp_http_desk_routes,
         sp_http_upcaster_routes,
         sp_http_command_routes,
         sp_http_subscribe_routes,

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "cli/member.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
@@ -209,8 +210,59 @@ static void json_members(void **state) {
     (void)fclose(file);
 }
 
+static void lengths_of_time(void **state) {
+    static const struct {
+        uint64_t seconds;
+        const char *words;
+    } CASES[] = {
+        {0, "0 s"},         {59, "59 s"},        {60, "1 min"},          {3599, "59 min"},
+        {3600, "1 h"},      {7500, "2 h 5 min"}, {86399, "23 h 59 min"}, {86400, "1 d"},
+        {98000, "1 d 3 h"}, {864000, "10 d"},
+    };
+    char text[SP_TEXT_SPAN_SIZE];
+    (void)state;
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(*CASES); i++) {
+        sp_text_span(CASES[i].seconds * 1000000 + 999999, text);
+        assert_string_equal(text, CASES[i].words);
+    }
+    sp_text_span(UINT64_MAX, text);
+    assert_non_null(strstr(text, " d"));
+}
+
+static const char OBJECT[] =
+    "{\"a\":\"x\\ny\",\"n\":7,\"z\":null,\"list\":[\"p\",{\"q\":[1]},3],\"o\":{}}";
+
+static void count_item(void *context, sp_str item) {
+    struct sp_buf *to = context;
+    sp_buf_add_str(to, item);
+    sp_buf_add_byte(to, ';');
+}
+
+static void members_of_what_was_told(void **state) {
+    struct sp_buf room;
+    sp_str object = sp_str_from(OBJECT);
+    (void)state;
+    sp_buf_init(&room, 1024);
+    assert_true(sp_str_eq(sp_cli_member(object, "n"), SP_STR("7")));
+    assert_true(sp_str_eq(sp_cli_member_text(object, "a", &room), SP_STR("x\ny")));
+    assert_true(sp_str_eq(sp_cli_member_raw(object, "a"), SP_STR("x\\ny")));
+    assert_int_equal(sp_cli_member(object, "z").len, 0);
+    assert_int_equal(sp_cli_member(object, "none").len, 0);
+    assert_int_equal(sp_cli_member_raw(object, "n").len, 0);
+    assert_int_equal(sp_cli_member(SP_STR("[1]"), "n").len, 0);
+    assert_int_equal(sp_cli_member(SP_STR(""), "n").len, 0);
+    sp_buf_reset(&room);
+    sp_cli_member_items(sp_cli_member(object, "list"), count_item, &room);
+    assert_true(sp_str_eq(sp_buf_str(&room), SP_STR("\"p\";{\"q\":[1]};3;")));
+    sp_cli_member_items(SP_STR("{}"), count_item, &room);
+    assert_int_equal(room.len, 16);
+    sp_buf_fini(&room);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lengths_of_time),
+        cmocka_unit_test(members_of_what_was_told),
         cmocka_unit_test(cut_to_a_width),
         cmocka_unit_test(nothing_a_terminal_would_obey),
         cmocka_unit_test(data_in_one_line),
