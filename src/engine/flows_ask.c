@@ -51,7 +51,7 @@ sp_status flows_check_text(const char *name, sp_str text, struct sp_error *error
                : sp_error_set(error, SP_INVALID, "%s: found bytes that are no UTF-8", name);
 }
 
-static sp_status check_json(const char *name, sp_str json, struct sp_error *error) {
+sp_status flows_check_json(const char *name, sp_str json, struct sp_error *error) {
     enum sp_json_type type;
     sp_status status =
         json.len == 0 ? SP_OK : sp_json_check_value(json, JSON_DEPTH_MAX, &type, error);
@@ -82,15 +82,27 @@ static sp_status read_started(struct engine_flows *flows, uint64_t position,
     return SP_OK;
 }
 
-/* Appends what begins a saga, or finds the one that was begun by its key. */
-static sp_status append_start(struct engine_flows *flows,
-                              struct sp_engine_saga_started *ret_started, struct sp_error *error) {
+/* Which of the events begins the saga: others may tell of its definition before. */
+static uint32_t find_started(const struct engine_flows *flows) {
+    struct sp_event event;
+    uint32_t i = 0;
+    for (; i + 1 < flows->out.count; i++) {
+        sp_flow_out_event(&flows->out, i, &event);
+        if (sp_str_eq(event.attr[SP_ATTR_TYPE], SP_STR("saga.started"))) {
+            break;
+        }
+    }
+    return i;
+}
+
+sp_status flows_append_start(struct engine_flows *flows, struct sp_engine_saga_started *ret_started,
+                             struct sp_error *error) {
     struct sp_engine_saga_started started = {.position = 0};
     sp_status status = engine_flows_append(flows, error);
     if (status == SP_OK || status == SP_CONFLICT) {
         started.duplicate = status == SP_CONFLICT;
         sp_error_clear(error);
-        status = read_started(flows, flows->results[0].position, &started, error);
+        status = read_started(flows, flows->results[find_started(flows)].position, &started, error);
     }
     if (status == SP_OK) {
         *ret_started = started;
@@ -102,7 +114,7 @@ sp_status sp_engine_saga_start(struct sp_engine *engine, const struct sp_engine_
                                struct sp_engine_saga_started *ret_started, struct sp_error *error) {
     struct engine_flows *flows = engine->flows;
     struct sp_flow_now now;
-    sp_status status = check_json("data", start->data, error);
+    sp_status status = flows_check_json("data", start->data, error);
     status = status == SP_OK ? flows_check_text("key", start->key, error) : status;
     status = status == SP_OK ? flows_check_text("by", start->by, error) : status;
     if (status != SP_OK) {
@@ -118,7 +130,7 @@ sp_status sp_engine_saga_start(struct sp_engine *engine, const struct sp_engine_
     sp_flow_out_reset(&flows->out);
     status =
         sp_saga_start_events(flows->sagas, &wanted, now.new_id, now.now_us, &flows->out, error);
-    return status == SP_OK ? append_start(flows, ret_started, error) : status;
+    return status == SP_OK ? flows_append_start(flows, ret_started, error) : status;
 }
 
 /* ---- sagas: requests ------------------------------------------------------------------------- */
@@ -134,7 +146,7 @@ sp_status sp_engine_saga_request(struct sp_engine *engine,
     struct engine_flows *flows = engine->flows;
     sp_status status = flows_check_text("by", request->by, error);
     status = status == SP_OK ? flows_check_text("why", request->why, error) : status;
-    status = status == SP_OK ? check_json("result", request->result, error) : status;
+    status = status == SP_OK ? flows_check_json("result", request->result, error) : status;
     if (status != SP_OK) {
         return status;
     }
@@ -380,7 +392,7 @@ static sp_status check_decision(const struct sp_engine_decision *decision, struc
     status = status == SP_OK ? flows_check_text("choice", decision->choice, error) : status;
     status = status == SP_OK ? flows_check_text("by", decision->by, error) : status;
     status = status == SP_OK ? flows_check_text("reason", decision->reason, error) : status;
-    return status == SP_OK ? check_json("data", decision->data, error) : status;
+    return status == SP_OK ? flows_check_json("data", decision->data, error) : status;
 }
 
 sp_status sp_engine_decide(struct sp_engine *engine, const struct sp_engine_decision *decision,

@@ -101,6 +101,12 @@ void flows_add_json(struct sp_buf *to, const char *name, sp_str json);
 void flows_add_text(struct sp_buf *to, const char *name, sp_str text);
 /* Texts from outside: UTF-8, at most SP_FLOW_TEXT_BYTES_MAX. */
 SP_WARN_UNUSED sp_status flows_check_text(const char *name, sp_str text, struct sp_error *error);
+/* JSON from outside, or nothing. */
+SP_WARN_UNUSED sp_status flows_check_json(const char *name, sp_str json, struct sp_error *error);
+/* Appends what begins a saga, or finds the one that was begun by its key. */
+SP_WARN_UNUSED sp_status flows_append_start(struct engine_flows *flows,
+                                            struct sp_engine_saga_started *ret_started,
+                                            struct sp_error *error);
 
 /* ---- flows_jq.c ---- */
 /* The compiled program of a text; borrowed until the next call. SP_INVALID, SP_LIMIT, SP_IO. */

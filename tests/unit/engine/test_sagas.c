@@ -384,6 +384,45 @@ static void test_schedules_and_cancelled_events(void **state) {
     free(seen);
 }
 
+/* The one that failed is gone on with, where it failed; what it did is not done again. */
+static void test_forks(void **state) {
+    struct bus_help help = {.engine = NULL};
+    struct sp_engine_saga_started forked;
+    struct sp_error error;
+    char command[256];
+    char types[TYPES_BYTES];
+    (void)state;
+    bus_open(&help);
+    define_saga(&help, "{\"saga\":\"trip\",\"steps\":["
+                       "{\"name\":\"hotel\",\"action\":\"hotel.book\",\"irreversible\":true},"
+                       "{\"name\":\"flight\",\"action\":\"flight.book\","
+                       "\"retry\":{\"limit\":1}}]}");
+    struct sp_engine_saga_started started = start(&help, "trip", "{\"room\":7}", "");
+    let_work(&help);
+    find_command(&help, started.sagaid, "hotel.book", command, NULL);
+    answer(&help, command, "hotel.book.completed", "{\"ok\":1}");
+    find_command(&help, started.sagaid, "flight.book", command, NULL);
+    answer(&help, command, "flight.book.failed", "{\"error\":\"full\",\"retryable\":false}");
+    assert_int_equal(sp_sagas_count(sp_flow_sagas(sp_engine_flow(help.engine))), 0);
+    reopen(&help);
+    struct sp_engine_saga_fork fork = {.sagaid = sp_str_from(started.sagaid), .by = SP_STR("ann")};
+    sp_error_clear(&error);
+    bus_ok(sp_engine_saga_fork(help.engine, &fork, &forked, &error), &error);
+    assert_string_not_equal(forked.sagaid, started.sagaid);
+    let_work(&help);
+    find_command(&help, forked.sagaid, "flight.book", command, NULL);
+    answer(&help, command, "flight.book.completed", "{}");
+    read_types(&help, forked.sagaid, types);
+    assert_null(strstr(types, "hotel.book"));
+    assert_non_null(strstr(types, " saga.completed"));
+    reopen(&help);
+    fork.sagaid = SP_STR("0190b1f0-0000-7000-8000-000000000000");
+    assert_int_equal(sp_engine_saga_fork(help.engine, &fork, &forked, &error), SP_NOT_FOUND);
+    fork.sagaid = SP_STR("nonsense");
+    assert_int_equal(sp_engine_saga_fork(help.engine, &fork, &forked, &error), SP_NOT_FOUND);
+    bus_close(&help);
+}
+
 static void test_joins(void **state) {
     struct bus_help help = {.engine = NULL};
     struct sp_engine_defined defined;
@@ -457,6 +496,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_approvals_of_a_saga, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_approvals_that_stand_alone, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_schedules_and_cancelled_events, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_forks, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_joins, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_many_sagas, help_begin, help_end),
     };
