@@ -7,10 +7,12 @@
 #include "engine/query.h"
 #include "flow/delayed.h"
 #include "flow/flow.h"
+#include "flow/join.h"
 #include "flow/members.h"
 #include "flow/schedule.h"
 
 enum {
+    WINDOWS_SHOWN = 100, /* of a join, the oldest */
     TIMERS_PAGE = 256,
     NUMBER_SIZE = 24,
 };
@@ -27,13 +29,71 @@ static sp_status refuse_unknown(const struct sp_desk_call *call, struct sp_error
 
 /* ---- joins ----------------------------------------------------------------------------------- */
 
+static void begin_join(struct sp_buf *to, const struct sp_join_info *info) {
+    sp_buf_add_byte(to, '{');
+    desk_add_text(to, "join", info->name);
+    if (info->unusable != NULL) {
+        desk_add_text(to, "unusable", sp_str_from(info->unusable));
+    }
+    desk_add_u64(to, "open", info->open);
+    desk_add_u64(to, "done", info->done);
+    desk_add_u64(to, "emitted", info->emitted);
+    desk_add_u64(to, "timed_out", info->timed_out);
+    desk_add_u64(to, "late", info->late);
+    desk_add_u64(to, "repeated", info->repeated);
+    desk_add_u64(to, "unkeyed", info->unkeyed);
+    desk_add_u64(to, "refused", info->refused);
+    desk_add_time(to, "defined", info->defined_us);
+    desk_add_u64(to, "position", info->defined_position);
+}
+
 sp_status desk_join_ls(struct sp_desk_call *call, struct sp_error *error) {
-    (void)call;
-    return sp_error_set(error, SP_UNSUPPORTED, "joins cannot be defined yet");
+    const struct sp_joins *joins = sp_flow_part(flow_of(call), &sp_joins_part);
+    (void)error;
+    for (uint32_t i = 0; i < sp_joins_count(joins); i++) {
+        struct sp_join_info info;
+        sp_joins_get(joins, i, &info);
+        begin_join(&call->answer->text, &info);
+        sp_buf_add_byte(&call->answer->text, '}');
+        desk_end_row(call);
+    }
+    return SP_OK;
+}
+
+/* Which windows are open, the oldest of them. */
+static void add_windows(struct sp_desk_call *call, const struct sp_joins *joins, sp_str name) {
+    struct sp_join_window windows[WINDOWS_SHOWN];
+    struct sp_buf *to = &call->answer->text;
+    size_t count = sp_joins_windows(joins, name, 0, windows, WINDOWS_SHOWN);
+    desk_add_name(to, "windows");
+    sp_buf_add_byte(to, '[');
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) {
+            sp_buf_add_byte(to, ',');
+        }
+        sp_buf_add_byte(to, '{');
+        desk_add_text(to, "key", windows[i].key);
+        desk_add_time(to, "first", windows[i].first_us);
+        desk_add_time(to, "ends", windows[i].ends_us);
+        desk_add_u64(to, "have", windows[i].have);
+        desk_add_u64(to, "position", windows[i].first_position);
+        sp_buf_add_byte(to, '}');
+    }
+    sp_buf_add_byte(to, ']');
 }
 
 sp_status desk_join_show(struct sp_desk_call *call, struct sp_error *error) {
-    return desk_join_ls(call, error);
+    const struct sp_joins *joins = sp_flow_part(flow_of(call), &sp_joins_part);
+    struct sp_buf *to = &call->answer->text;
+    struct sp_join_info info;
+    if (!sp_joins_find(joins, call->request->subject, &info)) {
+        return refuse_unknown(call, error);
+    }
+    begin_join(to, &info);
+    add_windows(call, joins, info.name);
+    desk_add_definition(to, info.text);
+    sp_buf_add_byte(to, '}');
+    return SP_OK;
 }
 
 /* ---- schedules ------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "flow/approvals.h"
 #include "flow/delayed.h"
 #include "flow/flow.h"
+#include "flow/join.h"
 #include "flow/saga.h"
 #include "flow/schedule.h"
 #include "log/local.h"
@@ -358,6 +359,8 @@ static void add_sagas(struct sp_server *server, struct sp_buf *to) {
         sp_approvals_count(sp_flow_part(flow, &sp_approvals_part)));
     one(to, "spoor_delayed_events", "gauge", "Events that wait for their time.",
         sp_delayed_count(sp_flow_part(flow, &sp_delayed_part)));
+    one(to, "spoor_joins", "gauge", "Joins that are defined.",
+        sp_joins_count(sp_flow_part(flow, &sp_joins_part)));
     one(to, "spoor_schedules", "gauge", "Schedules that are defined.",
         sp_schedules_count(sp_flow_part(flow, &sp_schedules_part)));
 }

@@ -389,6 +389,32 @@ def a_folder_answers_as_a_server_does(folder):
         assert told["status"] == "completed", told
 
 
+def joins_are_defined_and_shown(folder):
+    with Server(folder) as server, Web(server) as web:
+        text = ("join: onboarding\nof: [provisioning.completed, crm.created]\nneed: all\nkey: data.customer\n"
+                "window: 24h\nemit: {type: onboarding.complete}\n")
+        first = define(server, folder, text, "join.yaml", "join", "add")
+        assert first["join"] == "onboarding" and not first["unchanged"], first
+        assert web.ok("PUT", "/v1/joins/onboarding", text.encode())["unchanged"]
+        web.refused("PUT", "/v1/joins/onboarding", 422, "line 1", b"join: onboarding")
+        for customer in ("c1", "c2"):
+            web.ok("POST", "/v1/events", {"type": "crm.created", "source": "crm", "data": {"customer": customer}},
+                   status=201)
+        (row,) = ask(server, "join", "ls")
+        assert row["join"] == "onboarding" and row["open"] == 2 and row["emitted"] == 0, row
+        (shown,) = ask(server, "join", "show", "onboarding")
+        assert [window["key"] for window in shown["windows"]] == ["c1", "c2"], shown
+        assert shown["definition"]["window"] == "24h" and resp_json(server, "SPOOR.JOIN", "SHOW", "onboarding") == shown
+        web.ok("POST", "/v1/events", {"type": "provisioning.completed", "source": "p", "data": {"customer": "c1"}},
+               status=201)
+        wait(lambda: ask(server, "join", "ls")[0]["emitted"], lambda emitted: emitted == 1)
+        assert len(web.ok("GET", "/v1/events", query={"type": "onboarding.complete"})) == 1
+        cli(server, "join", "rm", "onboarding")
+        web.refused("GET", "/v1/joins/onboarding", 404, "onboarding")
+        web.refused("DELETE", "/v1/joins/onboarding", 404, "onboarding")
+        assert ask(server, "join", "ls") == []
+
+
 def schedules_are_defined_and_shown(folder):
     with Server(folder) as server, Web(server) as web:
         text = "schedule: pulse\nevery: 1s\nemit: {type: pulse.beat}\n"
@@ -466,6 +492,7 @@ if __name__ == "__main__":
         a_saga_is_cancelled,
         wrong_use_is_told_what_was_expected,
         a_folder_answers_as_a_server_does,
+        joins_are_defined_and_shown,
         schedules_are_defined_and_shown,
         events_wait_for_their_time,
         an_approval_stands_alone,
