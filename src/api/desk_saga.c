@@ -46,8 +46,21 @@ sp_status desk_saga_start(struct sp_desk_call *call, struct sp_error *error) {
 }
 
 sp_status desk_saga_fork(struct sp_desk_call *call, struct sp_error *error) {
-    (void)call;
-    return sp_error_set(error, SP_UNSUPPORTED, "sagas cannot be forked yet");
+    struct sp_engine_saga_started started;
+    const struct sp_engine_saga_fork fork = {
+        .sagaid = call->request->subject,
+        .at = desk_option(call, SP_DESK_STEP),
+        .data = desk_option(call, SP_DESK_DATA),
+        .by = call->by,
+    };
+    sp_status status = desk_check_json(fork.data, "data", error);
+    if (status == SP_OK) {
+        status = sp_engine_saga_fork(call->engine, &fork, &started, error);
+    }
+    if (status == SP_OK) {
+        tell_started(call, &started);
+    }
+    return status;
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */

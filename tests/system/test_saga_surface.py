@@ -308,7 +308,12 @@ def what_fails_for_good_waits_for_a_person(folder):
             assert resp_json(server, "SPOOR.SAGA", "RETRY", ids[2], "REASON", "CRM is back")["position"]
             wait(lambda: len(worker.seen), lambda count: count > before)
             wait(lambda: show(server, ids[2]), is_status("needs_attention"))
+            # An ended one cannot be cancelled; it can be gone on with, in a fork.
             web.refused("POST", f"/v1/sagas/{ids[0]}/cancel", 409, "has ended")
+            fork = ask(server, "saga", "fork", ids[0], "--at", "slot")[0]
+            assert fork["sagaid"] not in ids, fork
+            wait(lambda: show(server, fork["sagaid"]), lambda saga: saga["status"] != "running")
+            assert show(server, fork["sagaid"])["forked_from"]["sagaid"] == ids[0]
 
 
 def a_saga_is_cancelled(folder):
@@ -332,7 +337,7 @@ def wrong_use_is_told_what_was_expected(folder):
     with Server(folder) as server, Web(server) as web:
         define(server, folder, ONE)
         nobody = "01938f6a-7c1b-7e0a-9a64-0c9d5f3b2e11"
-        for verb in ("show", "approve", "reject", "cancel", "retry", "skip", "done", "compensate"):
+        for verb in ("show", "approve", "reject", "cancel", "retry", "skip", "done", "compensate", "resume", "fork"):
             done = cli(server, "saga", verb, nobody, code=3)
             assert done.stderr.startswith("spoor: ") and done.stdout == "", (verb, done.stderr)
             refused = resp(server, "SPOOR.SAGA", verb, nobody)
