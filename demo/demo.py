@@ -23,6 +23,7 @@ import time
 
 import spoor
 import story
+from rollback import Rollback
 from rounds import Caller, Kill, Player, find, took_ms
 from stage import ROOT, Stage, Trouble, sync_us
 
@@ -42,6 +43,10 @@ def parse():
                         help="whose process is killed (notification)")
     parser.add_argument("--kills", type=int, default=3, metavar="N",
                         help="how many more are killed, at any moment (3)")
+    parser.add_argument("--story", choices=("fleet", "rollback", "both"), default="both",
+                        help="the fleet's, the rollback's, or one after the other (both)")
+    parser.add_argument("--auto", action="store_true",
+                        help="the demo itself approves the rollback, as it does where nobody watches")
     parser.add_argument("--json", action="store_true", help="one object, for programs")
     return parser.parse_args()
 
@@ -101,6 +106,16 @@ class Demo:
         self.env = {"DEMO_PAGER": str(self.pager)}
 
     async def run(self):
+        if self.options.story != "rollback":
+            await self.run_fleet()
+        if self.options.story != "fleet":
+            is_auto = self.options.auto or self.options.json or not sys.stdout.isatty()
+            self.found["rollback"] = await Rollback(self.stage, self.screen, is_auto,
+                                                    on_terminal).run()
+        if self.options.json:
+            print(json.dumps(self.found))
+
+    async def run_fleet(self):
         options = self.options
         begun = time.monotonic()
         server, url = await self.stage.server("server")
@@ -129,8 +144,6 @@ class Demo:
         for process, _ in hosts.values():
             await self.stage.stop(process)
         await self.stage.stop(server)
-        if options.json:
-            print(json.dumps(self.found))
 
     async def meet(self, client, took_s):
         """Who is there."""

@@ -188,9 +188,9 @@ static uint32_t find_step(const struct sp_story *story, sp_str path, uint64_t ha
     return SP_STORY_NO_STEP;
 }
 
-/* The step that an event is about, made where it is new. NULL: none, or no memory. */
-static sp_status step_of(struct sp_story *story, const struct facts *facts, uint64_t time_us,
-                         uint32_t *ret_step) {
+/* The step that an event is about; where it is new it is made, if `is_made`. SP_LIMIT, SP_NO_MEMORY. */
+static sp_status step_of(struct sp_story *story, const struct facts *facts, bool is_made,
+                         uint64_t time_us, uint32_t *ret_step) {
     struct sp_flow_slice path = keep_text(story, facts, SP_FACT_STEP);
     *ret_step = SP_STORY_NO_STEP;
     if (path.len == 0) {
@@ -199,8 +199,8 @@ static sp_status step_of(struct sp_story *story, const struct facts *facts, uint
     sp_str name = sp_story_text(story, path);
     uint64_t hash = sp_hash(name.ptr, name.len);
     *ret_step = find_step(story, name, hash);
-    if (*ret_step != SP_STORY_NO_STEP) {
-        story->text.len = path.offset; /* it is there already */
+    if (*ret_step != SP_STORY_NO_STEP || !is_made) {
+        story->text.len = path.offset; /* it is there already, or does not matter */
         return SP_OK;
     }
     if (story->step_count == SP_STORY_STEPS_MAX) {
@@ -550,7 +550,8 @@ sp_status sp_story_add(struct sp_story *story, const struct sp_event *event,
     struct facts facts;
     read_facts(event, &facts);
     struct sp_story_moment moment = {.time_us = event->recorded_us, .kind = (uint8_t)kind};
-    sp_status status = step_of(story, &facts, event->recorded_us, &moment.step);
+    sp_status status =
+        step_of(story, &facts, kinds[kind].about_step, event->recorded_us, &moment.step);
     bool is_told = moment.step != SP_STORY_NO_STEP || !kinds[kind].about_step;
     if (status == SP_OK && is_told) {
         struct sp_story_step *step =

@@ -48,7 +48,8 @@ def demo(*options):
 
 
 def whole():
-    return demo("--rounds", "2", "--compare", "1", "--work", "2", "--poll", "0.05", "--kills", "4")
+    return demo("--story", "fleet", "--rounds", "2", "--compare", "1", "--work", "2", "--poll", "0.05",
+                "--kills", "4")
 
 
 def told(event):
@@ -189,8 +190,25 @@ def nor_does_one_killed_at_any_moment(_folder):
 
 def so_in_every_department(_folder):
     for department in ("deployment", "incident", "monitoring"):
-        found = demo("--rounds", "1", "--compare", "0", "--kills", "0", "--kill", department)
+        found = demo("--story", "fleet", "--rounds", "1", "--compare", "0", "--kills", "0", "--kill",
+                     department)
         check_kill(found["kill"], department)
+
+
+def a_rollback_is_approved_on_the_command_line(_folder):
+    """The deployment failed, a person said yes, and what it did was undone in its order."""
+    found = demo("--story", "rollback")["rollback"]
+    actions = ["database.undo_migration", "deploy.undo", "flags.disable"]
+    assert found["done"] == actions, found["done"]
+    types = [event["type"] for event in found["events"]]
+    assert [type_ for type_ in types if type_ in actions] == actions, types
+    story = ["deployment.failed", "saga.started", "action.proposed", "action.approved", "saga.approval.granted",
+             actions[0], f"{actions[0]}.completed", actions[1], f"{actions[1]}.completed", actions[2],
+             f"{actions[2]}.completed", "deployment.rolled_back", "saga.completed"]
+    assert [type_ for type_ in types if type_ in story] == story, types
+    first, *lines = found["words"].splitlines()
+    assert first.startswith("Rollback deploy-117 is done: undo migration, undo deploy and "), first
+    assert any("ann answered “rollback” to “Roll the deployment back?”" in line for line in lines), lines
 
 
 def plain(text):
@@ -202,6 +220,7 @@ def plain(text):
             line = " ".join(line.split()[3:6])
         line = re.sub(r"\b(user-service|cart|checkout|search|mail)(?=:| fails)", "SERVICE", line)
         line = re.sub(r"\d[\d.,]*( µs| ms| min| s\b)?", "N", line)
+        line = re.sub(r": done after N", ": done", line)
         found.append(" ".join(line.split()))
     return [line for line in found if line]
 
@@ -252,5 +271,5 @@ def nothing_stays_behind(_folder):
 run(*map(needed, (
     types_are_right, all_agents_are_there, the_story_leads_back_to_the_commit, everybody_reacts_once,
     events_are_those_of_the_vocabulary, all_ways_are_measured, a_killed_process_costs_nothing,
-    nor_does_one_killed_at_any_moment, so_in_every_department, documents_show_what_is_printed,
-    nothing_stays_behind)))
+    nor_does_one_killed_at_any_moment, so_in_every_department,
+    a_rollback_is_approved_on_the_command_line, documents_show_what_is_printed, nothing_stays_behind)))
