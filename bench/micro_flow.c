@@ -1,7 +1,8 @@
 /*
  * What timers, delayed events and joins cost by themselves, in one thread: folding, no log, no
  * programs. Processor time, since nothing here waits. Prints one JSON line a measure: the best of
- * several repeats, since what disturbs only slows down; of memory, what the allocator gave out, divided by what is held.
+ * several repeats, since what disturbs only slows down; of memory, what the allocator gave out,
+ * divided by what is held.
  */
 #include <malloc.h>
 #include <stdio.h>
