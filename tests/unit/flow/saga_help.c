@@ -30,23 +30,42 @@ static void make_flow(struct sp_flow **flow) {
     assert_int_equal(sp_flow_new(flow, NULL), SP_OK);
 }
 
-void help_init(struct help *help) {
-    memset(help, 0, sizeof(*help));
+struct help *help_new(void) {
+    struct help *help = calloc(1, sizeof(*help));
+    assert_non_null(help);
     make_flow(&help->flow);
     help->sagas = sp_flow_sagas(help->flow);
     help->now_us = UINT64_C(1800000000000000);
     help->out = malloc(sizeof(*help->out));
     assert_non_null(help->out);
     sp_flow_out_init(help->out);
+    return help;
 }
 
-void help_fini(struct help *help) {
+void help_free(struct help *help) {
     sp_flow_free(help->flow);
     for (uint64_t i = 0; i < help->count; i++) {
         free(help->events[i].record);
     }
     sp_flow_out_fini(help->out);
     free(help->out);
+    free(help);
+}
+
+static const char *reply(void *context, const char *program, const char *input) {
+    (void)input;
+    for (const struct help_reply *at = context; at->part != NULL; at++) {
+        if (strstr(program, at->part) != NULL) {
+            return at->value;
+        }
+    }
+    fail_msg("nobody told what %s says", program);
+    return NULL;
+}
+
+void help_programs(struct help *help, struct help_reply *replies) {
+    help->program = reply;
+    help->context = replies;
 }
 
 /* ---- the same state, made again ---- */

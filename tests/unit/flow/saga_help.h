@@ -1,7 +1,7 @@
 /*
  * What the tests of sagas share: a log in memory that shows each event to the flow, a clock, and
  * programs that are answered by the test. After each event the state is made again, from the log
- * alone and from an encoding, and has to be the same. Texts of JSON may have apostrophes for quotes.
+ * alone and from an encoding, and has to be the same. JSON may have apostrophes for quotes.
  */
 #ifndef SP_TESTS_SAGA_HELP_H
 #define SP_TESTS_SAGA_HELP_H
@@ -45,8 +45,15 @@ struct help {
     char sagaid[SP_SAGA_ID_SIZE]; /* that began last */
 };
 
-void help_init(struct help *help);
-void help_fini(struct help *help);
+struct help *help_new(void);
+void help_free(struct help *help);
+
+/* What programs say: that of the first entry whose text is in the program. */
+struct help_reply {
+    const char *part;  /* NULL: behind the last one */
+    const char *value; /* NULL: it fails */
+};
+void help_programs(struct help *help, struct help_reply *replies);
 
 /* Appends an event of somebody: what is NULL is absent. Returns its position. */
 uint64_t help_put(struct help *help, const char *type, const char *stream, const char *causation,

@@ -8,16 +8,13 @@ static struct help *help;
 
 static int setup(void **state) {
     (void)state;
-    help = malloc(sizeof(*help));
-    assert_non_null(help);
-    help_init(help);
+    help = help_new();
     return 0;
 }
 
 static int teardown(void **state) {
     (void)state;
-    help_fini(help);
-    free(help);
+    help_free(help);
     return 0;
 }
 
