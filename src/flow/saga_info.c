@@ -23,8 +23,8 @@ sp_str sp_saga_waiting_name(enum sp_saga_waiting waiting) {
 
 static enum sp_saga_waiting waiting_of(const struct sp_saga *saga, const struct sp_act *act) {
     const struct sp_saga_node *node = sp_act_node(saga, act);
-    if (!sp_act_is_leaf(saga, act)) {
-        return SP_SAGA_WAITS_NOT;
+    if (!sp_act_is_leaf(saga, act) && act->state != SP_ACT_STUCK) {
+        return SP_SAGA_WAITS_NOT; /* what is in it waits */
     }
     switch ((enum sp_act_state)act->state) {
     case SP_ACT_STUCK:
