@@ -8,6 +8,7 @@
 #include "api/desk_int.h"
 #include "base/json.h"
 #include "base/time.h"
+#include "engine/query.h"
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
@@ -362,6 +363,21 @@ sp_status desk_page_cut(struct sp_desk_call *call, struct desk_page *page, struc
     free(page->positions);
     page->positions = NULL;
     return failed ? sp_error_set(error, SP_NO_MEMORY, "no memory for the list") : SP_OK;
+}
+
+const struct sp_event *desk_open_at(const struct sp_desk_call *call, uint64_t position,
+                                    struct sp_cursor **ret_cursor) {
+    char text[24];
+    const struct sp_event *event = NULL;
+    (void)snprintf(text, sizeof(text), "%" PRIu64, position);
+    const struct sp_query query = {
+        .from = sp_str_from(text), .until = sp_str_from(text), .limit = 1};
+    *ret_cursor = NULL;
+    if (position == 0 || sp_cursor_open(call->engine, &query, ret_cursor, NULL) != SP_OK ||
+        sp_cursor_next(*ret_cursor, &event, NULL) != SP_OK) {
+        return NULL;
+    }
+    return event;
 }
 
 void desk_end_row(struct sp_desk_call *call) {

@@ -1,5 +1,4 @@
 /* Approvals: the inbox of those that wait for somebody, and deciding them. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +10,7 @@
 #include "flow/flow.h"
 #include "flow/saga.h"
 
-enum { ID_SIZE = SP_SAGA_PATH_BYTES_MAX + 64, NUMBER_SIZE = 24 };
+enum { ID_SIZE = SP_SAGA_PATH_BYTES_MAX + 64 };
 
 static const struct sp_sagas *sagas_of(const struct sp_desk_call *call) {
     return sp_flow_sagas(sp_engine_flow(call->engine));
@@ -25,17 +24,9 @@ static const struct sp_approvals *approvals_of(const struct sp_desk_call *call) 
 
 /* When the event at a position was recorded; 0 where it cannot be read (any more). */
 static uint64_t time_at(struct sp_desk_call *call, uint64_t position) {
-    char text[NUMBER_SIZE];
     struct sp_cursor *cursor = NULL;
-    const struct sp_event *event = NULL;
-    uint64_t recorded_us = 0;
-    (void)snprintf(text, sizeof(text), "%" PRIu64, position);
-    const struct sp_query query = {
-        .from = sp_str_from(text), .until = sp_str_from(text), .limit = 1};
-    if (position != 0 && sp_cursor_open(call->engine, &query, &cursor, NULL) == SP_OK &&
-        sp_cursor_next(cursor, &event, NULL) == SP_OK) {
-        recorded_us = event->recorded_us;
-    }
+    const struct sp_event *event = desk_open_at(call, position, &cursor);
+    uint64_t recorded_us = event != NULL ? event->recorded_us : 0;
     sp_cursor_close(cursor);
     return recorded_us;
 }

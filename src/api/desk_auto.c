@@ -14,7 +14,6 @@
 enum {
     WINDOWS_SHOWN = 100, /* of a join, the oldest */
     TIMERS_PAGE = 256,
-    NUMBER_SIZE = 24,
 };
 
 static const struct sp_flow *flow_of(const struct sp_desk_call *call) {
@@ -176,18 +175,12 @@ static void add_event(struct sp_desk_call *call, const struct sp_event *delayed)
     sp_buf_fini(&scratch);
 }
 
-static sp_status write_timer(struct sp_desk_call *call, struct sp_delayed_info info,
-                             struct sp_error *error) {
-    char text[NUMBER_SIZE];
+static void write_timer(struct sp_desk_call *call, struct sp_delayed_info info) {
     struct sp_buf *to = &call->answer->text;
     struct sp_cursor *cursor = NULL;
-    const struct sp_event *event = NULL;
-    (void)snprintf(text, sizeof(text), "%" PRIu64, info.position);
-    const struct sp_query query = {
-        .from = sp_str_from(text), .until = sp_str_from(text), .limit = 1};
-    sp_status status = sp_cursor_open(call->engine, &query, &cursor, error);
+    const struct sp_event *event = desk_open_at(call, info.position, &cursor);
     sp_buf_add_byte(to, '{');
-    if (status == SP_OK && sp_cursor_next(cursor, &event, error) == SP_OK) {
+    if (event != NULL) {
         add_event(call, event);
         desk_add_time(to, "since", event->recorded_us);
     }
@@ -197,7 +190,6 @@ static sp_status write_timer(struct sp_desk_call *call, struct sp_delayed_info i
     desk_add_u64(to, "position", info.position);
     sp_buf_add_byte(to, '}');
     desk_end_row(call);
-    return status;
 }
 
 sp_status desk_timer_ls(struct sp_desk_call *call, struct sp_error *error) {
@@ -209,8 +201,8 @@ sp_status desk_timer_ls(struct sp_desk_call *call, struct sp_error *error) {
     size_t count = 1;
     while (status == SP_OK && left > 0 && count > 0) {
         count = sp_delayed_list(delayed, after, infos, left < TIMERS_PAGE ? left : TIMERS_PAGE);
-        for (size_t i = 0; i < count && status == SP_OK; i++) {
-            status = write_timer(call, infos[i], error);
+        for (size_t i = 0; i < count; i++) {
+            write_timer(call, infos[i]);
             after = infos[i];
         }
         left -= count;

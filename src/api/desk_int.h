@@ -60,6 +60,14 @@ SP_WARN_UNUSED sp_status desk_page_cut(struct sp_desk_call *call, struct desk_pa
 static inline bool desk_page_has(const struct desk_page *page, uint64_t position) {
     return position > page->after && position <= page->last;
 }
+/*
+ * The event at a position; NULL where it cannot be read (any more). It lasts as long as the cursor,
+ * which is to be closed in any case.
+ */
+struct sp_cursor;
+struct sp_event;
+const struct sp_event *desk_open_at(const struct sp_desk_call *call, uint64_t position,
+                                    struct sp_cursor **ret_cursor);
 /* Ends a row that was written to the answer. */
 void desk_end_row(struct sp_desk_call *call);
 

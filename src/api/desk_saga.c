@@ -4,7 +4,9 @@
 
 #include "api/desk_int.h"
 #include "base/json.h"
+#include "engine/query.h"
 #include "flow/flow.h"
+#include "flow/members.h"
 #include "flow/saga.h"
 
 static const struct sp_sagas *sagas_of(const struct sp_desk_call *call) {
@@ -154,6 +156,22 @@ static void add_if(struct sp_buf *to, const char *name, sp_str text) {
     }
 }
 
+enum { KEYS_MAX = 100 }; /* of a page: each is read from the log */
+
+/* The key by which it was started: in its first event alone, not in memory. */
+static void add_key(struct sp_desk_call *call, uint64_t position) {
+    struct sp_buf scratch;
+    struct sp_member key = {.name = "key"};
+    struct sp_cursor *cursor = NULL;
+    const struct sp_event *event = desk_open_at(call, position, &cursor);
+    sp_buf_init(&scratch, DESK_ANSWER_BYTES_MAX);
+    if (event != NULL && sp_members_of(event, &key, 1, &scratch) == SP_OK) {
+        add_if(&call->answer->text, "key", sp_member_text(&key));
+    }
+    sp_buf_fini(&scratch);
+    sp_cursor_close(cursor);
+}
+
 static bool write_saga(void *context, const struct sp_saga_info *info) {
     struct saga_list *list = context;
     struct sp_buf *to = &list->call->answer->text;
@@ -170,6 +188,9 @@ static bool write_saga(void *context, const struct sp_saga_info *info) {
     desk_add_time(to, "due", info->due_us);
     desk_add_time(to, "timeout_at", info->timeout_us);
     desk_add_time(to, "started", info->started_us);
+    if (list->call->request->limit <= KEYS_MAX) {
+        add_key(list->call, info->started_position);
+    }
     desk_add_u64(to, "open", info->open_count);
     desk_add_u64(to, "stuck", info->stuck_count);
     desk_add_u64(to, "position", info->started_position);

@@ -47,8 +47,7 @@ static void add_definition(void *context, sp_str row) {
         return;
     }
     sp_table_add(&list->table, sp_cli_member_raw(row, "saga"));
-    sp_str version = sp_cli_member(row, "version");
-    sp_table_add(&list->table, version);
+    sp_table_add(&list->table, sp_cli_member_raw(row, "version"));
     sp_table_add(&list->table, sp_cli_member(row, "steps"));
     sp_table_add(&list->table, sp_cli_member(row, "running"));
     sp_table_add(&list->table, sp_cli_member_raw(row, "on"));
@@ -198,7 +197,9 @@ static spoor_status list_pages(struct ended_list *ended, spoor *store,
 
 /* Over a folder the read model is brought up to the end of the log first. */
 static int list_ended(struct sp_cli *cli, const struct sp_desk_request *request) {
-    struct ended_list ended = {.list = {.cli = cli}, .last = "0"};
+    struct sp_clock clock = sp_clock_system();
+    struct ended_list ended = {.list = {.cli = cli, .now_us = clock.wall_us(clock.context)},
+                               .last = "0"};
     spoor *store = NULL;
     spoor_error error = {.status = SPOOR_OK};
     int code = sp_cli_open(cli, 0, &store);
@@ -369,10 +370,12 @@ static const struct {
     const char *verb;
     const char *text;
 } DONE[] = {
-    {"approve", "approved"},        {"reject", "rejected"},      {"decide", "decided"},
-    {"cancel", "is cancelled"},     {"retry", "is retried"},     {"skip", "is skipped"},
-    {"done", "is marked as done"},  {"compensate", "is undone"}, {"resume", "goes on"},
-    {"fork", "goes on from there"}, {"rm", "is removed"},
+    {"approve", "approved"},       {"reject", "rejected"},
+    {"decide", "decided"},         {"cancel", "is being cancelled"},
+    {"retry", "is retried"},       {"skip", "is skipped"},
+    {"done", "is marked as done"}, {"compensate", "is being undone"},
+    {"resume", "goes on"},         {"fork", "goes on from there"},
+    {"rm", "is removed"},
 };
 
 static void say_done(struct sp_cli_desk *desk, const struct sp_desk_request *request) {

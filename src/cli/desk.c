@@ -8,7 +8,7 @@
 #include "cli/server.h"
 #include "cli/text.h"
 
-enum { PAGE_ROWS = 1000, NUMBERS_SIZE = 48 };
+enum { PAGE_ROWS = 100, NUMBERS_SIZE = 48 };
 
 int sp_cli_desk_open(struct sp_cli *cli, unsigned flags, struct sp_cli_desk *desk) {
     *desk = (struct sp_cli_desk){.cli = cli};

@@ -182,6 +182,7 @@ def a_saga_is_started_once_by_key(folder):
         assert all(row["saga"] == "book" and row["waiting_for"] == "worker" and row["step"] == "qualify"
                    for row in rows), rows
         assert [row["sagaid"] for row in resp_json(server, "SPOOR.SAGA", "LS")] == ids
+        assert [row.get("key") for row in rows] == ["l-1", "l-2", None, None], rows
         # Pages, and filters.
         page = web.ok("GET", "/v1/sagas", query={"limit": 3})
         assert [row["sagaid"] for row in page["sagas"]] == ids[:3], page
