@@ -754,6 +754,150 @@ SPOOR_API spoor_status spoor_group_extend(spoor_group *group, const char *entry,
 SPOOR_API void spoor_group_leave(spoor_group *group);
 
 /*
+ * ---- sagas, approvals, joins, schedules
+ * ----------------------------------------------------------------------------------------
+ *
+ * Workflows that finish or undo themselves: docs/sagas.md. Over a folder the program that has it
+ * open for writing does what falls due, while it turns (spoor_turn, SPOOR_OWN_THREAD); over a
+ * server the server does. What is answered is durable.
+ *
+ * An event with an extension `deliverat`, a time, is appended then: spoor_append tells where it is
+ * kept until then, and spoor_delayed_cancel takes it back.
+ */
+
+/* An option of what is asked, by its name: "key", "order-7". */
+typedef struct spoor_ask_option {
+    const char *name;
+    const char *value; /* NULL: not given */
+} spoor_ask_option;
+
+/*
+ * Asks for anything that `spoor help` and docs/redis.md have of sagas, approvals, joins, schedules
+ * and timers, by the same names: "saga start", "saga ls", "approval approve", "timer cancel". The
+ * subject is a name, an id or a text, NULL where there is none. `take` (may be NULL) gets the
+ * answer as JSON, of a list once for each row. SPOOR_INVALID, SPOOR_NOT_FOUND, SPOOR_CONFLICT,
+ * SPOOR_DENIED: the error says why.
+ */
+SPOOR_API spoor_status spoor_ask(spoor *store, const char *what, const char *subject,
+                                 const spoor_ask_option *options, size_t option_count,
+                                 spoor_text_fn *take, void *context, spoor_error *error);
+
+typedef enum spoor_definition_kind {
+    SPOOR_DEFINES_SAGA = 0,
+    SPOOR_DEFINES_JOIN = 1,
+    SPOOR_DEFINES_SCHEDULE = 2,
+} spoor_definition_kind;
+
+typedef struct spoor_defined {
+    size_t size;
+    uint64_t position; /* of the event that defines it */
+    int unchanged;     /* 1: the very same was there, and nothing was appended */
+    char sha256[65];   /* its identity */
+} spoor_defined;
+
+/*
+ * Defines a saga, a join or a schedule by its text, JSON or YAML: what begins from now on goes by
+ * it. ret_defined may be NULL. SPOOR_INVALID: the error has line and column of the first mistake.
+ */
+SPOOR_API spoor_status spoor_define(spoor *store, spoor_definition_kind kind, const char *text,
+                                    size_t len, spoor_defined *ret_defined, spoor_error *error);
+
+/* What runs goes on, and nothing begins any more. SPOOR_NOT_FOUND. */
+SPOOR_API spoor_status spoor_undefine(spoor *store, spoor_definition_kind kind, const char *name,
+                                      spoor_error *error);
+
+typedef struct spoor_saga_options {
+    size_t size;
+    const char *data; /* JSON; NULL: null */
+    const char *key;  /* one that was started by this key is the one there is. NULL: over a server a
+                         key is made, so that a request that is sent again starts one only */
+    const char *correlation; /* the run; NULL: the saga's own id */
+    const char *causation;
+    const char *by; /* who asks */
+} spoor_saga_options;
+
+typedef struct spoor_saga_started {
+    size_t size;
+    uint64_t position; /* of saga.started */
+    int known;         /* 1: it was there by this key */
+    char sagaid[37];
+} spoor_saga_started;
+
+#ifdef __cplusplus
+static inline spoor_saga_options spoor_saga_options_none(void) {
+    spoor_saga_options none = {};
+    none.size = sizeof(none);
+    return none;
+}
+#define SPOOR_SAGA_INIT spoor_saga_options_none()
+#else
+#define SPOOR_SAGA_INIT                                                                            \
+    { .size = sizeof(spoor_saga_options) }
+#endif
+
+/* Starts a saga; options may be NULL. SPOOR_NOT_FOUND: there is no definition of this name. */
+SPOOR_API spoor_status spoor_saga_start(spoor *store, const char *name,
+                                        const spoor_saga_options *options,
+                                        spoor_saga_started *ret_started, spoor_error *error);
+
+/* How a saga stands: one JSON object, {"sagaid", "status", "steps": […], …}. SPOOR_NOT_FOUND. */
+SPOOR_API spoor_status spoor_saga_show(spoor *store, const char *sagaid, spoor_text_fn *take,
+                                       void *context, spoor_error *error);
+
+/* What a person asks of a saga. */
+typedef enum spoor_saga_wish {
+    SPOOR_SAGA_CANCEL = 0,
+    SPOOR_SAGA_RETRY = 1, /* the step that needs attention */
+    SPOOR_SAGA_SKIP = 2,
+    SPOOR_SAGA_DONE = 3, /* somebody did it: as if it had succeeded */
+    SPOOR_SAGA_COMPENSATE = 4,
+} spoor_saga_wish;
+
+typedef struct spoor_wish_options {
+    size_t size;
+    const char *step;   /* its path; NULL: the one that needs attention, where it is the only one */
+    const char *by;     /* who */
+    const char *why;    /* and why: both are recorded */
+    const char *result; /* of SPOOR_SAGA_DONE: JSON */
+} spoor_wish_options;
+
+#ifdef __cplusplus
+static inline spoor_wish_options spoor_wish_options_none(void) {
+    spoor_wish_options none = {};
+    none.size = sizeof(none);
+    return none;
+}
+#define SPOOR_WISH_INIT spoor_wish_options_none()
+#else
+#define SPOOR_WISH_INIT                                                                            \
+    { .size = sizeof(spoor_wish_options) }
+#endif
+
+/* SPOOR_NOT_FOUND: no such saga runs; SPOOR_CONFLICT: that cannot be done to it as it is. */
+SPOOR_API spoor_status spoor_saga_request(spoor *store, const char *sagaid, spoor_saga_wish wish,
+                                          const spoor_wish_options *options, spoor_error *error);
+
+typedef struct spoor_decision {
+    size_t size;
+    const char *choice; /* "approve", "reject", or one of its own */
+    const char *step;   /* of a saga with several that wait; else NULL */
+    const char *by;
+    const char *reason;
+    const char *data; /* JSON */
+} spoor_decision;
+
+/*
+ * Decides a pending approval: its id, or a saga's. The first decision counts: SPOOR_CONFLICT, and
+ * the error tells who decided how. SPOOR_DENIED: not one of those who may.
+ */
+SPOOR_API spoor_status spoor_decide(spoor *store, const char *approval,
+                                    const spoor_decision *decision, spoor_error *error);
+
+/* Takes a delayed event back; source NULL: any, where only one has the id. SPOOR_NOT_FOUND. */
+SPOOR_API spoor_status spoor_delayed_cancel(spoor *store, const char *source, const char *id,
+                                            const char *by, const char *reason, spoor_error *error);
+
+/*
  * ---- workers
  * -------------------------------------------------------------------------------------
  *

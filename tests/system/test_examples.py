@@ -41,6 +41,13 @@ task.last {"priority": "critical"}
     "host_driven": """the pipe said x
 1000 events durable, the last at 1000
 """,
+    "worker": """does card.charge
+does stock.reserve
+fails at parcel.ship
+undoes by stock.release
+undoes by card.refund
+the order was undone
+""",
 }
 
 HEADER_IN_CPP = """#include <spoor.h>
