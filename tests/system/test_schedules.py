@@ -88,4 +88,28 @@ def none_missed_and_none_doubled_across_kill_9(folder):
         assert len(minutes) == len(set(minutes)), minutes
 
 
-harness.run(every_second, what_is_wrong_has_a_place, none_missed_and_none_doubled_across_kill_9)
+def each_starts_one_saga_across_kill_9(folder):
+    dice = random.Random(4)
+    with Server(folder) as server, Web(server) as web:
+        saga = {"saga": "tick", "steps": [{"name": "say", "emit": {"type": "ticked", "data": ".at"}}]}
+        reply = web.call("PUT", "/v1/saga-definitions/tick", saga)
+        assert reply.status in (200, 201), reply.body
+        define(web, schedule="s", every="1s", start={"saga": "tick"})
+        define(web, schedule="missing", every="1s", start={"saga": "nobody"})
+    for _ in range(6):
+        with Server(folder) as server:
+            time.sleep(dice.random() * 1.5)
+            server.kill()
+    with Server(folder) as server, Web(server) as web:
+        count = len(beats(web, "ticked"))
+        wait_for(lambda: len(beats(web, "ticked")) > count + 1, "the next ones")
+        times = sorted(seconds(event["data"]) for event in beats(web, "ticked"))
+        assert {round(after - before, 6) for before, after in zip(times, times[1:])} == {1.0}, times
+        keys = [event["data"]["key"] for event in beats(web, "saga.started")]
+        assert len(keys) == len(set(keys)) >= len(times) and keys[0].startswith("s:"), keys
+        failed = beats(web, "schedule.failed")
+        assert failed and "nobody" in failed[0]["data"]["error"], failed
+
+
+harness.run(every_second, what_is_wrong_has_a_place, none_missed_and_none_doubled_across_kill_9,
+            each_starts_one_saga_across_kill_9)
