@@ -8,11 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sim/saga_show.h"
 #include "sim/world.h"
 #include "sim/world_bus.h"
 #include "sim/world_engine.h"
 #include "sim/world_log.h"
 #include "sim/world_project.h"
+#include "sim/world_saga.h"
 
 enum { PROBLEMS_SHOWN = 10 };
 
@@ -139,10 +141,14 @@ static void print_tap(const struct settings *settings, const struct tally *tally
 static void print_usage(void) {
     (void)printf(
         "usage: spoor-sim [--seed N] [--seeds N] [--minutes M] [--seconds S]\n"
-        "                 [--world log|engine|bus|project] [--story NAME] [--tap] [--verbose]\n\n"
-        "Tells stories of the log, of the engine on top of it, of the bus on top of that, or of\n"
-        "projections of it, on a disk that crashes, fails and lies, each twice. Bus and\n"
-        "projections are told none of damage.\n"
+        "                 [--world log|engine|bus|project|saga] [--story NAME] [--tap] [--verbose]\n"
+        "       spoor-sim sweep [--large | --sweep NAME [--definition N --choices C --crash N]]\n"
+        "                 [--part K --parts N] [--tap]\n"
+        "       spoor-sim sagas [--seed N] [--seeds N] [--seconds S] [--tap] [--verbose]\n\n"
+        "Tells stories of the log, of the engine on top of it, of the bus on top of that, of\n"
+        "projections of it or of sagas in it, on a disk that crashes, fails and lies, each\n"
+        "twice. Bus, projections and sagas are told none of damage.\n"
+        "sweep tells all small sagas, sagas any by seed, both in memory alone.\n"
         "--seed alone tells one; --seeds, --minutes or --seconds say how many. Stories:\n");
     for (int i = 0; i < SIM_STORY_COUNT; i++) {
         (void)printf("  %-12s %s\n", sim_story_name((enum sim_story)i),
@@ -194,6 +200,9 @@ static int take_option(struct settings *settings, const char *name, const char *
     } else if (strcmp(name, "--world") == 0 && strcmp(value, "project") == 0) {
         settings->system = &sim_project_system;
         settings->world = "project";
+    } else if (strcmp(name, "--world") == 0 && strcmp(value, "saga") == 0) {
+        settings->system = &sim_saga_system;
+        settings->world = "saga";
     } else {
         return 0;
     }
@@ -202,6 +211,12 @@ static int take_option(struct settings *settings, const char *name, const char *
 
 int main(int argc, char **argv) {
     struct settings settings = {.seed = 1, .story = -1, .world = "log", .system = &sim_log_system};
+    if (argc > 1 && strcmp(argv[1], "sweep") == 0) {
+        return saga_show_sweep(argc - 2, argv + 2);
+    }
+    if (argc > 1 && strcmp(argv[1], "sagas") == 0) {
+        return saga_show_random(argc - 2, argv + 2);
+    }
     for (int i = 1; i < argc;) {
         int taken = take_option(&settings, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
         if (taken == 0) {

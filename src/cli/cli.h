@@ -139,6 +139,7 @@ sp_command_fn sp_cmd_run_fork;
 sp_command_fn sp_cmd_run_resume;
 sp_command_fn sp_cmd_state;
 sp_command_fn sp_cmd_query;
+sp_command_fn sp_cmd_saga_test;
 sp_command_fn sp_cmd_schema_ls;
 sp_command_fn sp_cmd_schema_show;
 sp_command_fn sp_cmd_schema_export;

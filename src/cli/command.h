@@ -203,6 +203,9 @@ extern const struct sp_flag sp_schema_check_flags[];
 enum { SP_SAGA_CHECK_PRINT, SP_SAGA_CHECK_FLAG_COUNT };
 extern const struct sp_flag sp_saga_check_flags[];
 
+enum { SP_SAGA_TEST_ONLY, SP_SAGA_TEST_SHOW, SP_SAGA_TEST_FLAG_COUNT };
+extern const struct sp_flag sp_saga_test_flags[];
+
 enum { SP_TOP_ONCE, SP_TOP_FLAG_COUNT };
 extern const struct sp_flag sp_top_flags[];
 

@@ -261,6 +261,23 @@ static const struct sp_command COMMANDS[] = {
                     "BY 1'\n",
     },
     {
+        .name = "saga test",
+        .operands = "FILE…",
+        .operand_count_min = 1,
+        .operand_count_max = 34,
+        .own_flags = sp_saga_test_flags,
+        .own_flag_count = SP_SAGA_TEST_FLAG_COUNT,
+        .run = sp_cmd_saga_test,
+        .summary = "test sagas: what happens, and what must come of it, without a store",
+        .text = "Plays the cases in the files, or in all YAML and JSON files of a folder: each has "
+                "a saga's definition, what workers and people do, and the events that must come "
+                "of it. Nothing is stored, no worker is called, and the clock jumps from deadline "
+                "to deadline. Each case is played twice, the second time with the process dying "
+                "at every append. Exits with 1 where a case fails.",
+        .examples = "spoor saga test cases.yaml\n"
+                    "spoor saga test ./cases --only approval --show\n",
+    },
+    {
         .name = "schema ls",
         .operands = "[PATTERN]",
         .operand_count_max = 1,

@@ -309,6 +309,14 @@ const struct sp_flag sp_state_flags[] = {
     [SP_STATE_CSV] = {.name = "csv", .help = "CSV on stdout"},
 };
 
+const struct sp_flag sp_saga_test_flags[] = {
+    [SP_SAGA_TEST_ONLY] = {.name = "only",
+                           .kind = SP_FLAG_TEXT,
+                           .value = "TEXT",
+                           .help = "cases with this in their name"},
+    [SP_SAGA_TEST_SHOW] = {.name = "show", .help = "show the events of cases that pass, too"},
+};
+
 const struct sp_flag sp_top_flags[] = {
     [SP_TOP_ONCE] = {.name = "once", .help = "show it once and end"},
 };
