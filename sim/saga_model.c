@@ -1,6 +1,7 @@
 #include "sim/saga_model.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,24 +133,18 @@ static bool is_under_way(const struct saga_model *m, int container) {
     return false;
 }
 
-/* Items begin in their order, and no more at once than are allowed. */
+/* No more items at once than are allowed, and the first ones first. */
 static bool item_may_begin(const struct saga_model *m, int item) {
     const struct saga_step *each = step_of(m, step_of(m, item)->parent);
+    uint32_t before = 0; /* that are open, or have the earlier turn */
     if (is_under_way(m, item)) {
         return true;
     }
-    uint32_t open = 0;
     for (int i = each->first; i != SAGA_NONE; i = step_of(m, i)->next) {
-        if (i != item) {
-            open += is_under_way(m, i) ? 1 : 0;
-        }
+        bool is_idle = !is_under_way(m, i) && !is_passed(m, i);
+        before += i != item && (is_under_way(m, i) || (i < item && is_idle)) ? 1 : 0;
     }
-    for (int i = step_of(m, item)->previous; i != SAGA_NONE; i = step_of(m, i)->previous) {
-        if (!is_under_way(m, i) && !is_passed(m, i)) {
-            return false;
-        }
-    }
-    return open < each->concurrency;
+    return before < each->concurrency;
 }
 
 /* Whether its turn has come: all before it in every sequence around it has passed. */
@@ -175,13 +170,21 @@ static bool has_turn(const struct saga_model *m, int at) {
 
 /* ---- undoing --------------------------------------------------------------------------------- */
 
-/* What was done, or may have been, and can be undone. */
+/* It was done, or nobody knows: some attempt ended without an answer. A person's word that it is
+ * skipped does not make it known. */
+static bool may_be_done(const struct saga_state *state) {
+    return state->forward == SAGA_DONE || state->forward == SAGA_UNKNOWN ||
+           (state->doubtful && (state->forward == SAGA_FAILED || state->forward == SAGA_SKIPPED));
+}
+
+/* What can be undone of that; and what asks for it although it failed. */
 static bool needs_undoing(const struct saga_model *m, int at) {
     const struct saga_step *step = step_of(m, at);
     const struct saga_state *state = &m->states[at];
-    bool was_done = state->forward == SAGA_DONE || state->forward == SAGA_UNKNOWN ||
-                    (state->forward == SAGA_FAILED && (state->doubtful || step->on_failure));
-    return step->kind == SAGA_ACTION && was_done && step->compensable;
+    return step->kind == SAGA_ACTION && step->compensable &&
+           (may_be_done(state) ||
+            (step->on_failure && state->attempt > 0 &&
+             (state->forward == SAGA_FAILED || state->forward == SAGA_SKIPPED)));
 }
 
 static bool is_undone(const struct saga_model *m, int container) {
@@ -813,9 +816,7 @@ static bool check_not_undone(struct saga_model *m, const struct sp_event *event)
         const struct saga_state *state = &m->states[i];
         char quoted[SAGA_PATH_SIZE + 2];
         int len = snprintf(quoted, sizeof(quoted), "\"%s\"", step->path);
-        bool stays = (step->irreversible && !step->compensable &&
-                      (state->forward == SAGA_DONE || state->forward == SAGA_UNKNOWN ||
-                       (state->forward == SAGA_FAILED && state->doubtful))) ||
+        bool stays = ((step->irreversible || step->pivot) && may_be_done(state)) ||
                      state->undo == SAGA_UNDO_SKIPPED;
         bool named = false;
         for (size_t k = 0; k + (size_t)len <= told.len && !named; k++) {
@@ -981,7 +982,8 @@ bool saga_model_event(struct saga_model *m, const struct sp_event *event) {
 
 bool saga_model_start(struct saga_model *m, const struct saga_plan *plan,
                       const struct sp_event *started) {
-    memset(m, 0, sizeof(*m));
+    memset(m, 0, offsetof(struct saga_model, states));
+    memset(m->states, 0, (size_t)plan->count * sizeof(m->states[0]));
     m->plan = plan;
     m->culprit = SAGA_NONE;
     m->command = SAGA_NONE;

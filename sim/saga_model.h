@@ -82,16 +82,16 @@ struct saga_model {
     int culprit; /* the step that failed; SAGA_NONE */
     uint64_t deadline_us;
     char id[40];
-    int command;       /* whose command was the last event, to be followed by its start */
-    bool command_undo; /* it is a compensation's */
-    struct saga_state states[SAGA_STEPS_MAX];
+    int command;         /* whose command was the last event, to be followed by its start */
+    bool command_undo;   /* it is a compensation's */
     uint32_t owed_count; /* answers that are to be told as ignored */
     char owed[SAGA_OWED_MAX][64];
     uint32_t ignored;
     uint32_t answers;
     uint64_t last_us;
     uint64_t last_position;
-    char wrong[400]; /* empty: nothing is */
+    char wrong[400];                          /* empty: nothing is */
+    struct saga_state states[SAGA_STEPS_MAX]; /* as many as the plan has steps */
 };
 
 /* Begins with its saga.started. False: wrong. */

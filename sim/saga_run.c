@@ -1,8 +1,10 @@
 #include "sim/saga_run.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "flow/flow.h"
 #include "flow/saga.h"
 
@@ -13,7 +15,7 @@ struct run {
     const struct saga_run_options *options;
     struct saga_outcome *outcome;
     struct sp_rehearsal *rehearsal;
-    struct saga_model model;
+    struct saga_model *model;
     bool begun;
     uint64_t seen; /* position up to which the oracle has looked */
     uint32_t helped;
@@ -23,9 +25,9 @@ struct run {
 };
 
 const char *saga_outcome_name(uint32_t outcome) {
-    static const char *const NAMES[SAGA_OUTCOMES] = {"success",     "failure",   "lost worker",
-                                                     "late answer", "duplicate", "final failure",
-                                                     "timeout"};
+    static const char *const NAMES[SAGA_OUTCOMES] = {"success",      "failure",   "lost worker",
+                                                     "late answer",  "duplicate", "timeout",
+                                                     "final failure"};
     return NAMES[outcome];
 }
 
@@ -47,8 +49,41 @@ static bool check(struct run *run, sp_status status, const struct sp_error *erro
     return false;
 }
 
+/* Of something that is no command. */
 static uint32_t pick(struct run *run, uint32_t bound) {
-    return bound <= 1 ? 0 : run->options->pick(run->options->context, bound);
+    struct saga_script *script = run->options->script;
+    if (bound <= 1) {
+        return 0;
+    }
+    if (script->is_read) {
+        return script->other_at < script->other_count ? script->others[script->other_at++] : 0;
+    }
+    uint32_t picked = run->options->pick(run->options->context, bound);
+    if (script->other_count < SAGA_SCRIPT_MAX) {
+        script->others[script->other_count++] = (uint8_t)picked;
+    }
+    return picked;
+}
+
+/* What was picked for this command before, or is picked now. */
+static uint32_t pick_for(struct run *run, const struct sp_event *command, uint32_t bound) {
+    struct saga_script *script = run->options->script;
+    sp_str id = command->attr[SP_ATTR_ID];
+    uint64_t hash = sp_hash(id.ptr, id.len);
+    for (uint32_t i = 0; script->is_read && i < script->count; i++) {
+        if (script->commands[i] == hash) {
+            return script->picks[i];
+        }
+    }
+    if (script->is_read || bound <= 1) {
+        return 0;
+    }
+    uint32_t picked = run->options->pick(run->options->context, bound);
+    if (script->count < SAGA_SCRIPT_MAX) {
+        script->commands[script->count] = hash;
+        script->picks[script->count++] = (uint8_t)picked;
+    }
+    return picked;
 }
 
 /* ---- workers and people ---------------------------------------------------------------------- */
@@ -76,11 +111,11 @@ static void plan_worker(uint32_t outcome, struct sp_rehearsal_plan *plan) {
         answer(plan, SP_REHEARSAL_SUCCESS, SECOND_US);
         answer(plan, SP_REHEARSAL_WRONG_ATTEMPT, 2 * SECOND_US);
         return;
-    case 5:
-        answer(plan, SP_REHEARSAL_FAILURE_FINAL, 3 * SECOND_US);
-        return;
-    default: /* it fails, when its time is over */
+    case 5: /* it fails, when its time is over */
         answer(plan, SP_REHEARSAL_NONSENSE, 10 * SECOND_US + SECOND_US / 2);
+        return;
+    default:
+        answer(plan, SP_REHEARSAL_FAILURE_FINAL, 3 * SECOND_US);
         return;
     }
 }
@@ -98,7 +133,7 @@ static void decide(struct run *run, const struct sp_event *proposal, bool grante
 
 /* Approved, rejected, nobody decides, decided twice, decided too late. */
 static void plan_person(struct run *run, const struct sp_event *proposal) {
-    switch (pick(run, 5)) {
+    switch (pick_for(run, proposal, 5)) {
     case 0:
         decide(run, proposal, true, SECOND_US);
         return;
@@ -124,9 +159,9 @@ static void on_command(void *context, const struct sp_event *command,
     if (sp_str_eq(type, SP_STR("action.proposed"))) {
         plan_person(run, command);
     } else if (sp_str_starts_with(type, SP_STR("undo."))) {
-        plan_worker(pick(run, run->options->undo_outcomes), plan);
+        plan_worker(pick_for(run, command, run->options->undo_outcomes), plan);
     } else if (sp_str_starts_with(type, SP_STR("do."))) {
-        plan_worker(pick(run, run->options->outcomes), plan);
+        plan_worker(pick_for(run, command, run->options->outcomes), plan);
     }
 }
 
@@ -173,6 +208,19 @@ static void tell(struct run *run, const struct sp_event *event) {
     sp_buf_add(run->log, line, strlen(line));
 }
 
+/* What an event is, but for where it stands and what is made of that. */
+static uint64_t essence(const struct sp_event *event) {
+    static const enum sp_attr ATTRS[] = {SP_ATTR_TYPE, SP_ATTR_STREAM};
+    uint64_t hash = event->recorded_us;
+    for (size_t i = 0; i < sizeof(ATTRS) / sizeof(ATTRS[0]); i++) {
+        hash = sp_hash_seeded(event->attr[ATTRS[i]].ptr, event->attr[ATTRS[i]].len, hash);
+    }
+    for (uint16_t i = 0; i < event->extension_count; i++) {
+        hash = sp_hash_seeded(event->extensions[i].value.ptr, event->extensions[i].value.len, hash);
+    }
+    return hash;
+}
+
 static bool look(struct run *run) {
     while (run->seen < sp_rehearsal_count(run->rehearsal) && !run->outcome->wrong) {
         struct sp_event event;
@@ -182,20 +230,21 @@ static bool look(struct run *run) {
             return false;
         }
         tell(run, &event);
+        run->outcome->sum += essence(&event);
         bool right = true;
         if (sp_str_eq(event.attr[SP_ATTR_TYPE], SP_STR("saga.started"))) {
-            right = !run->begun && saga_model_start(&run->model, run->options->plan, &event);
+            right = !run->begun && saga_model_start(run->model, run->options->plan, &event);
             run->begun = true;
-        } else if (run->begun && saga_model_concerns(&run->model, &event)) {
-            right = saga_model_event(&run->model, &event);
+        } else if (run->begun && saga_model_concerns(run->model, &event)) {
+            right = saga_model_event(run->model, &event);
         }
         if (!right) {
-            wrong(run, run->model.wrong[0] != '\0' ? run->model.wrong : "it begins twice");
+            wrong(run, run->model->wrong[0] != '\0' ? run->model->wrong : "it begins twice");
         }
     }
     if (run->begun && !run->outcome->wrong &&
-        !saga_model_rest(&run->model, sp_rehearsal_now_us(run->rehearsal))) {
-        wrong(run, run->model.wrong);
+        !saga_model_rest(run->model, sp_rehearsal_now_us(run->rehearsal))) {
+        wrong(run, run->model->wrong);
     }
     return !run->outcome->wrong;
 }
@@ -242,7 +291,7 @@ static bool ask(struct run *run, enum sp_saga_action action, const char *step) {
     uint64_t position;
     struct sp_flow_out out;
     struct sp_saga_request request = {.action = action,
-                                      .sagaid = sp_str_from(run->model.id),
+                                      .sagaid = sp_str_from(run->model->id),
                                       .step = sp_str_from(step),
                                       .by = SP_STR("ann"),
                                       .why = SP_STR("why not")};
@@ -258,15 +307,15 @@ static bool ask(struct run *run, enum sp_saga_action action, const char *step) {
 }
 
 static bool could_cancel(const struct run *run) {
-    return run->options->cancels && !run->cancelled && run->model.phase == SAGA_RUNNING &&
-           !run->model.pivoted && !saga_model_is_stuck(&run->model);
+    return run->options->cancels > 0 && !run->cancelled && run->model->phase == SAGA_RUNNING &&
+           !run->model->pivoted && !saga_model_is_stuck(run->model);
 }
 
 /* A person deals with the first step that needs one: in the end by doing it by hand. */
 static bool help(struct run *run) {
     static const enum sp_saga_action ACTIONS[] = {SP_SAGA_MARK_DONE, SP_SAGA_RETRY, SP_SAGA_SKIP,
                                                   SP_SAGA_UNDO};
-    const struct saga_model *model = &run->model;
+    const struct saga_model *model = run->model;
     for (int i = 1; i < model->plan->count; i++) {
         bool forward = model->states[i].forward == SAGA_STUCK;
         if (!forward && model->states[i].undo != SAGA_UNDO_STUCK) {
@@ -303,10 +352,10 @@ static void live(struct run *run) {
         struct sp_error error;
         sp_status status = sp_rehearsal_step(run->rehearsal, UINT64_MAX, &error);
         if (status == SP_END) {
-            if (saga_model_is_over(&run->model)) {
+            if (saga_model_is_over(run->model)) {
                 return;
             }
-            if (saga_model_is_stuck(&run->model) && help(run)) {
+            if (saga_model_is_stuck(run->model) && help(run)) {
                 continue;
             }
             wrong(run, run->outcome->wrong ? "" : "it neither goes on nor ends"); /* S10 */
@@ -315,7 +364,7 @@ static void live(struct run *run) {
         if (!check(run, status, &error, "going on") || !look(run)) {
             return;
         }
-        if (could_cancel(run) && pick(run, 4) == 1) {
+        if (could_cancel(run) && pick(run, run->options->cancels) == 1) {
             run->cancelled = true;
             if (!ask(run, SP_SAGA_CANCEL, "")) {
                 return;
@@ -328,6 +377,12 @@ static void live(struct run *run) {
 void saga_run(const struct saga_run_options *options, struct sp_buf *log,
               struct saga_outcome *ret_outcome) {
     memset(ret_outcome, 0, sizeof(*ret_outcome));
+    struct saga_script *script = options->script;
+    script->other_at = 0;
+    if (!script->is_read) {
+        script->count = 0;
+        script->other_count = 0;
+    }
     struct run run = {.options = options,
                       .outcome = ret_outcome,
                       .log = log,
@@ -339,6 +394,12 @@ void saga_run(const struct saga_run_options *options, struct sp_buf *log,
                                        .batch = options->batch,
                                        .remember = options->crashes == SAGA_NO_CRASH ? 0 : 3};
     struct sp_error error;
+    run.model = malloc(sizeof(*run.model));
+    if (run.model == NULL) {
+        abort();
+    }
+    run.model->wrong[0] = '\0';
+    run.model->phase = SAGA_RUNNING;
     if (options->crashes == SAGA_CRASH_EVERY) {
         run.fates.state = options->at; /* which way of dying comes first */
     }
@@ -348,10 +409,11 @@ void saga_run(const struct saga_run_options *options, struct sp_buf *log,
         live(&run);
     }
     if (run.rehearsal != NULL) {
-        ret_outcome->end = run.model.phase;
+        ret_outcome->end = run.model->phase;
         ret_outcome->events = sp_rehearsal_count(run.rehearsal);
         ret_outcome->hash = sp_rehearsal_hash(run.rehearsal);
         ret_outcome->state = sp_flow_hash(sp_rehearsal_flow(run.rehearsal));
         sp_rehearsal_free(run.rehearsal);
     }
+    free(run.model);
 }

@@ -19,14 +19,31 @@ enum saga_crashes {
     SAGA_CRASH_SOME   /* by chance, of the seed; and appends are refused */
 };
 
+/*
+ * What was picked for which command, and what was picked otherwise, so that a run with crashes, in
+ * which branches may come in another order, meets the same workers and people.
+ */
+enum { SAGA_SCRIPT_MAX = 1000 };
+
+struct saga_script {
+    bool is_read; /* nothing is picked: what is in it is taken, and 0 for the rest */
+    uint32_t count;
+    uint32_t other_count;
+    uint32_t other_at;
+    uint64_t commands[SAGA_SCRIPT_MAX]; /* hashes of their ids */
+    uint8_t picks[SAGA_SCRIPT_MAX];
+    uint8_t others[SAGA_SCRIPT_MAX];
+};
+
 struct saga_run_options {
     const struct saga_plan *plan;
     void *context;
     uint32_t (*pick)(void *context, uint32_t bound);
-    uint32_t outcomes;      /* of a step's command: how many of them are asked for */
-    uint32_t undo_outcomes; /* of a compensation's */
-    uint32_t people_max;    /* how often a person helps before always doing it by hand */
-    bool cancels;           /* somebody may ask to cancel, at some step of the run */
+    struct saga_script *script; /* what is picked is written to it, or read from it */
+    uint32_t outcomes;          /* of a step's command: how many of them are asked for */
+    uint32_t undo_outcomes;     /* of a compensation's */
+    uint32_t people_max;        /* how often a person helps before always doing it by hand */
+    uint32_t cancels;           /* 0: never; else one in so many moments somebody cancels, once */
     uint32_t batch;
     enum saga_crashes crashes;
     uint64_t at;
@@ -45,6 +62,7 @@ struct saga_outcome {
     uint64_t events;
     uint64_t crashes;
     uint64_t hash;  /* of the whole log */
+    uint64_t sum;   /* of its events, whatever their order */
     uint64_t state; /* hash of the state at the end */
 };
 

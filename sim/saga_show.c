@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "sim/saga_programs.h"
 #include "sim/saga_sweep.h"
 
 enum { LOG_BYTES_MAX = 64 << 20, RANDOM_STEPS_MAX = 14 };
@@ -119,34 +120,45 @@ static uint32_t draw(void *context, uint32_t bound) {
     return sp_prng_below(context, bound);
 }
 
-/* Twice as it is, then with crashes: to the same end each time. */
+static struct saga_run_options options_of(const struct saga_plan *plan, struct sp_prng *picks,
+                                          struct saga_script *script, uint64_t seed) {
+    return (struct saga_run_options){.plan = plan,
+                                     .context = picks,
+                                     .pick = draw,
+                                     .script = script,
+                                     .outcomes = SAGA_OUTCOMES,
+                                     .undo_outcomes = SAGA_OUTCOMES,
+                                     .people_max = 4,
+                                     .cancels = 12,
+                                     .evaluate = saga_programs_run,
+                                     .seed = seed};
+}
+
+/* Twice as it is, to the same log; then with crashes by chance, with the same workers and people. */
 static bool tell_seed(uint64_t seed, struct sp_buf *log, struct saga_outcome *first, char *what,
                       size_t size) {
     struct sp_prng prng = sp_prng_seed(seed);
+    struct sp_prng picks = {.state = 0};
     static struct saga_plan plan;
+    static struct saga_script script;
     saga_plan_random(&plan, "t", &prng, 1 + sp_prng_below(&prng, RANDOM_STEPS_MAX));
-    for (int round = 0; round < 3; round++) {
-        struct sp_prng picks = prng;
+    if (log != NULL) {
+        saga_plan_write(&plan, log);
+        sp_buf_add_byte(log, '\n');
+    }
+    for (int round = 0; round < 4; round++) {
         struct saga_outcome outcome;
-        struct saga_run_options options = {.plan = &plan,
-                                           .context = &picks,
-                                           .pick = draw,
-                                           .outcomes = SAGA_OUTCOMES,
-                                           .undo_outcomes = SAGA_OUTCOMES,
-                                           .people_max = 4,
-                                           .cancels = true,
-                                           .evaluate = sp_rehearsal_paths,
-                                           .crashes = round == 2 ? SAGA_CRASH_SOME : SAGA_NO_CRASH,
-                                           .seed = seed};
-        if (round == 0 && log != NULL) {
-            saga_plan_write(&plan, log);
-            sp_buf_add_byte(log, '\n');
-        }
-        saga_run(&options, round == 0 || outcome.wrong ? log : NULL, &outcome);
+        struct saga_run_options options = options_of(&plan, &picks, &script, seed);
+        picks = prng;
+        script.is_read = round > 1;
+        options.crashes = round == 2 ? SAGA_CRASH_SOME : round == 3 ? SAGA_CRASH_EVERY : 0;
+        options.at = seed;
+        options.batch = round == 3 ? 8 : 0;
+        saga_run(&options, round == 1 ? NULL : log, &outcome);
         *first = round == 0 ? outcome : *first;
-        bool same = outcome.hash == first->hash && outcome.state == first->state;
+        bool same = round != 1 || (outcome.hash == first->hash && outcome.state == first->state);
         if (outcome.wrong || !same) {
-            (void)snprintf(what, size, "%s%s", round == 2 ? "with crashes: " : "",
+            (void)snprintf(what, size, "%s%.500s", round > 1 ? "with crashes: " : "",
                            outcome.wrong ? outcome.what : "it goes another way");
             return false;
         }

@@ -27,7 +27,7 @@ struct saga_sweep {
     uint32_t outcomes;      /* of SAGA_OUTCOMES, of a command */
     uint32_t undo_outcomes; /* of a compensation's command */
     uint32_t people_max;
-    bool cancels;
+    uint32_t cancels;
     bool each_crash;        /* besides: one crash alone at each append, in each way */
     uint64_t runs_expected; /* of definitions and combinations; 0: not known */
 };

@@ -151,14 +151,15 @@ static void request(struct saga_system *sys, enum sp_engine_saga_ask ask, const 
 }
 
 void saga_help(struct saga_system *sys) {
-    static const enum sp_engine_saga_ask ASKS[] = {SP_SAGA_ASK_RETRY, SP_SAGA_ASK_SKIP,
-                                                   SP_SAGA_ASK_MARK_DONE};
+    static const enum sp_engine_saga_ask ASKS[] = {SP_ENGINE_SAGA_RETRY, SP_ENGINE_SAGA_SKIP,
+                                                   SP_ENGINE_SAGA_MARK_DONE};
     for (uint32_t i = 0; i < sys->saga_count && !sys->world->wrong; i++) {
         const struct saga_model *model = sys->models[i];
         for (int k = 1; k < model->plan->count && saga_model_is_stuck(model); k++) {
             if (model->states[k].forward == SAGA_STUCK ||
                 model->states[k].undo == SAGA_UNDO_STUCK) {
-                request(sys, sys->peaceful ? SP_SAGA_ASK_MARK_DONE : ASKS[sim_pick(sys->world, 3)],
+                request(sys,
+                        sys->peaceful ? SP_ENGINE_SAGA_MARK_DONE : ASKS[sim_pick(sys->world, 3)],
                         model->id, model->plan->steps[k].path);
                 break;
             }
@@ -168,7 +169,7 @@ void saga_help(struct saga_system *sys) {
 
 static void cancel(struct saga_system *sys) {
     if (sys->saga_count > 0) {
-        request(sys, SP_SAGA_ASK_CANCEL, sys->models[sim_pick(sys->world, sys->saga_count)]->id,
+        request(sys, SP_ENGINE_SAGA_CANCEL, sys->models[sim_pick(sys->world, sys->saga_count)]->id,
                 "");
     }
 }

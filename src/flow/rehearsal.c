@@ -75,7 +75,8 @@ struct sp_rehearsal {
 
     struct sp_buf input;
     struct sp_flow_out out;
-    struct piece pieces[BATCH_MAX];
+    struct piece *pieces; /* one for each of a batch */
+    uint32_t batch;
 };
 
 /* ---- the log --------------------------------------------------------------------------------- */
@@ -662,10 +663,9 @@ static sp_status act_one(struct sp_rehearsal *r, struct piece *piece, bool *ret_
 
 /* Takes a batch in hand, asks all of it, then does it. */
 static sp_status do_batch(struct sp_rehearsal *r, uint32_t *ret_taken, struct sp_error *error) {
-    uint32_t batch = r->ports.batch == 0 ? 1 : r->ports.batch;
     uint32_t taken = 0;
     sp_status status = SP_OK;
-    while (taken < batch && taken < BATCH_MAX && status == SP_OK &&
+    while (taken < r->batch && status == SP_OK &&
            sp_flow_next(r->flow, r->now_us, &r->pieces[taken].work)) {
         status = run_program(r, &r->pieces[taken], error);
         taken++;
@@ -694,16 +694,17 @@ sp_status sp_rehearsal_settle(struct sp_rehearsal *r, struct sp_error *error) {
     return sp_error_set(error, SP_LIMIT, "at event %u there is always more to do", r->count);
 }
 
-sp_status sp_rehearsal_step(struct sp_rehearsal *r, uint64_t until_us, struct sp_error *error) {
-    sp_status status = sp_rehearsal_settle(r, error);
-    if (status != SP_OK) {
-        return status;
-    }
+/* Goes to the next moment; *ret_happened: something did. A timer may ring that nobody needs. */
+static sp_status go_on(struct sp_rehearsal *r, uint64_t until_us, bool *ret_happened,
+                       struct sp_error *error) {
     uint64_t due_us = sp_flow_due(r->flow);
     uint32_t next = next_later(r);
     uint64_t sent_us = next == UINT32_MAX ? UINT64_MAX : r->later[next].at_us;
     uint64_t at_us = due_us < sent_us ? due_us : sent_us;
-    if (due_us != UINT64_MAX && due_us <= r->now_us) {
+    uint64_t before_us = r->now_us;
+    uint32_t before = r->count;
+    sp_status status = SP_OK;
+    if (due_us <= r->now_us) {
         return sp_error_set(error, SP_CORRUPT,
                             "something is due at event %u, and no work is given for it", r->count);
     }
@@ -715,7 +716,19 @@ sp_status sp_rehearsal_step(struct sp_rehearsal *r, uint64_t until_us, struct sp
         status = send(r, next, error);
         next = next_later(r);
     }
-    return status == SP_OK ? sp_rehearsal_settle(r, error) : status;
+    status = status == SP_OK ? sp_rehearsal_settle(r, error) : status;
+    *ret_happened = r->count > before;
+    r->now_us = *ret_happened ? r->now_us : before_us;
+    return status;
+}
+
+sp_status sp_rehearsal_step(struct sp_rehearsal *r, uint64_t until_us, struct sp_error *error) {
+    bool happened = false;
+    sp_status status = sp_rehearsal_settle(r, error);
+    while (status == SP_OK && !happened) {
+        status = go_on(r, until_us, &happened, error);
+    }
+    return status;
 }
 
 sp_status sp_rehearsal_run(struct sp_rehearsal *r, uint64_t until_us, struct sp_error *error) {
@@ -749,10 +762,13 @@ sp_status sp_rehearsal_new(uint64_t seed, uint64_t now_us, const struct sp_rehea
     sp_buf_init(&r->input, TEXT_BYTES_MAX);
     sp_htab_init(&r->ids);
     sp_flow_out_init(&r->out);
-    for (uint32_t i = 0; i < BATCH_MAX; i++) {
+    r->batch = ports->batch == 0 ? 1 : ports->batch < BATCH_MAX ? ports->batch : BATCH_MAX;
+    r->pieces = calloc(r->batch, sizeof(*r->pieces));
+    for (uint32_t i = 0; i < r->batch && r->pieces != NULL; i++) {
         sp_buf_init(&r->pieces[i].value, TEXT_BYTES_MAX);
     }
-    sp_status status = sp_flow_new(&r->flow, error);
+    sp_status status = r->pieces == NULL ? sp_error_set(error, SP_NO_MEMORY, "out of memory")
+                                         : sp_flow_new(&r->flow, error);
     if (status != SP_OK) {
         sp_rehearsal_free(r);
         return status;
@@ -769,9 +785,10 @@ void sp_rehearsal_free(struct sp_rehearsal *r) {
     for (uint32_t i = 0; i < r->later_count; i++) {
         free(r->later[i].bytes);
     }
-    for (uint32_t i = 0; i < BATCH_MAX; i++) {
+    for (uint32_t i = 0; i < r->batch && r->pieces != NULL; i++) {
         sp_buf_fini(&r->pieces[i].value);
     }
+    free(r->pieces);
     sp_flow_out_fini(&r->out);
     sp_htab_fini(&r->ids);
     sp_buf_fini(&r->input);
@@ -796,45 +813,4 @@ uint64_t sp_rehearsal_count(const struct sp_rehearsal *r) {
 
 uint64_t sp_rehearsal_hash(const struct sp_rehearsal *r) {
     return sp_hash(r->bytes.data, r->bytes.len);
-}
-
-/* ---- in place of jq -------------------------------------------------------------------------- */
-
-/* The member of an object, as JSON text; "null" where there is none. */
-static sp_str member(sp_str json_text, sp_str name) {
-    struct sp_json json;
-    sp_json_init(&json, json_text);
-    struct sp_json_token token = sp_json_next(&json);
-    if (token.type != SP_JSON_OBJECT) {
-        return SP_STR("null");
-    }
-    for (token = sp_json_next(&json); token.type == SP_JSON_KEY; token = sp_json_next(&json)) {
-        bool found = sp_json_equal(token, name);
-        sp_str value = sp_json_skip(&json, sp_json_next(&json));
-        if (found) {
-            return value;
-        }
-    }
-    return SP_STR("null");
-}
-
-sp_status sp_rehearsal_paths(void *context, sp_str program, sp_str input, struct sp_buf *to,
-                             struct sp_error *error) {
-    (void)context;
-    if (program.len > 0 && program.ptr[0] != '.') {
-        sp_buf_add_str(to, program);
-        return sp_json_check(program, error);
-    }
-    sp_str value = input;
-    size_t at = 1;
-    while (at < program.len) {
-        size_t end = at;
-        while (end < program.len && program.ptr[end] != '.') {
-            end++;
-        }
-        value = member(value, sp_str_of(program.ptr + at, end - at));
-        at = end + 1;
-    }
-    sp_buf_add_str(to, value);
-    return to->status == SP_OK ? SP_OK : sp_error_set(error, to->status, "too large");
 }

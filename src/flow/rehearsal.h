@@ -156,11 +156,4 @@ SP_WARN_UNUSED sp_status sp_rehearsal_read(struct sp_rehearsal *rehearsal, uint6
 /* A hash of the whole log. */
 uint64_t sp_rehearsal_hash(const struct sp_rehearsal *rehearsal);
 
-/*
- * Stands in for jq where only the simplest programs are used: `.a.b`, `.`, numbers, true, false,
- * null, strings without escapes. What is missing is null. As ports.evaluate; context is unused.
- */
-SP_WARN_UNUSED sp_status sp_rehearsal_paths(void *context, sp_str program, sp_str input,
-                                            struct sp_buf *to, struct sp_error *error);
-
 #endif
