@@ -141,7 +141,8 @@ static void print_tap(const struct settings *settings, const struct tally *tally
 static void print_usage(void) {
     (void)printf(
         "usage: spoor-sim [--seed N] [--seeds N] [--minutes M] [--seconds S]\n"
-        "                 [--world log|engine|bus|project|saga] [--story NAME] [--tap] [--verbose]\n"
+        "                 [--world log|engine|bus|project|saga] [--story NAME] [--tap]\n"
+        "                 [--verbose]\n"
         "       spoor-sim sweep [--large | --sweep NAME [--definition N --choices C --crash N]]\n"
         "                 [--part K --parts N] [--tap]\n"
         "       spoor-sim sagas [--seed N] [--seeds N] [--seconds S] [--tap] [--verbose]\n\n"

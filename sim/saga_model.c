@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/time.h"
+#include "sim/saga_model_int.h"
 
 enum { GRACE_US = 30000000 };
 
@@ -17,9 +18,7 @@ const char *saga_phase_name(enum saga_phase phase) {
     return NAMES[phase];
 }
 
-static bool wrong(struct saga_model *m, const char *format, ...) SP_PRINTF(2, 3);
-
-static bool wrong(struct saga_model *m, const char *format, ...) {
+bool saga_model_wrong(struct saga_model *m, const char *format, ...) {
     if (m->wrong[0] == '\0') {
         int len = snprintf(m->wrong, sizeof(m->wrong), "saga %s, event %llu: ", m->plan->name,
                            (unsigned long long)m->last_position);
@@ -75,168 +74,25 @@ static uint64_t moment(const struct sp_event *event, const char *name) {
     return raw.len > 0 && sp_time_parse(raw, false, &us, NULL) == SP_OK ? us : 0;
 }
 
+/*
+ * When the time runs out that the event begins. In an engine the moment at which something is
+ * decided lies a little before the one at which it is recorded: there the event's word is taken.
+ */
+static uint64_t due_of(const struct saga_model *m, const struct sp_event *event, uint64_t due_us) {
+    for (uint16_t i = 0; i < event->extension_count && m->takes_word; i++) {
+        if (sp_str_eq(event->extensions[i].name, SP_STR("dueus"))) {
+            return (uint64_t)sp_json_number(event->extensions[i].value);
+        }
+    }
+    return due_us;
+}
+
 static bool is(const struct sp_event *event, const char *type) {
     return sp_str_eq(event->attr[SP_ATTR_TYPE], sp_str_from(type));
 }
 
 static bool ends(const struct sp_event *event, const char *with) {
     return sp_str_ends_with(event->attr[SP_ATTR_TYPE], sp_str_from(with));
-}
-
-/* ---- the tree -------------------------------------------------------------------------------- */
-
-static const struct saga_step *step_of(const struct saga_model *m, int at) {
-    return &m->plan->steps[at];
-}
-
-static bool is_leaf(const struct saga_model *m, int at) {
-    return step_of(m, at)->kind > SAGA_CHOICE;
-}
-
-static bool is_inside(const struct saga_model *m, int at, int container) {
-    while (at != SAGA_NONE && at != container) {
-        at = step_of(m, at)->parent;
-    }
-    return at == container;
-}
-
-/* Containers that tell when they begin and end; sequences, branches and items do not. */
-static bool is_told(const struct saga_model *m, int at) {
-    const struct saga_step *step = step_of(m, at);
-    return step->kind == SAGA_EACH || step->kind == SAGA_CHOICE || step->is_nested;
-}
-
-/* It has been dealt with, going forward: nothing below it is left. */
-static bool is_all_done(const struct saga_model *m, int container) {
-    for (int i = 1; i < m->plan->count; i++) {
-        const struct saga_state *state = &m->states[i];
-        bool is_done = is_leaf(m, i) ? state->forward == SAGA_DONE || state->forward == SAGA_SKIPPED
-                                     : i == container || !is_told(m, i) || state->closed;
-        if (is_inside(m, i, container) && !is_done) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool is_passed(const struct saga_model *m, int at) {
-    return is_all_done(m, at) && (!is_told(m, at) || m->states[at].closed);
-}
-
-static bool is_under_way(const struct saga_model *m, int container) {
-    for (int i = 1; i < m->plan->count; i++) {
-        bool begun = is_leaf(m, i) ? m->states[i].forward != SAGA_IDLE : m->states[i].opened;
-        if (begun && is_inside(m, i, container)) {
-            return !is_passed(m, container);
-        }
-    }
-    return false;
-}
-
-/* No more items at once than are allowed, and the first ones first. */
-static bool item_may_begin(const struct saga_model *m, int item) {
-    const struct saga_step *each = step_of(m, step_of(m, item)->parent);
-    uint32_t before = 0; /* that are open, or have the earlier turn */
-    if (is_under_way(m, item)) {
-        return true;
-    }
-    for (int i = each->first; i != SAGA_NONE; i = step_of(m, i)->next) {
-        bool is_idle = !is_under_way(m, i) && !is_passed(m, i);
-        before += i != item && (is_under_way(m, i) || (i < item && is_idle)) ? 1 : 0;
-    }
-    return before < each->concurrency;
-}
-
-/* Whether its turn has come: all before it in every sequence around it has passed. */
-static bool has_turn(const struct saga_model *m, int at) {
-    for (int i = at; i != 0; i = step_of(m, i)->parent) {
-        int parent = step_of(m, i)->parent;
-        enum saga_step_kind kind = step_of(m, parent)->kind;
-        if (is_told(m, parent) && !m->states[parent].opened) {
-            return false;
-        }
-        if (kind == SAGA_SEQUENCE || kind == SAGA_CHOICE) {
-            for (int p = step_of(m, i)->previous; p != SAGA_NONE; p = step_of(m, p)->previous) {
-                if (!is_passed(m, p)) {
-                    return false;
-                }
-            }
-        } else if (kind == SAGA_EACH && !item_may_begin(m, i)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* ---- undoing --------------------------------------------------------------------------------- */
-
-/* It was done, or nobody knows: some attempt ended without an answer. A person's word that it is
- * skipped does not make it known. */
-static bool may_be_done(const struct saga_state *state) {
-    return state->forward == SAGA_DONE || state->forward == SAGA_UNKNOWN ||
-           (state->doubtful && (state->forward == SAGA_FAILED || state->forward == SAGA_SKIPPED));
-}
-
-/* What can be undone of that; and what asks for it although it failed. */
-static bool needs_undoing(const struct saga_model *m, int at) {
-    const struct saga_step *step = step_of(m, at);
-    const struct saga_state *state = &m->states[at];
-    return step->kind == SAGA_ACTION && step->compensable &&
-           (may_be_done(state) ||
-            (step->on_failure && state->attempt > 0 &&
-             (state->forward == SAGA_FAILED || state->forward == SAGA_SKIPPED)));
-}
-
-static bool is_undone(const struct saga_model *m, int container) {
-    for (int i = 1; i < m->plan->count; i++) {
-        if (is_inside(m, i, container) && needs_undoing(m, i) && m->states[i].undo != SAGA_UNDONE &&
-            m->states[i].undo != SAGA_UNDO_SKIPPED) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool is_being_undone(const struct saga_model *m, int container) {
-    for (int i = 1; i < m->plan->count; i++) {
-        if (is_inside(m, i, container) && m->states[i].undo != SAGA_NOT_UNDONE) {
-            return !is_undone(m, container);
-        }
-    }
-    return false;
-}
-
-static bool item_may_be_undone(const struct saga_model *m, int item) {
-    const struct saga_step *each = step_of(m, step_of(m, item)->parent);
-    uint32_t open = 0;
-    for (int i = each->first; i != SAGA_NONE; i = step_of(m, i)->next) {
-        open += i != item && is_being_undone(m, i) ? 1 : 0;
-    }
-    if (each->concurrency == 1) { /* strictly in reverse */
-        for (int i = step_of(m, item)->next; i != SAGA_NONE; i = step_of(m, i)->next) {
-            if (!is_undone(m, i)) {
-                return false;
-            }
-        }
-    }
-    return is_being_undone(m, item) || open < each->concurrency;
-}
-
-/* All behind it in every sequence around it has been undone. */
-static bool has_undo_turn(const struct saga_model *m, int at) {
-    for (int i = at; i != 0; i = step_of(m, i)->parent) {
-        enum saga_step_kind kind = step_of(m, step_of(m, i)->parent)->kind;
-        if (kind == SAGA_SEQUENCE || kind == SAGA_CHOICE) {
-            for (int n = step_of(m, i)->next; n != SAGA_NONE; n = step_of(m, n)->next) {
-                if (!is_undone(m, n)) {
-                    return false;
-                }
-            }
-        } else if (kind == SAGA_EACH && !item_may_be_undone(m, i)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* ---- the saga as a whole --------------------------------------------------------------------- */
@@ -291,7 +147,7 @@ static void note_ignored(struct saga_model *m, const struct sp_event *event) {
         return;
     }
     if (m->owed_count == SAGA_OWED_MAX) {
-        (void)wrong(m, "%d answers wait to be recorded as ignored", SAGA_OWED_MAX);
+        (void)saga_model_wrong(m, "%d answers wait to be recorded as ignored", SAGA_OWED_MAX);
         return;
     }
     (void)snprintf(m->owed[m->owed_count++], sizeof(m->owed[0]), "%.*s",
@@ -376,8 +232,8 @@ static void take_awaited(struct saga_model *m, const struct sp_event *event) {
 static bool settles(struct saga_model *m, int at, const struct sp_event *event) {
     struct saga_state *state = &m->states[at];
     if (!sp_str_eq(event->attr[SP_ATTR_CAUSATION], sp_str_from(state->answer_id))) {
-        return wrong(m, "%s tells of another answer than %s", step_of(m, at)->path,
-                     state->answer_id);
+        return saga_model_wrong(m, "%s tells of another answer than %s", step_of(m, at)->path,
+                                state->answer_id);
     }
     state->answer = SAGA_NO_ANSWER;
     state->answer_id[0] = '\0';
@@ -390,42 +246,45 @@ static bool on_started(struct saga_model *m, int at, const struct sp_event *even
     const struct saga_step *step = step_of(m, at);
     struct saga_state *state = &m->states[at];
     if (!is_leaf(m, at)) {
-        if (!is_told(m, at) || state->opened || m->phase != SAGA_RUNNING || step->skipped ||
-            !has_turn(m, at)) {
-            return wrong(m, "container %s begins where it may not", step->path);
+        if (!saga_is_told(m, at) || state->opened || m->phase != SAGA_RUNNING || step->skipped ||
+            !saga_has_turn(m, at)) {
+            return saga_model_wrong(m, "container %s begins where it may not", step->path);
         }
         state->opened = true;
         return true;
     }
     if (m->phase != SAGA_RUNNING) { /* S3 */
-        return wrong(m, "%s begins although the saga is %s", step->path, saga_phase_name(m->phase));
+        return saga_model_wrong(m, "%s begins although the saga is %s", step->path,
+                                saga_phase_name(m->phase));
     }
     if (step->kind == SAGA_ACTION && (m->command != at || m->command_undo)) {
-        return wrong(m, "%s begins without its command", step->path);
+        return saga_model_wrong(m, "%s begins without its command", step->path);
     }
     if (step->kind == SAGA_ACTION && step->compensable &&
         text(event, "compensation").len == 0) { /* S1: armed */
-        return wrong(m, "%s begins with no compensation armed", step->path);
+        return saga_model_wrong(m, "%s begins with no compensation armed", step->path);
     }
     bool first = state->forward == SAGA_IDLE;
     bool again = state->forward == SAGA_BACKOFF;
-    if ((!first && !again) || step->skipped || !has_turn(m, at)) {
-        return wrong(m, "%s begins where it may not (state %d)", step->path, (int)state->forward);
+    if ((!first && !again) || step->skipped || !saga_has_turn(m, at)) {
+        return saga_model_wrong(m, "%s begins where it may not (state %d)", step->path,
+                                (int)state->forward);
     }
     if (again && event->recorded_us < state->due_us) {
-        return wrong(m, "%s is tried again too early", step->path);
+        return saga_model_wrong(m, "%s is tried again too early", step->path);
     }
     uint32_t attempt = number(event, "attempt");
     if (step->kind == SAGA_ACTION && attempt != state->attempt + 1) {
-        return wrong(m, "attempt %u of %s follows attempt %u", attempt, step->path, state->attempt);
+        return saga_model_wrong(m, "attempt %u of %s follows attempt %u", attempt, step->path,
+                                state->attempt);
     }
     state->attempt++;
     state->tries++;
     state->forward = SAGA_STARTED;
-    state->due_us = event->recorded_us + step->timeout_us;
-    uint64_t told_us = moment(event, step->kind == SAGA_ACTION ? "timeout_at" : "until");
+    state->due_us = due_of(m, event, event->recorded_us + step->timeout_us);
+    uint64_t told_us = moment(event, "timeout_at");
     if (step->kind == SAGA_ACTION && told_us != state->due_us) {
-        return wrong(m, "%s has another timeout_at", step->path);
+        return saga_model_wrong(m, "%s has another timeout_at", step->path);
     }
     return true;
 }
@@ -436,17 +295,18 @@ static bool on_skipped(struct saga_model *m, int at, const struct sp_event *even
         return true; /* saga.attention.resolved has done it */
     }
     if (!step->skipped || m->phase != SAGA_RUNNING || m->states[at].forward != SAGA_IDLE ||
-        !has_turn(m, at)) {
-        return wrong(m, "%s is skipped where it may not be", step->path);
+        !saga_has_turn(m, at)) {
+        return saga_model_wrong(m, "%s is skipped where it may not be", step->path);
     }
     m->states[at].forward = SAGA_SKIPPED;
     return true;
 }
 
 static bool close_container(struct saga_model *m, int at) {
-    if (m->states[at].closed || !m->states[at].opened || !is_all_done(m, at) ||
+    if (m->states[at].closed || !m->states[at].opened || !saga_is_all_done(m, at) ||
         m->phase != SAGA_RUNNING) {
-        return wrong(m, "container %s is complete too early, or twice", step_of(m, at)->path);
+        return saga_model_wrong(m, "container %s is complete too early, or twice",
+                                step_of(m, at)->path);
     }
     m->states[at].closed = true;
     return true;
@@ -467,10 +327,10 @@ static bool on_completed(struct saga_model *m, int at, const struct sp_event *ev
         return true;
     }
     if (state->forward != SAGA_STARTED) {
-        return wrong(m, "%s is complete and was not running", step->path);
+        return saga_model_wrong(m, "%s is complete and was not running", step->path);
     }
     if (by_time ? event->recorded_us < state->due_us : !at_once && state->answer != SAGA_YES) {
-        return wrong(m, "%s is complete and nobody said so", step->path);
+        return saga_model_wrong(m, "%s is complete and nobody said so", step->path);
     }
     if (!by_time && !at_once && !settles(m, at, event)) {
         return false;
@@ -490,14 +350,16 @@ static bool goes_on(struct saga_model *m, int at, bool again, const struct sp_ev
     uint64_t told_us = moment(event, "retry_at");
     if (again) {
         backoff(m, at, event->recorded_us);
+        m->states[at].due_us = due_of(m, event, m->states[at].due_us);
         if (step_of(m, at)->limit == 0) { /* by the definition's own default, with jitter */
             m->states[at].due_us = told_us == 0 ? 1 : told_us;
         }
     }
     if (told_us != (again ? m->states[at].due_us : 0)) {
-        return wrong(m, "%s should%s be tried again, at %llu and not at %llu", step_of(m, at)->path,
-                     again ? "" : " not", (unsigned long long)m->states[at].due_us,
-                     (unsigned long long)told_us);
+        return saga_model_wrong(m, "%s should%s be tried again, at %llu and not at %llu",
+                                step_of(m, at)->path, again ? "" : " not",
+                                (unsigned long long)m->states[at].due_us,
+                                (unsigned long long)told_us);
     }
     return true;
 }
@@ -505,11 +367,11 @@ static bool goes_on(struct saga_model *m, int at, bool again, const struct sp_ev
 static bool on_failed(struct saga_model *m, int at, const struct sp_event *event) {
     struct saga_state *state = &m->states[at];
     if (!is_leaf(m, at)) {
-        return wrong(m, "container %s fails by itself", step_of(m, at)->path);
+        return saga_model_wrong(m, "container %s fails by itself", step_of(m, at)->path);
     }
     if (state->forward != SAGA_STARTED ||
         (state->answer != SAGA_NO && state->answer != SAGA_NEVER)) {
-        return wrong(m, "%s fails and nobody said so", step_of(m, at)->path);
+        return saga_model_wrong(m, "%s fails and nobody said so", step_of(m, at)->path);
     }
     bool again = state->answer == SAGA_NO && has_attempts(m, at) && !state->told_to_stop;
     if (!settles(m, at, event) || !goes_on(m, at, again, event)) {
@@ -526,7 +388,7 @@ static bool on_timed_out(struct saga_model *m, int at, const struct sp_event *ev
     struct saga_state *state = &m->states[at];
     if (state->forward != SAGA_STARTED || state->answer != SAGA_NO_ANSWER ||
         event->recorded_us < state->due_us) { /* S5 */
-        return wrong(m, "%s runs out of time where it does not", step->path);
+        return saga_model_wrong(m, "%s runs out of time where it does not", step->path);
     }
     if (step->kind != SAGA_ACTION) {
         if (step->timeout_continues) {
@@ -551,7 +413,7 @@ static bool on_timed_out(struct saga_model *m, int at, const struct sp_event *ev
 static bool on_saga_timed_out(struct saga_model *m, const struct sp_event *event) {
     if (m->phase != SAGA_RUNNING || m->pivoted || m->deadline_us == 0 ||
         event->recorded_us < m->deadline_us) {
-        return wrong(m, "it runs out of time where it does not");
+        return saga_model_wrong(m, "it runs out of time where it does not");
     }
     m->phase = SAGA_FAILING;
     m->by_time = true;
@@ -564,7 +426,7 @@ static bool on_cancelled(struct saga_model *m, int at, const struct sp_event *ev
     bool pauses = state->forward == SAGA_BACKOFF;
     if (m->phase != SAGA_FAILING || state->told_to_stop || state->answer != SAGA_NO_ANSWER ||
         (state->forward != SAGA_STARTED && !pauses)) {
-        return wrong(m, "%s is told to stop where it should not", step_of(m, at)->path);
+        return saga_model_wrong(m, "%s is told to stop where it should not", step_of(m, at)->path);
     }
     state->told_to_stop = true;
     if (step_of(m, at)->kind != SAGA_ACTION || pauses) { /* nobody has anything in hand */
@@ -572,7 +434,7 @@ static bool on_cancelled(struct saga_model *m, int at, const struct sp_event *ev
         return true;
     }
     uint64_t grace_us = event->recorded_us + GRACE_US;
-    state->due_us = state->due_us < grace_us ? state->due_us : grace_us;
+    state->due_us = due_of(m, event, state->due_us < grace_us ? state->due_us : grace_us);
     return true;
 }
 
@@ -583,12 +445,12 @@ static bool on_requested(struct saga_model *m, int at, const struct sp_event *ev
     const struct saga_step *step = step_of(m, at);
     if (step->kind != SAGA_APPROVAL || m->command != at || m->phase != SAGA_RUNNING ||
         (state->forward != SAGA_IDLE && state->forward != SAGA_BACKOFF) || step->skipped ||
-        !has_turn(m, at)) {
-        return wrong(m, "approval %s is asked for where it may not be", step->path);
+        !saga_has_turn(m, at)) {
+        return saga_model_wrong(m, "approval %s is asked for where it may not be", step->path);
     }
     state->forward = SAGA_STARTED;
     state->attempt++;
-    state->due_us = event->recorded_us + step->timeout_us;
+    state->due_us = due_of(m, event, event->recorded_us + step->timeout_us);
     return true;
 }
 
@@ -597,15 +459,15 @@ static bool on_decided(struct saga_model *m, int at, bool granted, const struct 
     struct saga_state *state = &m->states[at];
     bool by_time = truth(event, "on_timeout");
     if (state->forward != SAGA_STARTED) {
-        return wrong(m, "%s is decided and was not asked for", step->path);
+        return saga_model_wrong(m, "%s is decided and was not asked for", step->path);
     }
     if (by_time) {
         if (event->recorded_us < state->due_us || state->answer != SAGA_NO_ANSWER ||
             granted != step->timeout_continues || step->timeout_fails) {
-            return wrong(m, "%s is decided by time where it is not", step->path);
+            return saga_model_wrong(m, "%s is decided by time where it is not", step->path);
         }
     } else if (state->answer != (granted ? SAGA_YES : SAGA_NO)) {
-        return wrong(m, "%s is decided and nobody did", step->path);
+        return saga_model_wrong(m, "%s is decided and nobody did", step->path);
     } else if (!settles(m, at, event)) {
         return false;
     }
@@ -618,15 +480,6 @@ static bool on_decided(struct saga_model *m, int at, bool granted, const struct 
 
 /* ---- undoing --------------------------------------------------------------------------------- */
 
-static bool is_settled(const struct saga_model *m) {
-    for (int i = 1; i < m->plan->count; i++) {
-        if (m->states[i].forward == SAGA_STARTED || m->states[i].forward == SAGA_BACKOFF) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* The steps it names are those that are to be undone, those of a sequence in reverse. */
 static bool check_plan_of_undoing(struct saga_model *m, const struct sp_event *event) {
     struct sp_json json;
@@ -638,30 +491,30 @@ static bool check_plan_of_undoing(struct saga_model *m, const struct sp_event *e
     for (struct sp_json_token token = sp_json_next(&json); token.type == SP_JSON_STRING;
          token = sp_json_next(&json)) {
         int at = saga_plan_find(m->plan, token.raw);
-        if (at == SAGA_NONE || !needs_undoing(m, at) || count == SAGA_STEPS_MAX) {
-            return wrong(m, "it means to undo %.*s", SP_STR_ARG(token.raw));
+        if (at == SAGA_NONE || !saga_needs_undoing(m, at) || count == SAGA_STEPS_MAX) {
+            return saga_model_wrong(m, "it means to undo %.*s", SP_STR_ARG(token.raw));
         }
         told[count++] = at;
     }
     int wanted = 0;
     for (int i = 1; i < m->plan->count; i++) {
-        wanted += needs_undoing(m, i) ? 1 : 0;
+        wanted += saga_needs_undoing(m, i) ? 1 : 0;
     }
     if (count != wanted) {
-        return wrong(m, "it means to undo %d steps instead of %d", count, wanted);
+        return saga_model_wrong(m, "it means to undo %d steps instead of %d", count, wanted);
     }
     for (int a = 0; a < count; a++) {
         for (int b = a + 1; b < count; b++) {
             int common = step_of(m, told[b])->parent;
             if (told[a] == told[b]) {
-                return wrong(m, "it means to undo %s twice", step_of(m, told[a])->path);
+                return saga_model_wrong(m, "it means to undo %s twice", step_of(m, told[a])->path);
             }
-            while (!is_inside(m, told[a], common)) {
+            while (!saga_is_inside(m, told[a], common)) {
                 common = step_of(m, common)->parent;
             }
             if (step_of(m, common)->kind == SAGA_SEQUENCE && told[a] < told[b]) {
-                return wrong(m, "it means to undo %s before %s", step_of(m, told[a])->path,
-                             step_of(m, told[b])->path);
+                return saga_model_wrong(m, "it means to undo %s before %s",
+                                        step_of(m, told[a])->path, step_of(m, told[b])->path);
             }
         }
     }
@@ -669,12 +522,13 @@ static bool check_plan_of_undoing(struct saga_model *m, const struct sp_event *e
 }
 
 static bool on_compensation(struct saga_model *m, const struct sp_event *event) {
-    if (m->phase != SAGA_FAILING || !is_settled(m)) {
-        return wrong(m, "compensation begins while the saga is %s", saga_phase_name(m->phase));
+    if (m->phase != SAGA_FAILING || !saga_is_settled(m)) {
+        return saga_model_wrong(m, "compensation begins while the saga is %s",
+                                saga_phase_name(m->phase));
     }
     const char *reason = m->by_cancel ? "cancelled" : m->by_time ? "timed_out" : "failed";
     if (!says(event, "reason", reason)) {
-        return wrong(m, "compensation begins for another reason than %s", reason);
+        return saga_model_wrong(m, "compensation begins for another reason than %s", reason);
     }
     for (int i = 1; i < m->plan->count; i++) { /* what waited for a person */
         struct saga_state *state = &m->states[i];
@@ -690,21 +544,21 @@ static bool on_compensating(struct saga_model *m, int at, const struct sp_event 
     const struct saga_step *step = step_of(m, at);
     struct saga_state *state = &m->states[at];
     if (m->command != at || !m->command_undo) {
-        return wrong(m, "%s is being undone without a command", step->path);
+        return saga_model_wrong(m, "%s is being undone without a command", step->path);
     }
     bool first = state->undo == SAGA_NOT_UNDONE;
     bool again = state->undo == SAGA_UNDO_BACKOFF && event->recorded_us >= state->due_us;
-    if (m->phase != SAGA_UNDOING || !needs_undoing(m, at) || !has_undo_turn(m, at) ||
+    if (m->phase != SAGA_UNDOING || !saga_needs_undoing(m, at) || !saga_has_undo_turn(m, at) ||
         (!first && !again)) { /* S1, S2 */
-        return wrong(m, "%s is being undone where it may not be", step->path);
+        return saga_model_wrong(m, "%s is being undone where it may not be", step->path);
     }
     if (number(event, "attempt") != state->undo_attempt + 1) {
-        return wrong(m, "a wrong attempt at undoing %s", step->path);
+        return saga_model_wrong(m, "a wrong attempt at undoing %s", step->path);
     }
     state->undo_attempt++;
     state->undo_tries++;
     state->undo = SAGA_UNDO_STARTED;
-    state->due_us = event->recorded_us + step->undo_timeout_us;
+    state->due_us = due_of(m, event, event->recorded_us + step->undo_timeout_us);
     return true;
 }
 
@@ -713,10 +567,10 @@ static bool on_compensated(struct saga_model *m, int at, const struct sp_event *
     if (!says(event, "how", "worker")) {
         return state->undo == SAGA_UNDONE || state->undo == SAGA_UNDO_SKIPPED
                    ? true /* saga.attention.resolved has done it */
-                   : wrong(m, "%s is undone by nobody", step_of(m, at)->path);
+                   : saga_model_wrong(m, "%s is undone by nobody", step_of(m, at)->path);
     }
     if (state->undo != SAGA_UNDO_STARTED || state->answer != SAGA_YES) {
-        return wrong(m, "%s is undone and nobody said so", step_of(m, at)->path);
+        return saga_model_wrong(m, "%s is undone and nobody said so", step_of(m, at)->path);
     }
     state->undo = SAGA_UNDONE;
     return settles(m, at, event);
@@ -728,7 +582,7 @@ static bool on_compensation_failed(struct saga_model *m, int at, const struct sp
     bool answered = state->answer == SAGA_NO || state->answer == SAGA_NEVER;
     bool late = state->answer == SAGA_NO_ANSWER && event->recorded_us >= state->due_us;
     if (state->undo != SAGA_UNDO_STARTED || (!answered && !late)) {
-        return wrong(m, "undoing %s fails and nobody said so", step->path);
+        return saga_model_wrong(m, "undoing %s fails and nobody said so", step->path);
     }
     bool again = state->answer != SAGA_NEVER &&
                  (step->undo_limit == 0 || state->undo_tries < step->undo_limit);
@@ -737,9 +591,11 @@ static bool on_compensation_failed(struct saga_model *m, int at, const struct sp
     }
     uint64_t told_us = moment(event, "retry_at");
     uint64_t wait_us = step->backoff_us << (state->undo_tries - 1 > 6 ? 6 : state->undo_tries - 1);
-    uint64_t due_us = event->recorded_us + (wait_us > 60000000 ? 60000000 : wait_us);
+    uint64_t due_us =
+        due_of(m, event, event->recorded_us + (wait_us > 60000000 ? 60000000 : wait_us));
     if (told_us != (again ? due_us : 0)) {
-        return wrong(m, "undoing %s should%s be tried again", step->path, again ? "" : " not");
+        return saga_model_wrong(m, "undoing %s should%s be tried again", step->path,
+                                again ? "" : " not");
     }
     state->undo = again ? SAGA_UNDO_BACKOFF : SAGA_UNDO_STUCK;
     state->due_us = due_us;
@@ -754,7 +610,7 @@ static bool on_attention(struct saga_model *m, int at, const struct sp_event *ev
     bool undo = says(event, "phase", "compensation");
     bool stuck = undo ? state->undo == SAGA_UNDO_STUCK : state->forward == SAGA_STUCK;
     if (!stuck || state->told) {
-        return wrong(m, "%s needs no attention", step_of(m, at)->path);
+        return saga_model_wrong(m, "%s needs no attention", step_of(m, at)->path);
     }
     state->told = true;
     return true;
@@ -787,7 +643,8 @@ static bool on_resolved(struct saga_model *m, int at, const struct sp_event *eve
         return true;
     }
     if (state->undo != SAGA_UNDO_STUCK) {
-        return wrong(m, "a person dealt with %s, which needs none", step_of(m, at)->path);
+        return saga_model_wrong(m, "a person dealt with %s, which needs none",
+                                step_of(m, at)->path);
     }
     state->undo = says(event, "action", "retry")  ? SAGA_UNDO_BACKOFF
                   : says(event, "action", "skip") ? SAGA_UNDO_SKIPPED
@@ -799,7 +656,7 @@ static bool on_resolved(struct saga_model *m, int at, const struct sp_event *eve
 
 static bool on_cancel(struct saga_model *m) {
     if (m->phase != SAGA_RUNNING || m->pivoted) {
-        return wrong(m, "it is cancelled while it is %s", saga_phase_name(m->phase));
+        return saga_model_wrong(m, "it is cancelled while it is %s", saga_phase_name(m->phase));
     }
     m->phase = SAGA_FAILING;
     m->by_cancel = true;
@@ -816,26 +673,27 @@ static bool check_not_undone(struct saga_model *m, const struct sp_event *event)
         const struct saga_state *state = &m->states[i];
         char quoted[SAGA_PATH_SIZE + 2];
         int len = snprintf(quoted, sizeof(quoted), "\"%s\"", step->path);
-        bool stays = ((step->irreversible || step->pivot) && may_be_done(state)) ||
+        bool stays = ((step->irreversible || step->pivot) && saga_may_be_done(state)) ||
                      state->undo == SAGA_UNDO_SKIPPED;
         bool named = false;
         for (size_t k = 0; k + (size_t)len <= told.len && !named; k++) {
             named = memcmp(told.ptr + k, quoted, (size_t)len) == 0;
         }
         if (stays != named) {
-            return wrong(m, "%s should%s be named as not undone", step->path, stays ? "" : " not");
+            return saga_model_wrong(m, "%s should%s be named as not undone", step->path,
+                                    stays ? "" : " not");
         }
     }
     return true;
 }
 
 static bool on_end(struct saga_model *m, enum saga_phase end, const struct sp_event *event) {
-    bool right = end == SAGA_COMPLETED ? m->phase == SAGA_RUNNING && is_passed(m, 0)
-                                       : m->phase == SAGA_UNDOING && is_undone(m, 0) &&
+    bool right = end == SAGA_COMPLETED ? m->phase == SAGA_RUNNING && saga_is_passed(m, 0)
+                                       : m->phase == SAGA_UNDOING && saga_is_undone(m, 0) &&
                                              m->by_cancel == (end == SAGA_CANCELLED);
     if (!right) {
-        return wrong(m, "it ends as %s while it is %s", saga_phase_name(end),
-                     saga_phase_name(m->phase));
+        return saga_model_wrong(m, "it ends as %s while it is %s", saga_phase_name(end),
+                                saga_phase_name(m->phase));
     }
     m->phase = end;
     return end == SAGA_COMPLETED || check_not_undone(m, event);
@@ -853,7 +711,7 @@ static bool on_ignored(struct saga_model *m, const struct sp_event *event) {
             return true;
         }
     }
-    return wrong(m, "an answer is ignored that should not be, or twice"); /* S4 */
+    return saga_model_wrong(m, "an answer is ignored that should not be, or twice"); /* S4 */
 }
 
 static bool on_step_event(struct saga_model *m, int at, const struct sp_event *event) {
@@ -871,7 +729,7 @@ static bool on_step_event(struct saga_model *m, int at, const struct sp_event *e
            : is(event, "saga.step.compensation_failed") ? on_compensation_failed(m, at, event)
            : is(event, "saga.needs_attention")          ? on_attention(m, at, event)
            : is(event, "saga.attention.resolved")       ? on_resolved(m, at, event)
-                                                        : wrong(m, "an unknown event");
+                                                        : saga_model_wrong(m, "an unknown event");
 }
 
 static bool on_own(struct saga_model *m, const struct sp_event *event) {
@@ -879,7 +737,7 @@ static bool on_own(struct saga_model *m, const struct sp_event *event) {
         return on_ignored(m, event);
     }
     if (saga_model_is_over(m)) { /* S6 */
-        return wrong(m, "%.*s behind the end", SP_STR_ARG(event->attr[SP_ATTR_TYPE]));
+        return saga_model_wrong(m, "%.*s behind the end", SP_STR_ARG(event->attr[SP_ATTR_TYPE]));
     }
     if (is(event, "saga.cancel.requested")) {
         return on_cancel(m);
@@ -900,7 +758,7 @@ static bool on_own(struct saga_model *m, const struct sp_event *event) {
     }
     int at = saga_plan_find(m->plan, text(event, "step"));
     if (at == SAGA_NONE) {
-        return wrong(m, "%.*s is of no step", SP_STR_ARG(event->attr[SP_ATTR_TYPE]));
+        return saga_model_wrong(m, "%.*s is of no step", SP_STR_ARG(event->attr[SP_ATTR_TYPE]));
     }
     return on_step_event(m, at, event);
 }
@@ -911,18 +769,19 @@ static bool on_command(struct saga_model *m, const struct sp_event *event) {
     uint32_t attempt = 0;
     int at = command_of(m, event->attr[SP_ATTR_ID], &undo, &attempt);
     if (at == SAGA_NONE) {
-        return wrong(m, "command %.*s is of no step", SP_STR_ARG(event->attr[SP_ATTR_ID]));
+        return saga_model_wrong(m, "command %.*s is of no step",
+                                SP_STR_ARG(event->attr[SP_ATTR_ID]));
     }
     const struct saga_step *step = step_of(m, at);
     char type[48];
     (void)snprintf(type, sizeof(type), "%s.%s", undo ? "undo" : "do", step->name);
     if (step->kind == SAGA_APPROVAL ? !is(event, "action.proposed") : !is(event, type)) {
-        return wrong(m, "the command of %s has another type", step->path);
+        return saga_model_wrong(m, "the command of %s has another type", step->path);
     }
     uint32_t last = undo ? m->states[at].undo_attempt : m->states[at].attempt;
     if (attempt != last + 1) {
-        return wrong(m, "command %.*s follows attempt %u", SP_STR_ARG(event->attr[SP_ATTR_ID]),
-                     last);
+        return saga_model_wrong(m, "command %.*s follows attempt %u",
+                                SP_STR_ARG(event->attr[SP_ATTR_ID]), last);
     }
     m->command = at;
     m->command_undo = undo;
@@ -966,7 +825,7 @@ bool saga_model_event(struct saga_model *m, const struct sp_event *event) {
     }
     bool own = sp_str_starts_with(event->attr[SP_ATTR_TYPE], SP_STR("saga."));
     if (m->command != SAGA_NONE && !own) {
-        return wrong(m, "a command is not followed by what tells of it");
+        return saga_model_wrong(m, "a command is not followed by what tells of it");
     }
     if (!own) {
         return is_emitted(m, event) || on_command(m, event);
@@ -974,13 +833,14 @@ bool saga_model_event(struct saga_model *m, const struct sp_event *event) {
     bool right = on_own(m, event);
     if (right && m->command != SAGA_NONE && !is(event, "saga.step.started") &&
         !is(event, "saga.step.compensating") && !is(event, "saga.approval.requested")) {
-        return wrong(m, "a command is followed by %.*s", SP_STR_ARG(event->attr[SP_ATTR_TYPE]));
+        return saga_model_wrong(m, "a command is followed by %.*s",
+                                SP_STR_ARG(event->attr[SP_ATTR_TYPE]));
     }
     m->command = SAGA_NONE;
     return right && m->wrong[0] == '\0';
 }
 
-bool saga_model_start(struct saga_model *m, const struct saga_plan *plan,
+bool saga_model_start(struct saga_model *m, const struct saga_plan *plan, bool takes_word,
                       const struct sp_event *started) {
     memset(m, 0, offsetof(struct saga_model, states));
     memset(m->states, 0, (size_t)plan->count * sizeof(m->states[0]));
@@ -991,83 +851,11 @@ bool saga_model_start(struct saga_model *m, const struct saga_plan *plan,
     m->last_us = started->recorded_us;
     sp_str stream = started->attr[SP_ATTR_STREAM];
     if (stream.len != 5 + 36) {
-        return wrong(m, "it begins in stream %.*s", SP_STR_ARG(stream));
+        return saga_model_wrong(m, "it begins in stream %.*s", SP_STR_ARG(stream));
     }
     memcpy(m->id, stream.ptr + 5, 36);
-    m->deadline_us = plan->timeout_us > 0 ? started->recorded_us + plan->timeout_us : 0;
-    return true;
-}
-
-/* ---- at rest --------------------------------------------------------------------------------- */
-
-static bool leaf_rests(struct saga_model *m, int at, uint64_t now_us) {
-    const struct saga_step *step = step_of(m, at);
-    const struct saga_state *state = &m->states[at];
-    if (state->answer != SAGA_NO_ANSWER) {
-        return wrong(m, "at rest, an answer to %s is not told", step->path);
-    }
-    if ((state->forward == SAGA_STARTED || state->forward == SAGA_BACKOFF) &&
-        m->phase == SAGA_RUNNING && state->due_us <= now_us) {
-        return wrong(m, "at rest, the time of %s is over", step->path);
-    }
-    if (state->forward == SAGA_STARTED && m->phase == SAGA_FAILING &&
-        (!state->told_to_stop || state->due_us <= now_us)) {
-        return wrong(m, "at rest, %s still runs in a saga that fails", step->path);
-    }
-    if (state->forward == SAGA_BACKOFF && m->phase == SAGA_FAILING) {
-        return wrong(m, "at rest, %s is to be tried again in a saga that fails", step->path);
-    }
-    if (m->phase == SAGA_RUNNING && state->forward == SAGA_IDLE && has_turn(m, at)) {
-        return wrong(m, "at rest, %s could begin", step->path);
-    }
-    if ((state->forward == SAGA_STUCK || state->undo == SAGA_UNDO_STUCK) && !state->told &&
-        m->phase != SAGA_FAILING) {
-        return wrong(m, "at rest, nobody is told that %s needs attention", step->path);
-    }
-    return true;
-}
-
-static bool undo_rests(struct saga_model *m, int at, uint64_t now_us) {
-    const struct saga_state *state = &m->states[at];
-    bool due = (state->undo == SAGA_UNDO_STARTED || state->undo == SAGA_UNDO_BACKOFF) &&
-               state->due_us <= now_us;
-    bool could = needs_undoing(m, at) && state->undo == SAGA_NOT_UNDONE && has_undo_turn(m, at);
-    return !due && !could ? true
-                          : wrong(m, "at rest, undoing of %s could go on", step_of(m, at)->path);
-}
-
-bool saga_model_rest(struct saga_model *m, uint64_t now_us) {
-    if (m->wrong[0] != '\0') {
-        return false;
-    }
-    if (m->command != SAGA_NONE) {
-        return wrong(m, "at rest, a command stands alone");
-    }
-    if (m->owed_count > 0) {
-        return wrong(m, "at rest, %u ignored answers are not told", m->owed_count);
-    }
-    if (saga_model_is_over(m)) {
-        return true;
-    }
-    for (int i = 1; i < m->plan->count; i++) {
-        if (is_leaf(m, i) && !leaf_rests(m, i, now_us)) {
-            return false;
-        }
-        if (is_told(m, i) && m->phase == SAGA_RUNNING && !m->states[i].closed && has_turn(m, i) &&
-            (!m->states[i].opened || is_all_done(m, i))) {
-            return wrong(m, "at rest, container %s could go on", step_of(m, i)->path);
-        }
-        if (m->phase == SAGA_UNDOING && !undo_rests(m, i, now_us)) {
-            return false;
-        }
-    }
-    if (m->phase == SAGA_RUNNING && m->deadline_us > 0 && m->deadline_us <= now_us && !m->pivoted) {
-        return wrong(m, "at rest, its time is over");
-    }
-    if ((m->phase == SAGA_RUNNING && is_passed(m, 0)) ||
-        (m->phase == SAGA_FAILING && is_settled(m)) ||
-        (m->phase == SAGA_UNDOING && is_undone(m, 0))) {
-        return wrong(m, "at rest, it is %s and could go on", saga_phase_name(m->phase));
-    }
+    m->takes_word = takes_word;
+    m->deadline_us =
+        plan->timeout_us > 0 ? due_of(m, started, started->recorded_us + plan->timeout_us) : 0;
     return true;
 }

@@ -76,6 +76,7 @@ struct saga_state {
 struct saga_model {
     const struct saga_plan *plan;
     enum saga_phase phase;
+    bool takes_word; /* for deadlines, see saga_model_start */
     bool by_cancel;
     bool by_time;
     bool pivoted;
@@ -94,8 +95,11 @@ struct saga_model {
     struct saga_state states[SAGA_STEPS_MAX]; /* as many as the plan has steps */
 };
 
-/* Begins with its saga.started. False: wrong. */
-bool saga_model_start(struct saga_model *model, const struct saga_plan *plan,
+/*
+ * Begins with its saga.started. `takes_word`: deadlines are not worked out but taken from the
+ * events. False: wrong.
+ */
+bool saga_model_start(struct saga_model *model, const struct saga_plan *plan, bool takes_word,
                       const struct sp_event *started);
 
 /* True where the event is one of this saga's, or an answer to it. */

@@ -217,7 +217,7 @@ static void end_container(const struct saga_step *step, struct sp_buf *to) {
     put(to, step->kind == SAGA_CHOICE ? "]}]}" : step->is_nested ? "]}}" : "]}");
 }
 
-/* Walks the tree without recursion: down to children, on to the next one, up where there is none. */
+/* Walks the tree without recursion: down to children, to the next one, up where there is none. */
 void saga_plan_write(const struct saga_plan *plan, struct sp_buf *to) {
     put(to, "{\"saga\":\"");
     put(to, plan->name);

@@ -233,7 +233,7 @@ static bool look(struct run *run) {
         run->outcome->sum += essence(&event);
         bool right = true;
         if (sp_str_eq(event.attr[SP_ATTR_TYPE], SP_STR("saga.started"))) {
-            right = !run->begun && saga_model_start(run->model, run->options->plan, &event);
+            right = !run->begun && saga_model_start(run->model, run->options->plan, false, &event);
             run->begun = true;
         } else if (run->begun && saga_model_concerns(run->model, &event)) {
             right = saga_model_event(run->model, &event);

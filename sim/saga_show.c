@@ -134,7 +134,7 @@ static struct saga_run_options options_of(const struct saga_plan *plan, struct s
                                      .seed = seed};
 }
 
-/* Twice as it is, to the same log; then with crashes by chance, with the same workers and people. */
+/* Twice as it is, to the same log; then with crashes, with the same workers and people. */
 static bool tell_seed(uint64_t seed, struct sp_buf *log, struct saga_outcome *first, char *what,
                       size_t size) {
     struct sp_prng prng = sp_prng_seed(seed);

@@ -150,9 +150,14 @@ static void saga_rest(struct sim_system *base) {
         saga_send(sys);
         saga_turn(sys);
         saga_help(sys);
+        if (saga_all_over(sys)) {
+            break;
+        }
         uint64_t due_us = sp_engine_flows_due_us(sys->engine);
         uint64_t now_us = saga_now_us(sys);
-        uint64_t wait_us = due_us > now_us && due_us - now_us < 5000000 ? due_us - now_us : 1000000;
+        uint64_t mail_us = saga_next_mail_us(sys);
+        uint64_t next_us = due_us < mail_us ? due_us : mail_us;
+        uint64_t wait_us = next_us > now_us && next_us < UINT64_MAX ? next_us - now_us : 1000;
         sim_clock_advance_ns(&sys->world->clock, wait_us * 1000);
     }
     if (!sys->world->wrong && saga_alive(sys)) {

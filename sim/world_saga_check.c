@@ -86,7 +86,7 @@ static void begin(struct saga_system *sys, const struct sp_event *started) {
     struct saga_model *model = calloc(1, sizeof(*model));
     sp_ensure(model != NULL);
     sys->models[sys->saga_count++] = model;
-    if (!saga_model_start(model, plan, started)) {
+    if (!saga_model_start(model, plan, true, started)) {
         sim_wrong(sys->world, "%s", model->wrong);
     }
 }
@@ -117,7 +117,10 @@ static uint32_t digit_of(const struct sp_event *event) {
 
 static void show_others(struct saga_system *sys, const struct sp_event *event) {
     sp_str type = event->attr[SP_ATTR_TYPE];
-    if (sp_str_eq(type, SP_STR("j.a")) || sp_str_eq(type, SP_STR("j.b"))) {
+    if (sp_str_eq(type, SP_STR("join.defined"))) {
+        sys->has_join = true;
+    } else if (sys->has_join &&
+               (sp_str_eq(type, SP_STR("j.a")) || sp_str_eq(type, SP_STR("j.b")))) {
         sys->join_seen[digit_of(event) % SAGA_JOIN_KEYS][type.ptr[2] - 'a']++;
     } else if (sp_str_eq(type, SP_STR("joined"))) {
         uint32_t key = digit_of(event) % SAGA_JOIN_KEYS;
@@ -210,6 +213,17 @@ void saga_check_rest(struct saga_system *sys) {
             sim_wrong(sys->world, "%s", sys->models[i]->wrong);
         }
     }
+}
+
+bool saga_all_over(const struct saga_system *sys) {
+    bool over = sys->mail_done == sys->mail_count;
+    for (uint32_t i = 0; i < sys->saga_count && over; i++) {
+        over = saga_model_is_over(sys->models[i]);
+    }
+    for (uint32_t i = 0; i < sys->delayed_count && over; i++) {
+        over = sys->delayed_came[i] > 0;
+    }
+    return over;
 }
 
 void saga_check_end(struct saga_system *sys) {

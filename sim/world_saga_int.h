@@ -57,6 +57,7 @@ struct saga_system {
     uint64_t *hashes; /* of the durable events, by position */
     uint64_t hash_capacity;
     /* what must come of it */
+    bool has_join;
     uint32_t join_seen[SAGA_JOIN_KEYS][2];
     uint32_t join_emitted[SAGA_JOIN_KEYS];
     uint64_t ticks;
@@ -76,6 +77,8 @@ bool saga_alive(struct saga_system *sys);
 bool saga_step_once(struct saga_system *sys);
 /* Sends what is due; without faults and with time all of it arrives. */
 void saga_send(struct saga_system *sys);
+/* When the next of what was not sent yet is due; UINT64_MAX: there is none. */
+uint64_t saga_next_mail_us(const struct saga_system *sys);
 void saga_turn(struct saga_system *sys);
 /* People help every saga that is stuck. */
 void saga_help(struct saga_system *sys);
@@ -91,6 +94,8 @@ void saga_look(struct saga_system *sys);
 void saga_check_state(struct saga_system *sys);
 /* Where nothing is due: is that so? */
 void saga_check_rest(struct saga_system *sys);
+/* Nothing is left that somebody waits for. */
+bool saga_all_over(const struct saga_system *sys);
 /* In the end. */
 void saga_check_end(struct saga_system *sys);
 

@@ -77,6 +77,17 @@ void saga_send(struct saga_system *sys) {
     }
 }
 
+uint64_t saga_next_mail_us(const struct saga_system *sys) {
+    uint64_t next_us = UINT64_MAX;
+    for (uint32_t i = sys->mail_done; i < sys->mail_count; i++) {
+        const struct saga_mail *mail = &sys->mail[i];
+        if (!mail->is_done && mail->position == 0 && mail->at_us < next_us) {
+            next_us = mail->at_us;
+        }
+    }
+    return next_us;
+}
+
 /* ---- workers and people -------------------------------------------------------------------- */
 
 static void answer(struct saga_system *sys, const struct sp_event *command, uint64_t after_us,

@@ -312,7 +312,8 @@ static int test_folder(struct testing *t, const char *folder) {
     struct dirent **entries = NULL;
     int count = scandir(folder, &entries, is_case_file, alphasort);
     if (count <= 0) {
-        sp_cli_complain("%s: %s", folder, count < 0 ? "it cannot be read" : "no files of cases here");
+        sp_cli_complain("%s: %s", folder,
+                        count < 0 ? "it cannot be read" : "there are no files of cases in it");
         free(entries);
         return SP_EXIT_NOT_FOUND;
     }

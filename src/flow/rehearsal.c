@@ -239,6 +239,20 @@ static sp_status store_out(struct sp_rehearsal *r, const struct sp_flow_out *out
     return status == SP_OK && r->count > before ? remember_sometimes(r, error) : status;
 }
 
+/* True where all of it is there already, by source and id; the last one is at *ret_position. */
+static bool is_there(struct sp_rehearsal *r, const struct sp_flow_out *out,
+                     uint64_t *ret_position) {
+    for (uint32_t i = 0; i < out->count; i++) {
+        struct sp_event event;
+        sp_flow_out_event(out, i, &event);
+        *ret_position = sp_event_has(&event, SP_ATTR_ID) ? find(r, &event) : 0;
+        if (*ret_position == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- crashes --------------------------------------------------------------------------------- */
 
 sp_status sp_rehearsal_remember(struct sp_rehearsal *r, struct sp_error *error) {
@@ -597,21 +611,21 @@ static uint32_t some_end(const struct sp_rehearsal *r) {
 }
 
 /* Appends, or not. *ret_crashed: the state is another object now, and nothing is in hand. */
-static sp_status fare(struct sp_rehearsal *r, const struct sp_flow_work *work,
-                      uint64_t *ret_position, bool *ret_crashed, struct sp_error *error) {
+static sp_status fare(struct sp_rehearsal *r, const struct sp_flow_work *work, bool *ret_crashed,
+                      struct sp_error *error) {
+    uint64_t position;
     enum sp_rehearsal_fate fate = r->ports.fate == NULL
                                       ? SP_REHEARSAL_APPENDED
                                       : r->ports.fate(r->ports.context, r->appends + 1);
     *ret_crashed = fate != SP_REHEARSAL_APPENDED && fate != SP_REHEARSAL_REFUSED;
     if (fate == SP_REHEARSAL_REFUSED) {
         sp_flow_back(r->flow, work);
-        *ret_position = r->count + 1;
         return SP_OK;
     }
     if (fate == SP_REHEARSAL_CRASH_BEFORE) {
         return sp_rehearsal_crash(r, r->count, false, error);
     }
-    sp_status status = store_out(r, &r->out, ret_position, error);
+    sp_status status = store_out(r, &r->out, &position, error);
     if (status == SP_OK && *ret_crashed) {
         uint32_t keep = fate == SP_REHEARSAL_CRASH_TAKEN ? some_end(r) : r->count;
         status = sp_rehearsal_crash(r, keep, fate == SP_REHEARSAL_CRASH_FROM_ZERO, error);
@@ -644,11 +658,9 @@ static sp_status act_one(struct sp_rehearsal *r, struct piece *piece, bool *ret_
         if (status != SP_OK || r->out.count == 0) {
             return status == SP_NOT_FOUND ? SP_OK : status;
         }
-        uint32_t before = r->count;
         uint64_t position = 0;
-        status = fare(r, &piece->work, &position, ret_crashed, error);
-        if (status != SP_OK || *ret_crashed || r->count > before || position > before) {
-            return status;
+        if (!is_there(r, &r->out, &position)) {
+            return fare(r, &piece->work, ret_crashed, error);
         }
         answer = (struct sp_flow_answer){.status = SP_CONFLICT,
                                          .refused = true,

@@ -13,8 +13,8 @@
  *
  * Workers see what is durable: sp_rehearsal_settle makes it so when no work is left, as a turn of
  * the engine does. A crash takes back any part of what is not durable yet, and the state with it:
- * it is made again from an encoding of an earlier one and the events behind it, or from nothing, and
- * has to be the same. Answers on their way survive crashes, and come when their time has come.
+ * it is made again from an encoding of an earlier one and the events behind it, or from nothing,
+ * and has to be the same. Answers on their way survive crashes, and come when their time has come.
  *
  * The clock never goes by itself: sp_rehearsal_step goes to the next deadline or answer. Everything
  * follows from the seed and the calls: the same give the same log, byte by byte.
