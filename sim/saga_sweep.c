@@ -395,19 +395,19 @@ void saga_sweep_tell(const struct saga_sweep *sweep, uint64_t number, const char
 /* clang-format off */
 static const struct saga_sweep SMALL[] = {
     {.name = "one", .steps = 1, .alphabet = "cCnNiIpPfoaew", .outcomes = 7, .undo_outcomes = 4,
-     .people_max = 1, .each_crash = true},
+     .people_max = 1, .each_crash = true, .runs_expected = 60124},
     {.name = "one-cancel", .steps = 1, .alphabet = "cCnipfoaew", .outcomes = 7, .undo_outcomes = 2,
-     .people_max = 1, .cancels = 2},
-    {.name = "two", .steps = 2, .alphabet = "cCnNiIpP", .outcomes = 7, .undo_outcomes = 2,
-     .people_max = 1},
+     .people_max = 1, .cancels = 2, .runs_expected = 864},
+    {.name = "two", .steps = 2, .alphabet = "cCnip", .outcomes = 7, .undo_outcomes = 2,
+     .people_max = 1, .runs_expected = 40956},
     {.name = "two-others", .steps = 2, .alphabet = "caewfo", .outcomes = 3, .undo_outcomes = 2,
-     .people_max = 1},
+     .people_max = 1, .runs_expected = 5192},
     {.name = "three", .steps = 3, .alphabet = "cnip", .outcomes = 6, .undo_outcomes = 1,
-     .people_max = 1},
+     .people_max = 1, .runs_expected = 41840},
     {.name = "four", .steps = 4, .alphabet = "c", .outcomes = 6, .undo_outcomes = 1,
-     .people_max = 1},
+     .people_max = 1, .runs_expected = 13244},
     {.name = "four-mixed", .steps = 4, .alphabet = "cnip", .outcomes = 2, .undo_outcomes = 1,
-     .people_max = 1},
+     .people_max = 1, .runs_expected = 33156},
 };
 
 static const struct saga_sweep LARGE[] = {
