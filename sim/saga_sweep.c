@@ -206,11 +206,12 @@ static void problem(struct sweeping *s, uint32_t crash, const char *what) {
     char choices[600];
     write_picks(&s->picks, choices, sizeof(choices));
     if (s->tally->problems++ == 0) {
-        (void)snprintf(s->tally->what, sizeof(s->tally->what),
-                       "%s, saga %s of %s: %.300s; to see it: spoor-sim --sweep %s --definition "
-                       "%llu --choices %.300s --crash %u",
-                       s->sweep->name, s->shape, s->letters, what, s->sweep->name,
-                       (unsigned long long)s->number, choices[0] == '\0' ? "-" : choices, crash);
+        (void)snprintf(
+            s->tally->what, sizeof(s->tally->what),
+            "%s, saga %s of %s: %.300s; to see it: spoor-sim sweep --sweep %s --definition "
+            "%llu --choices %.300s --crash %u",
+            s->sweep->name, s->shape, s->letters, what, s->sweep->name,
+            (unsigned long long)s->number, choices[0] == '\0' ? "-" : choices, crash);
     }
 }
 
