@@ -119,8 +119,7 @@ sp_status sp_saga_act_retry(struct sp_saga_turn *turn) {
     if (turn->now->answer.refused) {
         return fail(turn, turn->now->answer.error);
     }
-    sp_status status =
-        turn->now->ports->read(turn->now->ports->context, turn->act->input, &before, turn->error);
+    sp_status status = sp_saga_read(turn->now->ports, turn->act->input, &before, turn->error);
     if (status != SP_OK) {
         return status;
     }

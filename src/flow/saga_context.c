@@ -22,9 +22,18 @@ struct context {
     uint32_t scope; /* the activation of its scope */
 };
 
+sp_status sp_saga_read(const struct sp_flow_ports *ports, uint64_t position,
+                       struct sp_event *ret_event, struct sp_error *error) {
+    sp_status status = ports->read(ports->context, position, ret_event, error);
+    return status == SP_NOT_FOUND
+               ? sp_error_set(error, SP_CORRUPT, "event %llu, which a saga needs, is gone",
+                              (unsigned long long)position)
+               : status;
+}
+
 static sp_status read_event(const struct context *context, uint64_t position,
                             struct sp_event *ret_event) {
-    return context->ports->read(context->ports->context, position, ret_event, context->error);
+    return sp_saga_read(context->ports, position, ret_event, context->error);
 }
 
 static sp_status no_memory(const struct context *context) {

@@ -624,6 +624,13 @@ void sp_turn_ask(struct sp_saga_turn *turn, bool is_undo, sp_str error);
 
 /* ---- what programs see (saga_context.c) ---- */
 
+/*
+ * Reads an event that is kept for sagas: that it is gone is damage, and does not mean that there is
+ * nothing to be done any more.
+ */
+sp_status sp_saga_read(const struct sp_flow_ports *ports, uint64_t position,
+                       struct sp_event *ret_event, struct sp_error *error);
+
 sp_status sp_saga_write_context(struct sp_sagas *sagas, const struct sp_saga *saga, uint32_t act,
                                 bool is_inside, const struct sp_flow_ports *ports,
                                 struct sp_buf *to, struct sp_error *error);

@@ -20,7 +20,7 @@ static void close_data(struct sp_saga_turn *turn, struct sp_buf *to) {
 
 static sp_status read_event(const struct sp_saga_turn *turn, uint64_t position,
                             struct sp_event *ret_event) {
-    return turn->now->ports->read(turn->now->ports->context, position, ret_event, turn->error);
+    return sp_saga_read(turn->now->ports, position, ret_event, turn->error);
 }
 
 static bool is_forward(const struct sp_saga_turn *turn) {

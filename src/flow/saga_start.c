@@ -228,8 +228,7 @@ sp_status sp_saga_act_start(struct sp_sagas *sagas, const struct sp_saga_pending
     struct sp_member members[] = {{.name = "key"}, {.name = "data"}};
     char position[24];
     size_t at = sizeof(position);
-    sp_status status =
-        now->ports->read(now->ports->context, start->position, &trigger.event, error);
+    sp_status status = sp_saga_read(now->ports, start->position, &trigger.event, error);
     if (status != SP_OK) {
         return status;
     }
@@ -297,7 +296,7 @@ sp_status sp_saga_act_ignore(struct sp_sagas *sagas, const struct sp_saga_ignore
                              struct sp_error *error) {
     struct sp_event answer;
     struct sp_command_id id = {.attempt = 0};
-    sp_status status = now->ports->read(now->ports->context, ignored->position, &answer, error);
+    sp_status status = sp_saga_read(now->ports, ignored->position, &answer, error);
     if (status != SP_OK) {
         return status;
     }

@@ -79,8 +79,7 @@ sp_status sp_saga_act_undo_retry(struct sp_saga_turn *turn) {
     if (turn->now->answer.refused) {
         return failed(turn, nothing, turn->now->answer.error, 0);
     }
-    sp_status status =
-        turn->now->ports->read(turn->now->ports->context, turn->act->undo, &before, turn->error);
+    sp_status status = sp_saga_read(turn->now->ports, turn->act->undo, &before, turn->error);
     if (status != SP_OK) {
         return status;
     }
@@ -94,8 +93,7 @@ sp_status sp_saga_act_undo_retry(struct sp_saga_turn *turn) {
 
 sp_status sp_saga_act_undo_record(struct sp_saga_turn *turn) {
     struct sp_event answer;
-    sp_status status = turn->now->ports->read(turn->now->ports->context, turn->act->undo_answer,
-                                              &answer, turn->error);
+    sp_status status = sp_saga_read(turn->now->ports, turn->act->undo_answer, &answer, turn->error);
     if (status != SP_OK) {
         return status;
     }

@@ -256,7 +256,7 @@ void sp_sagas_fold_watched(struct sp_sagas *sagas, const struct sp_event *event)
 /* Moves what is left of a queue to the front, where that is worth its while. */
 static void compact(void *items, size_t size, uint32_t capacity, uint32_t *at, uint32_t *count,
                     uint64_t *base) {
-    if (*count < capacity || *at < capacity / 2) {
+    if (*at == 0 || *count < capacity || *at < capacity / 2) {
         return;
     }
     uint8_t *bytes = items;

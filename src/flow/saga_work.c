@@ -199,7 +199,7 @@ static sp_status sagas_ask(void *self, const struct sp_flow_work *work,
         if (start == NULL) {
             return gone(error);
         }
-        status = ports->read(ports->context, start->position, &event, error);
+        status = sp_saga_read(ports, start->position, &event, error);
         if (status == SP_OK) {
             sp_event_to_json(&event, NULL, to);
         }
