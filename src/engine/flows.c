@@ -113,6 +113,7 @@ sp_status engine_flow_event(struct sp_engine *engine, const struct sp_event *eve
     if (is_imported(event)) {
         return SP_OK;
     }
+    engine->flows->idle_until_us = 0;
     sp_status status = sp_flow_apply(engine->flow, event, error);
     return status == SP_OK ? SP_OK
                            : sp_error_prefix(error, status, "flows at event %llu",
@@ -162,6 +163,9 @@ sp_status engine_flows_append(struct engine_flows *flows, struct sp_error *error
                    ? SP_OK
                    : sp_error_set(error, status, "events of a flow: %s", sp_status_text(status));
     }
+    if (flows->barred) { /* what is asked for from outside: works do not run meanwhile */
+        return sp_error_set(error, SP_BUSY, "a command is being decided");
+    }
     for (uint32_t i = 0; i < out->count; i++) {
         sp_flow_out_event(out, i, &flows->events[i]);
     }
@@ -206,7 +210,9 @@ uint64_t sp_engine_flows_due_us(const struct sp_engine *engine) {
         return UINT64_MAX;
     }
     uint64_t due_us = sp_flow_due(flows->flow);
-    return due_us < flows->pause_until_us ? flows->pause_until_us : due_us;
+    uint64_t until_us =
+        flows->pause_until_us > flows->idle_until_us ? flows->pause_until_us : flows->idle_until_us;
+    return due_us < until_us ? until_us : due_us;
 }
 
 int sp_engine_flows_wait_ms(const struct sp_engine *engine) {

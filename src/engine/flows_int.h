@@ -26,7 +26,8 @@ enum {
     FLOWS_WAIT_MS_MAX = 60000,
     FLOWS_ASKS_BYTES_MAX = 64 << 20,
     FLOWS_PAUSE_US = 100000, /* where no process for programs is to be had */
-    FLOWS_PAUSES_MAX = 50,   /* in a row: then it is the program's failure */
+    FLOWS_IDLE_US = 1000,
+    FLOWS_PAUSES_MAX = 50, /* in a row: then it is the program's failure */
 };
 
 /* A program that is compiled already. */
@@ -57,6 +58,7 @@ struct engine_flows {
     bool barred;             /* a command is being decided */
     bool working;            /* within a turn of works */
     uint64_t pause_until_us; /* by the wall; 0: there is none */
+    uint64_t idle_until_us;  /* what was due was not: until then, or the next event */
     uint64_t now_us;         /* within a turn of works: the clock, read for each batch */
     uint32_t pauses;         /* in a row */
 

@@ -155,6 +155,9 @@ static void work(struct sp_engine *engine) {
         done += count;
         flows->now_us = clock->wall_us(clock->context);
     }
+    if (done == 0) { /* what seemed due was not: nobody is to ask for it all the time */
+        flows->idle_until_us = flows->now_us + FLOWS_IDLE_US;
+    }
 }
 
 void engine_flows_work(struct sp_engine *engine) {

@@ -23,11 +23,14 @@ void bus_open(struct bus_help *help) {
         help->wall_us = UINT64_C(1700000000000000);
         help->monotonic_ns = 1000000000;
     }
-    bus_ok(sp_fs_posix_open(help_folder, true, false, &help->fs, &error), &error);
+    bus_ok(sp_fs_posix_open(help_folder, !help->read_only, help->read_only, &help->fs, &error),
+           &error);
     struct sp_engine_options options = {
         .fs = help->fs,
         .clock = {.wall_us = wall_us, .monotonic_ns = monotonic_ns, .context = help},
-        .create = true,
+        .create = !help->read_only,
+        .read_only = help->read_only,
+        .retain_bytes_max = help->retain_bytes,
         .inline_jobs = true,
         .limits = SP_EVENT_LIMITS_DEFAULT,
         .segment_bytes_min = help->segment_bytes,

@@ -19,6 +19,8 @@ struct bus_help {
     uint64_t wall_us;
     uint64_t monotonic_ns;
     uint64_t segment_bytes; /* 0: the default */
+    uint64_t retain_bytes;  /* 0: everything is kept */
+    bool read_only;
 };
 
 /* Opens the test's folder, see help_begin; the clock goes on from where it stood. */

@@ -307,6 +307,9 @@ static void test_the_barrier(void **state) {
     (void)sp_engine_poll(help.engine);
     assert_false(part->asked[0].taken);
     assert_int_equal(sp_engine_flows_wait_ms(help.engine), -1);
+    const struct sp_engine_saga_start start = {.name = SP_STR("none")};
+    struct sp_engine_saga_started started;
+    assert_int_equal(sp_engine_saga_start(help.engine, &start, &started, NULL), SP_NOT_FOUND);
     sp_bus_bar(help.bus, false);
     assert_true(part->asked[0].done);
     sp_bus_bar(help.bus, true);
@@ -440,6 +443,75 @@ static void test_several_in_one_append(void **state) {
     bus_close(&help);
 }
 
+static uint64_t first_kept(const struct bus_help *help) {
+    struct sp_log *log = sp_engine_log(help->engine);
+    uint64_t first = 0;
+    uint64_t last = 0;
+    log->ops->bounds(log, &first, &last);
+    return first;
+}
+
+static void fill(struct bus_help *help, uint32_t count) {
+    static const char DATA[] =
+        "\"0123456789012345678901234567890123456789012345678901234567890123\"";
+    for (uint32_t i = 0; i < count; i++) {
+        (void)bus_put(help, "k", "t", DATA);
+        if (i % 100 == 0) {
+            bus_settle(help);
+            bus_sleep(help, SECOND_MS);
+            (void)sp_engine_poll(help->engine);
+        }
+    }
+    let_work(help);
+}
+
+/* What is still to come is kept, however old its segment; then it may go. */
+static void test_what_waits_is_not_dropped(void **state) {
+    struct bus_help help = {.segment_bytes = 256 << 10, .retain_bytes = 256 << 10};
+    struct sp_bus_added added;
+    struct sp_error error;
+    (void)state;
+    bus_open(&help);
+    bus_ok(append_at(&help, "m1", "2024-01-01T00:00:00Z", &added, &error), &error);
+    fill(&help, 20000);
+    assert_int_equal(first_kept(&help), 1);
+    bus_sleep(&help, UINT64_C(86400000) * 60);
+    assert_int_equal(count_mails(&help), 1);
+    fill(&help, 5000);
+    assert_true(first_kept(&help) > added.position);
+    bus_close(&help);
+}
+
+/* Who only reads sees what waits, and does nothing of it. */
+static void test_who_only_reads(void **state) {
+    struct bus_help help = {.engine = NULL};
+    struct sp_bus_added added;
+    struct sp_error error;
+    uint64_t position;
+    (void)state;
+    bus_open(&help);
+    bus_ok(append_at(&help, "m1", "1700000005", &added, &error), &error);
+    bus_settle(&help);
+    uint64_t hash = sp_flow_hash(sp_engine_flow(help.engine));
+    bus_close(&help);
+    bus_sleep(&help, 10 * SECOND_MS);
+    help.read_only = true;
+    bus_open(&help);
+    assert_int_equal(sp_flow_hash(sp_engine_flow(help.engine)), hash);
+    sp_engine_flows_run(help.engine, true);
+    (void)sp_engine_poll(help.engine);
+    assert_int_equal(sp_engine_flows_wait_ms(help.engine), -1);
+    assert_int_equal(sp_engine_core(help.engine)->position, added.position);
+    assert_int_equal(sp_engine_delayed_cancel(help.engine, SP_STR(""), SP_STR("m1"), SP_STR(""),
+                                              SP_STR(""), &position, &error),
+                     SP_DENIED);
+    bus_close(&help);
+    help.read_only = false;
+    bus_open(&help);
+    assert_int_equal(count_mails(&help), 1);
+    bus_close(&help);
+}
+
 /* ---- what is the store's own ---- */
 
 static void test_streams_of_sagas_are_the_stores_own(void **state) {
@@ -506,6 +578,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_an_event_comes_at_its_time, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_times_that_are_over_or_none, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_several_in_one_append, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_what_waits_is_not_dropped, help_begin, help_end),
+        cmocka_unit_test_setup_teardown(test_who_only_reads, help_begin, help_end),
         cmocka_unit_test_setup_teardown(test_streams_of_sagas_are_the_stores_own, help_begin,
                                         help_end),
         cmocka_unit_test_setup_teardown(test_history_drives_nothing, help_begin, help_end),
