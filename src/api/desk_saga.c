@@ -199,9 +199,41 @@ static bool write_saga(void *context, const struct sp_saga_info *info) {
     return to->status == SP_OK;
 }
 
+/* What a filter may be: a word that no saga can have finds nothing, and is a mistake. */
+static sp_status check_filter(struct sp_desk_call *call, enum sp_desk_option option,
+                              const char *name, const char *const *words, struct sp_error *error) {
+    char list[160] = "";
+    size_t len = 0;
+    sp_str value = desk_option(call, option);
+    bool known = value.len == 0;
+    for (size_t i = 0; words[i] != NULL && len < sizeof(list); i++) {
+        known = known || sp_str_eq(value, sp_str_from(words[i]));
+        len +=
+            (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i > 0 ? ", " : "", words[i]);
+    }
+    return known ? SP_OK
+                 : sp_error_set(error, SP_INVALID, "%s: expected one of %s, found '%.*s'", name,
+                                list, value.len > 32 ? 32 : (int)value.len, value.ptr);
+}
+
+static sp_status check_filters(struct sp_desk_call *call, struct sp_error *error) {
+    static const char *const STATUSES[] = {
+        "running", "waiting", "cancelling", "failing", "compensating", "needs_attention", NULL};
+    static const char *const WAITS[] = {"worker", "timer", "approval", "event",
+                                        "join",   "limit", "operator", NULL};
+    if (sp_desk_asks_ended(call->request)) {
+        return sp_error_set(error, SP_INVALID,
+                            "status: those that have ended are in the read model sagas: ask for "
+                            "them with SQL, or GET /v1/sagas");
+    }
+    sp_status status = check_filter(call, SP_DESK_STATUS, "status", STATUSES, error);
+    return status == SP_OK ? check_filter(call, SP_DESK_WAITING, "waiting", WAITS, error) : status;
+}
+
 sp_status desk_saga_ls(struct sp_desk_call *call, struct sp_error *error) {
     struct saga_list list = {.call = call};
-    sp_status status = desk_page_begin(call, &list.page, error);
+    sp_status status = check_filters(call, error);
+    status = status == SP_OK ? desk_page_begin(call, &list.page, error) : status;
     if (status == SP_OK) {
         sp_sagas_each(sagas_of(call), note_saga, &list);
         status = desk_page_cut(call, &list.page, error);

@@ -190,7 +190,8 @@ def a_saga_is_started_once_by_key(folder):
         assert [row["sagaid"] for row in rest["sagas"]] == ids[3:] and "next" not in rest, rest
         assert len(ask(server, "saga", "ls", "--limit", 2)) == 2
         for query, count in (({"name": "book"}, 4), ({"name": "x"}, 0), ({"waiting_for": "worker"}, 4),
-                             ({"waiting_for": "timer"}, 0), ({"step": "qualify"}, 4), ({"status": "x"}, 0)):
+                             ({"waiting_for": "timer"}, 0), ({"step": "qualify"}, 4),
+                             ({"status": "failing"}, 0), ({"status": "completed"}, 0)):
             assert len(web.ok("GET", "/v1/sagas", query=query)["sagas"]) == count, query
         assert ask(server, "saga", "ls", "--waiting", "approval") == []
         # The command has the saga's data by the program of the definition.
@@ -354,6 +355,9 @@ def wrong_use_is_told_what_was_expected(folder):
         web.refused("POST", "/v1/sagas", 400, "", b"{")
         web.refused("GET", "/v1/sagas", 400, "limit: expected", query={"limit": 0})
         web.refused("GET", "/v1/sagas", 400, "after", query={"after": "x"})
+        web.refused("GET", "/v1/sagas", 400, "needs_attention", query={"status": "lost"})
+        web.refused("GET", "/v1/sagas", 400, "approval", query={"waiting_for": "godot"})
+        assert "read model sagas" in resp(server, "SPOOR.SAGA", "LS", "STATUS", "completed")
         web.refused("GET", "/v1/sagas", 400, "expected one of", query={"statu": "x"})
         assert "not JSON" in cli(server, "saga", "start", "one", "{bad", code=2).stderr
         for words in (("SPOOR.SAGA", "START", "one", "{bad"), ("SPOOR.SAGA", "START", "one", "{}", "KEY"),
