@@ -127,3 +127,59 @@ export interface SchemaRow {
     readonly mode?: string;
     readonly compatibility?: string;
 }
+
+export interface SagaRow {
+    readonly sagaid: string;
+    readonly saga: string;
+    readonly status: string;
+    readonly step?: string;
+    readonly waiting_for?: string;
+    readonly due?: string;
+    readonly started: string;
+}
+
+export interface SagaStep {
+    readonly name: string;
+    readonly kind?: string;
+    readonly status: string;
+    readonly attempts: number;
+    readonly action?: string;
+    readonly result: unknown;
+    readonly error: unknown;
+    readonly started?: string;
+    readonly ended?: string;
+    readonly due?: string;
+    readonly compensation?: {
+        readonly action?: string;
+        readonly status?: string;
+        readonly attempts?: number;
+        readonly error?: unknown;
+    };
+}
+
+export interface SagaStory {
+    readonly sagaid: string;
+    readonly saga: string;
+    readonly status: string;
+    readonly correlationid?: string;
+    readonly waiting_for?: string;
+    readonly due?: string;
+    readonly data?: unknown;
+    readonly steps: readonly SagaStep[];
+}
+
+export interface Approval {
+    readonly id: string;
+    readonly status: string;
+    readonly prompt: string;
+    readonly asked_by?: string;
+    readonly saga?: string;
+    readonly sagaid?: string;
+    readonly step?: string;
+    readonly choices: readonly string[];
+    readonly who: readonly string[];
+    readonly escalated_to?: readonly string[];
+    readonly deadline?: string;
+    readonly since?: string;
+    readonly position: number;
+}

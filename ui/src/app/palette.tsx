@@ -24,6 +24,7 @@ export function choicesFor(text: string): Choice[] {
         { label: wanted, hint: "event", href: hrefOf("event", [wanted]) },
         { label: wanted, hint: "run", href: hrefOf("run", [wanted]) },
         { label: wanted, hint: "why", href: hrefOf("why", [wanted]) },
+        { label: wanted, hint: "saga", href: hrefOf("saga", [wanted]) },
         { label: wanted, hint: "events of this stream", href: hrefOf("live", [], { stream: wanted, from: "1" }) },
         { label: wanted, hint: "events of this source", href: hrefOf("live", [], { source: wanted, from: "1" }) },
         { label: wanted, hint: "events of this type", href: hrefOf("live", [], { type: wanted, from: "1" }) },

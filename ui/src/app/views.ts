@@ -2,12 +2,14 @@
 import type { ComponentType } from "preact";
 
 import { AgentsView } from "../views/agents.js";
+import { ApprovalsView } from "../views/approvals.js";
 import { EventView } from "../views/event.js";
 import { LiveView } from "../views/live.js";
 import { ModelsView } from "../views/models.js";
 import { QueueView, QueuesView } from "../views/queues.js";
 import { RunView } from "../views/run.js";
 import { RunsView } from "../views/runs.js";
+import { SagaView, SagasView } from "../views/sagas.js";
 import { SqlView } from "../views/sql.js";
 import { SystemView } from "../views/system.js";
 import { TypeView, TypesView } from "../views/types.js";
@@ -25,6 +27,8 @@ export const VIEWS: readonly View[] = [
     { name: "runs", label: "Runs", show: RunsView },
     { name: "agents", label: "Agents", show: AgentsView },
     { name: "queues", label: "Queues", show: QueuesView },
+    { name: "sagas", label: "Sagas", show: SagasView },
+    { name: "approvals", label: "Approvals", show: ApprovalsView },
     { name: "models", label: "Read models", show: ModelsView },
     { name: "sql", label: "SQL", show: SqlView },
     { name: "types", label: "Types", show: TypesView },
@@ -37,6 +41,7 @@ const DETAILS: readonly View[] = [
     { name: "event", label: "Event", show: EventView },
     { name: "why", label: "Why", show: WhyView },
     { name: "queue", label: "Queue", show: QueueView },
+    { name: "saga", label: "Saga", show: SagaView },
     { name: "type", label: "Type", show: TypeView },
 ];
 
