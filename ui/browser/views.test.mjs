@@ -50,7 +50,8 @@ for (const colorScheme of ["dark", "light"]) {
                 "#/runs": ".list td a",
                 [`${hashOf("run", RUN)}?at=12`]: ".moment .envelope td",
                 [hashOf("event", last.id)]: ".related a",
-                [hashOf("why", last.id)]: ".chain a",
+                [hashOf("why", last.id)]: ".graph a",
+                [`${hashOf("why", last.id)}?text=1`]: ".chain a",
                 "#/agents": ".list td a",
                 "#/queues": ".list td a",
                 "#/queue/mailers": ".letter",
@@ -143,6 +144,11 @@ test("a run: its figures, its failures, its state at an event", async () => {
     );
     assert.equal(state.status, "running");
     assert.equal(state.tool_calls, "2");
+    await page.click("text=Compare from here");
+    await page.click(".waterfall-row >> nth=13 >> button");
+    await page.waitForSelector(".changed del");
+    const changed = await page.$$eval(".changed", rows => rows.map(row => row.innerText.replace(/\s+/g, " ")));
+    assert.ok(changed.includes("tool_calls 2 3"), changed.join(", "));
     await page.click("text=failed >> nth=1");
     await page.waitForFunction(() => document.querySelectorAll(".waterfall-row").length === 2);
     await page.close();
@@ -152,11 +158,13 @@ test("why: from an event to the first cause by clicks", async () => {
     const last = await lastOf(RUN);
     const page = await openPage(browser, server, hashOf("event", last.id));
     await page.click("text=Why?");
+    await page.waitForSelector(".graph .node-here");
+    await page.click("text=As text");
     await page.waitForSelector(".chain");
     const first = await page.textContent(".chain li:first-child a");
     assert.equal(first, "conversation.started");
     await page.click(".chain li:first-child a");
-    await page.waitForSelector(".tree");
+    await page.waitForFunction(() => document.querySelectorAll(".graph rect").length > 10);
     await page.close();
 });
 

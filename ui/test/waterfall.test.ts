@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import type { StoredEvent } from "../src/api/types.js";
 import { groupsOf, treeOf } from "../src/views/causes.js";
+import { GRAPH_NODES_MAX, graphOf } from "../src/views/graph.js";
 import { tokensOf, waterfallOf } from "../src/views/waterfall.js";
 
 function event(id: string, ms: number, more: Partial<StoredEvent> = {}): StoredEvent {
@@ -89,4 +90,17 @@ test("effects are a tree, and repeats stand together", () => {
         [["2", "3"], ["4"]],
     );
     assert.equal(tree.effects[2]!.effects[0]!.event.id, "5");
+});
+
+test("causes and effects are one graph, repeats one node, and too much none", () => {
+    const root = event("1", 0);
+    const here = event("2", 1, { causationid: "1" });
+    const effects = [here, event("3", 2, { causationid: "2" }), event("4", 2, { causationid: "2" })];
+    const graph = graphOf([here, root], effects)!;
+    assert.deepEqual(graph.edges, [["1", "2"], ["2", "3"]]);
+    assert.deepEqual(graph.nodes.map(node => [node.id, node.count, node.here]), [["2", 1, true], ["1", 1, false], ["3", 2, false]]);
+    const wide = Array.from({ length: GRAPH_NODES_MAX + 1 }, (_, i) =>
+        event(String(i + 3), 2, { causationid: "2", type: `type-${i}` }),
+    );
+    assert.equal(graphOf([here, root], [here, ...wide]), undefined);
 });

@@ -58,6 +58,7 @@ function useStateAt(id: string, position: number | undefined): Record<string, un
     const [state, setState] = useState<Record<string, unknown> | Error>();
     useEffect(() => {
         if (position === undefined) {
+            setState(undefined);
             return;
         }
         const abort = new AbortController();
@@ -112,8 +113,41 @@ function Legend({ waterfall }: { waterfall: Waterfall }) {
     );
 }
 
-function Moment({ id, event }: { id: string; event: StoredEvent }) {
-    const state = useStateAt(id, event.position);
+/** The run's row at a moment, and where it differed at another one. */
+function StateTable({ id, position, since }: { id: string; position: number; since: number | undefined }) {
+    const state = useStateAt(id, position);
+    const before = useStateAt(id, since);
+    const problem = state instanceof Error ? state : before instanceof Error ? before : undefined;
+    if (problem !== undefined) {
+        return <p role="alert">{problem.message}</p>;
+    }
+    const then = since === undefined ? undefined : (before as Record<string, unknown> | undefined);
+    const text = (value: unknown) => (value === null || value === undefined ? "–" : String(value));
+    return (
+        <table class="envelope">
+            <tbody>
+                {Object.entries((state as Record<string, unknown> | undefined) ?? {}).map(([name, value]) => {
+                    const changed = then !== undefined && text(then[name]) !== text(value);
+                    return (
+                        <tr key={name} class={changed ? "changed" : ""}>
+                            <th scope="row">{name}</th>
+                            <td>
+                                {changed && (
+                                    <>
+                                        <del>{text(then[name])}</del>{" "}
+                                    </>
+                                )}
+                                {text(value)}
+                            </td>
+                        </tr>
+                    );
+                })}
+            </tbody>
+        </table>
+    );
+}
+
+function Moment({ id, event, since }: { id: string; event: StoredEvent; since: number | undefined }) {
     return (
         <aside class="moment" aria-label="The chosen event">
             <h2>
@@ -125,27 +159,28 @@ function Moment({ id, event }: { id: string; event: StoredEvent }) {
             </p>
             {event.data !== undefined && <Json value={event.data} depth={1} />}
             <h2>The run then</h2>
-            {state instanceof Error ? (
-                <p role="alert">{state.message}</p>
-            ) : (
-                <table class="envelope">
-                    <tbody>
-                        {Object.entries(state ?? {}).map(([name, value]) => (
-                            <tr key={name}>
-                                <th scope="row">{name}</th>
-                                <td>{value === null ? "–" : String(value)}</td>
-                            </tr>
-                        ))}
-                    </tbody>
-                </table>
-            )}
+            <div class="bar">
+                {since === undefined ? (
+                    <button type="button" onClick={() => setParams({ since: String(event.position) })}>
+                        Compare from here
+                    </button>
+                ) : (
+                    <>
+                        <span class="dim">What changed since position {since}:</span>
+                        <button type="button" onClick={() => setParams({ since: undefined })}>
+                            Show as it was
+                        </button>
+                    </>
+                )}
+            </div>
+            <StateTable id={id} position={event.position} since={since} />
         </aside>
     );
 }
 
 export function RunView() {
     const id = route.value.args[0];
-    const { failed, at } = route.value.params;
+    const { failed, at, since } = route.value.params;
     const run = useResource<Run>(id === undefined ? undefined : address(["v1", "runs", id]));
     const { events, whole, error } = useEvents(id);
     const waterfall = useMemo(() => waterfallOf(events), [events]);
@@ -211,7 +246,7 @@ export function RunView() {
                         );
                     }}
                 />
-                {chosen && <Moment id={id} event={chosen} />}
+                {chosen && <Moment id={id} event={chosen} since={since === undefined ? undefined : Number(since)} />}
             </div>
         </section>
     );
