@@ -7,6 +7,7 @@ const RUNS = "../shared/data/agent_runs.jsonl.zst";
 const RUN = "tau-bench-airline/task0/trial0";
 let server;
 let browser;
+let saga; // that waits for an approval
 
 before(async () => {
     server = new Server();
@@ -14,6 +15,9 @@ before(async () => {
     server.run("import", RUNS);
     server.run("group", "create", "mailers", "$type:mail.#", "--max-deliveries", "1");
     await letter("mail-1");
+    server.run("saga", "define", "examples/sagas/book-demo.yaml");
+    saga = await startSaga();
+    await startSaga();
     await server.publish({ type: "agent.started", source: "planner", data: { capabilities: ["plan"] } });
     browser = await openBrowser();
 });
@@ -32,6 +36,16 @@ async function letter(id) {
     };
     const { entries } = await post("receive", { consumer: "w1", wait_ms: 60000 });
     await post("nack", { ids: [entries[0].id], error: "no such box", dead: true });
+}
+
+const answer = (id, step, type, data = {}) =>
+    server.publish({ type: `${type}.completed`, source: "worker", causationid: `${id}/${step}`, data });
+
+// A saga whose first step is done.
+async function startSaga() {
+    const { sagaid } = JSON.parse(server.run("saga", "start", "book-demo", '{"lead_id": "lead-1"}', "--json"));
+    await answer(sagaid, "qualify_lead:1", "sales.qualify_lead", { score: 7 });
+    return sagaid;
 }
 
 async function lastOf(correlation) {
@@ -57,6 +71,9 @@ for (const colorScheme of ["dark", "light"]) {
                 "#/queue/mailers": ".letter",
                 "#/models": ".list td a",
                 "#/sql?q=SELECT%20count(*)%20FROM%20runs": ".list td",
+                "#/sagas": ".list td a",
+                [hashOf("saga", saga)]: ".list td",
+                "#/approvals": ".letter",
                 "#/types": ".list td a",
                 "#/type/task.created": ".json",
                 "#/system": ".figures td",
@@ -269,5 +286,53 @@ test("the figures of the server come over one connection, by themselves", async 
         least => Number(document.querySelector(".figures tr:first-child td").textContent) > least,
         before,
     );
+    await page.close();
+});
+
+test("an approval is given on the page, and the saga goes on to its end", async () => {
+    const page = await openPage(browser, server, "#/approvals");
+    await page.waitForSelector(".letter >> nth=1");
+    await page.click(`.letter:has(a[href*="${saga}"]) button >> text=approve`);
+    await page.fill("input[name=by]", "ann");
+    await page.fill("input[name=reason]", "a good lead");
+    await page.click(".ask button[type=submit]");
+    await page.waitForFunction(() => document.querySelectorAll(".letter").length === 1);
+    await page.goto(`${server.url}/ui/${hashOf("saga", saga)}`);
+    await page.waitForSelector("text=ann answered");
+    await answer(saga, "book/slot:1", "calendar.book");
+    await answer(saga, "book/crm:1", "crm.create_opportunity");
+    await page.waitForSelector(".bar .status-completed");
+    assert.deepEqual(page.faults, []);
+    await page.close();
+});
+
+test("who decides second is told who was first", async () => {
+    const page = await openPage(browser, server, "#/approvals");
+    await page.click(".letter button >> text=reject");
+    const { approvals } = await (await fetch(`${server.url}/v1/approvals`)).json();
+    await fetch(`${server.url}/v1/approvals/${encodeURIComponent(approvals[0].id)}/decide`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ choice: "approve", by: "bob" }),
+    });
+    await page.fill("input[name=by]", "ann");
+    await page.click(".ask button[type=submit]");
+    await page.waitForSelector("text=Already decided: approve by bob");
+    await page.close();
+});
+
+test("a saga is cancelled from the page, with who and why in the record", async () => {
+    const id = await startSaga();
+    const page = await openPage(browser, server, hashOf("saga", id));
+    await page.click("text=Cancel");
+    await page.fill("input[name=by]", "ann");
+    await page.fill("input[name=reason]", "the lead is gone");
+    await page.click(".ask button[type=submit]");
+    await page.waitForSelector(".bar .status-compensating");
+    await answer(id, "qualify_lead~1", "sales.unqualify_lead");
+    await page.waitForSelector(".bar .status-cancelled");
+    const events = await (await fetch(`${server.url}/v1/events?type=saga.cancel.requested`)).json();
+    assert.equal(events[0].data.by, "ann");
+    assert.equal(events[0].data.reason, "the lead is gone");
     await page.close();
 });

@@ -132,9 +132,9 @@ export interface SagaRow {
     readonly sagaid: string;
     readonly saga: string;
     readonly status: string;
-    readonly step?: string;
-    readonly waiting_for?: string;
-    readonly due?: string;
+    readonly step?: string | null;
+    readonly waiting_for?: string | null;
+    readonly due?: string | null;
     readonly started: string;
 }
 
@@ -148,13 +148,13 @@ export interface SagaStep {
     readonly error: unknown;
     readonly started?: string;
     readonly ended?: string;
-    readonly due?: string;
+    readonly due?: string | null;
     readonly compensation?: {
         readonly action?: string;
         readonly status?: string;
         readonly attempts?: number;
         readonly error?: unknown;
-    };
+    } | null;
 }
 
 export interface SagaStory {
@@ -162,8 +162,8 @@ export interface SagaStory {
     readonly saga: string;
     readonly status: string;
     readonly correlationid?: string;
-    readonly waiting_for?: string;
-    readonly due?: string;
+    readonly waiting_for?: string | null;
+    readonly due?: string | null;
     readonly data?: unknown;
     readonly steps: readonly SagaStep[];
 }
@@ -175,7 +175,7 @@ export interface Approval {
     readonly asked_by?: string;
     readonly saga?: string;
     readonly sagaid?: string;
-    readonly step?: string;
+    readonly step?: string | null;
     readonly choices: readonly string[];
     readonly who: readonly string[];
     readonly escalated_to?: readonly string[];

@@ -24,7 +24,7 @@ const COLUMNS: readonly Column<SagaRow>[] = [
     { title: "Status", cell: saga => <Status status={saga.status} /> },
     { title: "Step", cell: saga => saga.step ?? "" },
     { title: "Waits for", cell: saga => saga.waiting_for ?? "" },
-    { title: "Until", cell: saga => (saga.due === undefined ? "" : clockTime(saga.due)) },
+    { title: "Until", cell: saga => (saga.due ? clockTime(saga.due) : "") },
     { title: "Began", cell: saga => ago(saga.started) },
     { title: "Id", cell: saga => <span class="dim">{saga.sagaid}</span> },
 ];
@@ -75,8 +75,11 @@ export function SagasView() {
 
 function Undoing({ step }: { step: SagaStep }) {
     const undo = step.compensation;
-    if (undo?.status === undefined) {
-        return <>{undo?.action === undefined ? "" : <span class="dim">by {undo.action}</span>}</>;
+    if (!undo) {
+        return <></>;
+    }
+    if (undo.status === undefined || undo.status === "armed") {
+        return <span class="dim">by {undo.action}</span>;
     }
     return (
         <>
@@ -89,7 +92,7 @@ const STEP_COLUMNS: readonly Column<SagaStep>[] = [
     { title: "Step", cell: step => step.name },
     { title: "Status", cell: step => <Status status={step.status} /> },
     { title: "Attempts", number: true, cell: step => step.attempts },
-    { title: "Next", cell: step => (step.due === undefined ? "" : clockTime(step.due)) },
+    { title: "Next", cell: step => (step.due ? clockTime(step.due) : "") },
     { title: "Result or error", cell: step => <Outcome step={step} /> },
     { title: "Undoing it", cell: step => <Undoing step={step} /> },
 ];
@@ -157,8 +160,8 @@ export function SagaView() {
             <h1>{saga.saga}</h1>
             <div class="bar">
                 <Status status={saga.status} />
-                {saga.waiting_for !== undefined && <span>waits for {saga.waiting_for}</span>}
-                {saga.due !== undefined && <span class="dim">until {clockTime(saga.due)}</span>}
+                {saga.waiting_for && <span>waits for {saga.waiting_for}</span>}
+                {saga.due && <span class="dim">until {clockTime(saga.due)}</span>}
                 <a class="button" href={hrefOf("run", [saga.correlationid ?? saga.sagaid])}>
                     As a run
                 </a>
