@@ -941,8 +941,14 @@ SPOOR_API spoor_status spoor_job_result(spoor_job *job, const char *json, size_t
 SPOOR_API void spoor_job_fail(spoor_job *job, const char *error, int retryable);
 
 /*
+ * Nobody can tell whether it was done: the step is over, and is undone as one that may have been.
+ * The text is copied.
+ */
+SPOOR_API void spoor_job_unknown(spoor_job *job, const char *error);
+
+/*
  * 1 where the saga no longer wants it: it is being cancelled, or another attempt has taken over.
- * Stop then, undo what is easily undone, and say spoor_job_fail.
+ * Stop then, and say spoor_job_fail where nothing was done, spoor_job_unknown otherwise.
  */
 SPOOR_API int spoor_job_cancelled(spoor_job *job);
 

@@ -70,6 +70,7 @@ struct worker_job {
     struct spoor_worker *worker;
     bool has_failed;
     bool retryable;
+    bool unknown;         /* it may have been done */
     struct sp_buf result; /* JSON; empty: null */
     struct sp_buf problem;
 };

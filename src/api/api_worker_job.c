@@ -87,6 +87,7 @@ static void set_problem(struct worker_job *job, const char *text, bool retryable
     sp_buf_add_str(&job->problem, sp_utf8_valid(cut) ? cut : SP_STR("an error that is no UTF-8"));
     job->has_failed = true;
     job->retryable = retryable;
+    job->unknown = false;
 }
 
 spoor_status spoor_job_result(spoor_job *pub, const char *json, size_t len) {
@@ -110,6 +111,11 @@ spoor_status spoor_job_result(spoor_job *pub, const char *json, size_t len) {
 
 void spoor_job_fail(spoor_job *pub, const char *error, int retryable) {
     set_problem(inside(pub), error, retryable != 0);
+}
+
+void spoor_job_unknown(spoor_job *pub, const char *error) {
+    set_problem(inside(pub), error, false);
+    inside(pub)->unknown = true;
 }
 
 /* ---- what is cancelled ----------------------------------------------------------------------- */
@@ -488,18 +494,19 @@ static sp_status send_answer(struct worker_answer *answer, struct sp_error *erro
     return otherwise ? SP_OK : status;
 }
 
-static void write_failure(struct sp_buf *data, sp_str text, bool retryable) {
+static void write_failure(struct sp_buf *data, sp_str text, bool retryable, bool unknown) {
     sp_buf_add_str(data, SP_STR("{\"error\":"));
     sp_json_add_string(data, text);
     sp_buf_add_str(data,
-                   retryable ? SP_STR(",\"retryable\":true}") : SP_STR(",\"retryable\":false}"));
+                   retryable ? SP_STR(",\"retryable\":true") : SP_STR(",\"retryable\":false"));
+    sp_buf_add_str(data, unknown ? SP_STR(",\"unknown\":true}") : SP_STR("}"));
 }
 
 sp_status worker_job_answer(struct worker_job *job, struct sp_error *error) {
     struct sp_buf data;
     sp_buf_init(&data, 2 * RESULT_BYTES_MAX);
     if (job->has_failed) {
-        write_failure(&data, sp_buf_str(&job->problem), job->retryable);
+        write_failure(&data, sp_buf_str(&job->problem), job->retryable, job->unknown);
     } else {
         sp_buf_add_str(&data, job->result.len > 0 ? sp_buf_str(&job->result) : SP_STR("null"));
     }
@@ -528,7 +535,7 @@ static sp_status answer_instead(struct spoor_worker *worker, const struct worker
     command.correlationid = refused->event.correlationid;
     (void)snprintf(text, sizeof(text), "the answer was refused: %s", refused->error.text);
     sp_buf_init(&data, 4096);
-    write_failure(&data, sp_str_from(text), false);
+    write_failure(&data, sp_str_from(text), false, true);
     struct worker_answer *answer =
         data.status == SP_OK ? new_answer(worker, ".failed", &command, sp_buf_str(&data)) : NULL;
     sp_buf_fini(&data);

@@ -234,7 +234,7 @@ static void wait_until_cancelled(void *context, spoor_job *job) {
     (void)help_append(store, &event);
     assert_int_equal(spoor_job_wait(job, LONG_MS), SPOOR_CANCELLED);
     assert_int_equal(spoor_job_cancelled(job), 1);
-    spoor_job_fail(job, "stopped", 0);
+    spoor_job_unknown(job, "stopped");
     spoor_worker_stop(seen->worker);
 }
 
@@ -253,7 +253,7 @@ static void test_a_cancellation_reaches_a_command_in_hand(void **state) {
     work(seen.worker, LONG_MS);
     assert_int_equal(seen.count, 1);
     assert_answer(store, "calendar.book.failed", ":1",
-                  "{\"error\":\"stopped\",\"retryable\":false}");
+                  "{\"error\":\"stopped\",\"retryable\":false,\"unknown\":true}");
     spoor_worker_free(seen.worker);
     spoor_close(store);
 }
