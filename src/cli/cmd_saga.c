@@ -385,6 +385,9 @@ static void say_done(struct sp_cli_desk *desk, const struct sp_desk_request *req
     for (size_t i = 0; i < sizeof(DONE) / sizeof(*DONE); i++) {
         text = strcmp(DONE[i].verb, request->verb->name) == 0 ? DONE[i].text : text;
     }
+    if (strcmp(request->verb->desk, "timer") == 0) { /* at once: a saga has something to undo */
+        text = "is cancelled";
+    }
     struct sp_out *out = &desk->cli->out;
     (void)sp_text_add(&out->buf, request->subject, SP_TEXT_WHOLE);
     sp_out_print(out, " %s", text);
