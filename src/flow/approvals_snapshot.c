@@ -5,6 +5,8 @@
 #include "base/put.h"
 #include "flow/approvals_int.h"
 
+enum { FORMAT = 1 };
+
 static void encode_list(const struct sp_approvals *approvals, const struct list *list,
                         struct sp_buf *to) {
     sp_add_number(to, list->count);
@@ -26,6 +28,7 @@ static void encode_list(const struct sp_approvals *approvals, const struct list 
 
 void approval_encode(const void *self, struct sp_buf *to) {
     const struct sp_approvals *approvals = self;
+    sp_add_number(to, FORMAT);
     encode_list(approvals, &approvals->pending, to);
     encode_list(approvals, &approvals->settled, to);
     sp_queue_encode(&approvals->queue, to);
@@ -95,7 +98,10 @@ static sp_status restore_list(struct sp_approvals *approvals, struct list *list,
 
 sp_status approval_restore(void *self, struct sp_wire *wire) {
     struct sp_approvals *approvals = self;
-    sp_status status = restore_list(approvals, &approvals->pending, SP_APPROVALS_MAX, wire);
+    sp_status status = sp_wire_varint(wire) != FORMAT ? SP_CORRUPT : SP_OK;
+    if (status == SP_OK) {
+        status = restore_list(approvals, &approvals->pending, SP_APPROVALS_MAX, wire);
+    }
     if (status == SP_OK) {
         status = restore_list(approvals, &approvals->settled, SP_APPROVALS_SETTLED_MAX, wire);
     }

@@ -18,6 +18,7 @@
 #define X_POSITION SP_STR("delayedposition")
 
 enum {
+    FORMAT = 1, /* of a snapshot */
     WORK_DUE = 1,
     FIRST_SLOTS = 16,
     SMALL_MAX = 4096, /* below it the slots double, from there on they grow by an eighth */
@@ -532,6 +533,7 @@ static uint64_t part_hash(const void *self) {
 
 static void part_encode(const void *self, struct sp_buf *to) {
     const struct sp_delayed *delayed = self;
+    sp_add_number(to, FORMAT);
     sp_add_number(to, delayed->count);
     for (uint32_t slot = 0; slot < delayed->slot_count; slot++) {
         const struct slot *at = &delayed->slots[slot];
@@ -545,8 +547,9 @@ static void part_encode(const void *self, struct sp_buf *to) {
 
 static sp_status part_restore(void *self, struct sp_wire *wire) {
     struct sp_delayed *delayed = self;
+    uint64_t format = sp_wire_varint(wire);
     uint64_t count = sp_wire_varint(wire);
-    if (wire->bad || count > SP_DELAYED_MAX || count > sp_wire_left(wire) / 3) {
+    if (wire->bad || format != FORMAT || count > SP_DELAYED_MAX || count > sp_wire_left(wire) / 3) {
         return SP_CORRUPT;
     }
     for (uint64_t i = 0; i < count; i++) {

@@ -1,18 +1,13 @@
 /*
- * Joins as bytes in a snapshot:
- *
- *   varint last_us | varint joins | for each, by age: its texts, flags, numbers, its windows
- *   varint items | for each: kind, a, c, and of EMIT and TIMEOUT 0 and the window's key, or, where
- *   the window has ended, 1 and the window
- *
- * Windows stand in the order of their list.
+ * Joins as bytes in a snapshot; docs/format.md has the layout. Windows stand in the order of their
+ * list, joins in that of their definition.
  */
 #include "base/hash.h"
 #include "base/put.h"
 #include "base/time.h"
 #include "flow/join_int.h"
 
-enum { FLAG_GONE = 1, FLAG_FULL = 2 };
+enum { FORMAT = 1, FLAG_GONE = 1, FLAG_FULL = 2 };
 
 /* ---- out ---- */
 
@@ -48,6 +43,7 @@ void join_encode(const void *self, struct sp_buf *to) {
     const struct sp_joins *joins = self;
     const struct sp_queue_item *item;
     uint32_t at = joins->queue.head;
+    sp_add_number(to, FORMAT);
     sp_add_number(to, joins->last_us);
     sp_add_number(to, joins->count);
     for (uint32_t i = 0; i < joins->count; i++) {
@@ -223,6 +219,9 @@ static sp_status take_item(struct sp_joins *joins, struct sp_wire *wire) {
 
 sp_status join_restore(void *self, struct sp_wire *wire) {
     struct sp_joins *joins = self;
+    if (sp_wire_varint(wire) != FORMAT) {
+        return SP_CORRUPT;
+    }
     joins->last_us = sp_wire_varint(wire);
     uint64_t count = sp_wire_varint(wire);
     sp_status status = SP_OK;

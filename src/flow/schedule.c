@@ -15,6 +15,7 @@
 #define X_DUE     SP_STR("dueus")
 
 enum {
+    FORMAT = 1, /* of a snapshot */
     WORK_FIRE = 1,
     ID_BYTES_MAX = SP_DOC_NAME_BYTES_MAX + SP_TIME_TEXT_SIZE + 16,
     THIN_MIN = 64,
@@ -588,6 +589,7 @@ bool sp_schedules_find(const struct sp_schedules *schedules, sp_str name,
 
 static void part_encode(const void *self, struct sp_buf *to) {
     const struct sp_schedules *schedules = self;
+    sp_add_number(to, FORMAT);
     sp_add_number(to, schedules->count);
     for (uint32_t i = 0; i < schedules->count; i++) {
         const struct schedule *schedule = schedules->list[i];
@@ -642,8 +644,9 @@ static sp_status restore_one(struct sp_schedules *schedules, struct sp_wire *wir
 
 static sp_status part_restore(void *self, struct sp_wire *wire) {
     struct sp_schedules *schedules = self;
+    uint64_t format = sp_wire_varint(wire);
     uint64_t count = sp_wire_varint(wire);
-    if (wire->bad || count > SP_SCHEDULES_MAX) {
+    if (wire->bad || format != FORMAT || count > SP_SCHEDULES_MAX) {
         return SP_CORRUPT;
     }
     for (uint64_t i = 0; i < count; i++) {
