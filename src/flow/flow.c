@@ -145,8 +145,12 @@ bool sp_flow_wants_type(const struct sp_flow *flow, const struct sp_event *event
 sp_status sp_flow_apply(struct sp_flow *flow, const struct sp_event *event,
                         struct sp_error *error) {
     sp_status status = SP_OK;
-    (void)sp_watch_match(&flow->watch, event->attr[SP_ATTR_TYPE]);
+    uint32_t changes = flow->watch.changes + 1;
     for (uint32_t i = 0; i < flow->count && status == SP_OK; i++) {
+        if (flow->watch.changes != changes) { /* also where a part has changed what is watched */
+            (void)sp_watch_match(&flow->watch, event->attr[SP_ATTR_TYPE]);
+            changes = flow->watch.changes;
+        }
         status = flow->ops[i]->apply(flow->parts[i], event, error);
         if (status != SP_OK) {
             (void)sp_error_prefix(error, status, "%s", flow->ops[i]->name);

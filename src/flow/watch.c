@@ -76,6 +76,7 @@ static void take(struct sp_watch *watch, uint32_t number, char *text, size_t len
     watch->patterns[number] =
         (struct sp_watch_pattern){.text = text, .len = (uint32_t)len, .refs = 1};
     watch->live++;
+    watch->changes++;
 }
 
 static sp_status enter(struct sp_watch *watch, sp_str pattern, uint32_t number,
@@ -133,6 +134,7 @@ void sp_watch_remove(struct sp_watch *watch, uint32_t number) {
     *pattern = (struct sp_watch_pattern){.next = watch->free_at};
     watch->free_at = number;
     watch->live--;
+    watch->changes++;
 }
 
 bool sp_watch_match(struct sp_watch *watch, sp_str type) {

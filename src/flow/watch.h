@@ -22,6 +22,7 @@ struct sp_watch {
     uint32_t capacity;
     uint32_t live;    /* patterns that somebody has added */
     uint32_t free_at; /* the first free number, UINT32_MAX: none */
+    uint32_t changes; /* of the trie: `matched` is of no use after one */
     /* What the type of the event that is being applied matches; set by sp_flow_apply. */
     const uint32_t *matched;
     size_t matched_count;
