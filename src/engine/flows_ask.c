@@ -263,9 +263,7 @@ static bool find_decided(struct sp_engine *engine, sp_str id, struct sp_engine_d
                                    .reverse = true};
     struct sp_cursor *cursor = NULL;
     const struct sp_event *event = NULL;
-    struct sp_guard *guard = engine->guard; /* which the caller holds */
     bool found = false;
-    engine->guard = NULL;
     sp_status status = sp_cursor_open(engine, &query, &cursor, NULL);
     if (status == SP_OK) {
         sp_cursor_allow(cursor, FIRST_LOOKED_AT);
@@ -278,7 +276,6 @@ static bool find_decided(struct sp_engine *engine, sp_str id, struct sp_engine_d
         read_first(event, decided);
     }
     sp_cursor_close(cursor);
-    engine->guard = guard;
     return found;
 }
 

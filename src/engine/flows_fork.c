@@ -22,8 +22,6 @@ static sp_status show_stream(struct sp_engine *engine, sp_str stream, struct sp_
     struct sp_cursor *cursor = NULL;
     const struct sp_event *event = NULL;
     uint64_t version = 0;
-    struct sp_guard *guard = engine->guard; /* which the caller holds */
-    engine->guard = NULL;
     sp_status status = sp_cursor_open(engine, &query, &cursor, error);
     while (status == SP_OK) {
         status = sp_cursor_next(cursor, &event, error);
@@ -33,7 +31,6 @@ static sp_status show_stream(struct sp_engine *engine, sp_str stream, struct sp_
         }
     }
     sp_cursor_close(cursor);
-    engine->guard = guard;
     if (status == SP_END && version < version_of(engine, stream)) {
         return sp_error_set(error, SP_BUSY, "its last events are being written");
     }
