@@ -331,44 +331,99 @@ static bool refuse(struct help *help, struct sp_flow_now *now) {
     return true;
 }
 
-bool help_step(struct help *help) {
-    struct sp_flow_ports ports = {.context = help, .read = read_port};
-    struct sp_flow_work work;
-    struct sp_buf input;
+/* An append that the engine would refuse for good, as one that a schema does not allow. */
+static bool is_refused(struct help *help, struct sp_flow_now *now) {
+    struct sp_event event;
+    for (uint32_t i = 0; i < help->out->count && help->refused_type != NULL; i++) {
+        sp_flow_out_event(help->out, i, &event);
+        if (sp_str_eq(event.attr[SP_ATTR_TYPE], sp_str_from(help->refused_type))) {
+            now->answer = (struct sp_flow_answer){
+                .status = SP_INVALID, .refused = true, .error = SP_STR("the schema says no")};
+            return true;
+        }
+    }
+    return refuse(help, now);
+}
+
+static void check_out(struct help *help, const struct sp_flow_now *now) {
+    struct sp_event event;
     struct sp_error error;
-    sp_error_clear(&error);
-    if (!sp_flow_next(help->flow, help->now_us, &work)) {
-        assert_true(sp_flow_due(help->flow) > help->now_us);
-        return false;
-    }
-    struct sp_flow_now now = {.now_us = help->now_us, .random = help->random, .ports = &ports};
-    new_id(help, now.new_id);
-    sp_buf_init(&input, SIZE_MAX);
-    if (work.program.len > 0) {
-        answer(help, &work, &ports, &input, &now);
-    }
-    sp_flow_out_reset(help->out);
-    sp_status status = sp_flow_act(help->flow, &work, &now, help->out, &error);
-    if (status == SP_OK && refuse(help, &now)) {
-        sp_flow_out_reset(help->out);
-        status = sp_flow_act(help->flow, &work, &now, help->out, &error);
-    }
-    if (status != SP_OK) {
-        fail_msg("act: %s", error.text);
-    }
     for (uint32_t i = 0; i < help->out->count; i++) {
-        struct sp_event event;
         sp_flow_out_event(help->out, i, &event);
         if (event.has_data && sp_json_check(event.data, &error) != SP_OK) {
             fail_msg("%.*s: %s", SP_STR_ARG(event.data), error.text);
         }
         if (sp_str_eq(event.attr[SP_ATTR_TYPE], SP_STR("saga.started"))) {
-            sp_uuid_format(now.new_id, help->sagaid);
+            sp_uuid_format(now->new_id, help->sagaid);
         }
     }
-    append_out(help);
-    sp_buf_fini(&input);
+}
+
+/* Works are taken and their programs run before the first of them is acted upon. */
+struct in_hand {
+    struct sp_flow_work work;
+    struct sp_flow_now now;
+    struct sp_buf input;
+    char value[sizeof(((struct help *)NULL)->value)];
+};
+
+static void take(struct help *help, const struct sp_flow_ports *ports, struct in_hand *hand) {
+    hand->now =
+        (struct sp_flow_now){.now_us = help->now_us, .random = help->random, .ports = ports};
+    new_id(help, hand->now.new_id);
+    sp_buf_init(&hand->input, SIZE_MAX);
+    if (hand->work.program.len > 0) {
+        answer(help, &hand->work, ports, &hand->input, &hand->now);
+        memcpy(hand->value, help->value, sizeof(hand->value));
+        if (hand->now.answer.status == SP_OK) {
+            hand->now.answer.value = sp_str_from(hand->value);
+        }
+    }
+}
+
+static void act(struct help *help, struct in_hand *hand) {
+    struct sp_error error;
+    sp_error_clear(&error);
+    sp_flow_out_reset(help->out);
+    sp_status status = sp_flow_act(help->flow, &hand->work, &hand->now, help->out, &error);
+    if (status == SP_OK && is_refused(help, &hand->now)) {
+        sp_flow_out_reset(help->out);
+        status = sp_flow_act(help->flow, &hand->work, &hand->now, help->out, &error);
+    }
+    if (status == SP_OK) {
+        check_out(help, &hand->now);
+        append_out(help);
+    } else if (status != SP_NOT_FOUND || !help->lazy) {
+        fail_msg("act: %s", error.text); /* alone, nothing came between */
+    }
+    sp_buf_fini(&hand->input);
+}
+
+bool help_batch(struct help *help, uint32_t most) {
+    struct sp_flow_ports ports = {.context = help, .read = read_port};
+    static _Thread_local struct in_hand hands[HELP_BATCH_MAX];
+    uint32_t count = 0;
+    assert_true(most <= HELP_BATCH_MAX && (most == 1 || help->lazy));
+    while (count < most && sp_flow_next(help->flow, help->now_us, &hands[count].work)) {
+        take(help, &ports, &hands[count++]);
+    }
+    if (count == 0) {
+        assert_true(sp_flow_due(help->flow) > help->now_us);
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0 && help->random % 7 == 1) { /* it took no more for now */
+            sp_flow_back(help->flow, &hands[i].work);
+            sp_buf_fini(&hands[i].input);
+        } else {
+            act(help, &hands[i]);
+        }
+    }
     return true;
+}
+
+bool help_step(struct help *help) {
+    return help_batch(help, 1);
 }
 
 void help_run(struct help *help) {

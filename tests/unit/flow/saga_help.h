@@ -16,7 +16,7 @@
 #include "flow/flow.h"
 #include "flow/saga.h"
 
-enum { HELP_EVENTS_MAX = 4096, HELP_TYPES_SIZE = 1 << 16 };
+enum { HELP_EVENTS_MAX = 4096, HELP_TYPES_SIZE = 1 << 16, HELP_BATCH_MAX = 8 };
 
 /* What a program says: NULL: it fails with "wrong". */
 typedef const char *help_program(void *context, const char *program, const char *input);
@@ -41,6 +41,7 @@ struct help {
     char types[HELP_TYPES_SIZE]; /* of the events since help_mark, each with its step, as lines */
     char input[1 << 16];         /* that the last program saw */
     char value[4096];            /* and what it said */
+    const char *refused_type;    /* appends with such an event are refused; NULL: none */
     struct sp_flow_out *out;
     char sagaid[SP_SAGA_ID_SIZE]; /* that began last */
 };
@@ -70,6 +71,8 @@ sp_status help_fork(struct help *help, const char *at, const char *data);
 void help_run(struct help *help);
 /* One piece of it; false: there was none. */
 bool help_step(struct help *help);
+/* Several, taken together before the first of them is done, as a turn of the engine does. */
+bool help_batch(struct help *help, uint32_t most);
 /* Moves the clock to when the next thing is due, and runs. */
 void help_wait(struct help *help);
 void help_pass(struct help *help, uint64_t us);

@@ -374,6 +374,42 @@ static void test_nested_fails(void **state) {
     help_expect(help, "undo.a.completed\nsaga.step.compensated a\nsaga.compensated\n");
 }
 
+/* ---- events that nobody takes ---- */
+
+static void test_refused_commands(void **state) {
+    (void)state;
+    help_define(help, three);
+    help->refused_type = "do.b";
+    help_start(help, "three", "1");
+    help_mark(help);
+    help_complete(help, "a:1", "1");
+    help_expect(help, "do.a.completed\nsaga.step.completed a\nsaga.step.failed b\n"
+                      "saga.compensation.started\nundo.a a\nsaga.step.compensating a\n");
+    help_expect_data(help, "saga.step.failed", "'error':'the schema says no'");
+    help->refused_type = "undo.a";
+    help_fail(help, "a~1", "{}");
+    help_mark(help);
+    help_wait(help);
+    help_expect(help, "saga.step.compensation_failed a\nsaga.needs_attention a\n");
+    help_expect_data(help, "saga.needs_attention", "'error':'the schema says no'");
+    assert_int_equal(help_request(help, SP_SAGA_SKIP, NULL, NULL), SP_OK);
+    assert_false(help_is_running(help));
+    help->refused_type = "do.a";
+    help_start(help, "three", "1");
+    help_expect(help, "saga.started\nsaga.step.failed a\nsaga.compensation.started\n"
+                      "saga.compensated\n");
+}
+
+static void test_refused_results(void **state) {
+    (void)state;
+    help_define(help, three);
+    help_start(help, "three", "1");
+    help->refused_type = "saga.step.completed";
+    help_complete(help, "a:1", "{'r':1}");
+    help_expect_data(help, "saga.step.completed", "'result_position':");
+    help_expect_waiting(help, "running", "worker", "b");
+}
+
 /* ---- what it costs ---- */
 
 static void test_memory(void **state) {
@@ -456,6 +492,8 @@ int main(void) {
         TEST(key_begins_one),
         TEST(nested),
         TEST(nested_fails),
+        TEST(refused_commands),
+        TEST(refused_results),
         TEST(memory),
         TEST(nonsense_changes_nothing),
         TEST(snapshot_is_read_with_care),

@@ -163,7 +163,8 @@ static void move(struct walk *walk) {
         (void)help_put(walk->help, "paid", NULL, NULL, "{}");
     }
     for (uint32_t i = sp_prng_below(&walk->prng, 6); i > 0; i--) {
-        (void)help_step(walk->help); /* some of what there is to do, or all */
+        uint32_t most = walk->help->lazy ? 1 + sp_prng_below(&walk->prng, HELP_BATCH_MAX) : 1;
+        (void)help_batch(walk->help, most); /* some of what there is to do, or all */
     }
     if (dice >= 50) {
         help_run(walk->help);
