@@ -153,6 +153,14 @@ const char *conn_call(struct conn *conn, const char *text) {
     return conn_reply(conn);
 }
 
+void conn_skip(struct conn *conn) {
+    const char *end = NULL;
+    while ((end = memchr(conn->buffer + conn->at, '\n', conn->end - conn->at)) == NULL) {
+        conn_fill(conn);
+    }
+    conn->at = (size_t)(end - conn->buffer) + 1;
+}
+
 int watch_all(struct conn *conns, size_t count) {
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     for (size_t i = 0; i < count; i++) {

@@ -51,6 +51,8 @@ bool conn_take(struct conn *conn, bulk_fn *bulk, void *context, const char **ret
 /* Waits for one reply, which stays in the buffer until the next call. */
 const char *conn_reply(struct conn *conn);
 const char *conn_call(struct conn *conn, const char *text);
+/* Waits for a reply of one line, and does not care what it says. */
+void conn_skip(struct conn *conn);
 
 int watch_all(struct conn *conns, size_t count);
 size_t wait_turn(int epoll_fd, struct epoll_event *events);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench/load.h"
 
@@ -145,9 +146,9 @@ static void send_answers(const struct conn *conn, struct batch *batch, const cha
         conn_send(conn, text, (size_t)size);
         conn_send(conn, batch->acks, batch->ack_len);
     }
-    int size =
-        snprintf(text, sizeof(text),
-                 "XREADGROUP GROUP bench worker COUNT %d BLOCK 30000 STREAMS %s >\r\n", BATCH, key);
+    int size = snprintf(text, sizeof(text),
+                        "XREADGROUP GROUP bench w%d COUNT %d BLOCK 30000 STREAMS %s >\r\n",
+                        (int)getpid(), BATCH, key);
     conn_send(conn, text, (size_t)size);
 }
 
@@ -158,8 +159,9 @@ static int work(char *argv[]) {
     struct batch *batch = must_calloc(1, sizeof(*batch));
     conn_open(&conn, number(argv[0], 1, 65535));
     (void)snprintf(key, sizeof(key), "$type:%s", argv[1]);
-    (void)snprintf(create, sizeof(create), "SPOOR.GROUP SET bench %s ack-wait 30s\r\n", key);
-    (void)conn_call(&conn, create);
+    (void)snprintf(create, sizeof(create), "XGROUP CREATE %s bench 0 MKSTREAM\r\n", key);
+    conn_send(&conn, create, strlen(create));
+    conn_skip(&conn); /* the first worker makes it, the others are told that it is there */
     (void)printf("{\"ready\":true}\n");
     (void)fflush(stdout);
     do {
@@ -179,7 +181,7 @@ static int work(char *argv[]) {
 struct sagas {
     struct conn starter;
     struct conn ends;
-    char start[FIELD_SIZE]; /* the command */
+    char start[FIELD_SIZE + 128]; /* the command */
 };
 
 static void sagas_open(struct sagas *sagas, char *argv[]) {
@@ -187,8 +189,10 @@ static void sagas_open(struct sagas *sagas, char *argv[]) {
     conn_open(&sagas->starter, port);
     conn_open(&sagas->ends, port);
     (void)conn_call(&sagas->ends, "SUBSCRIBE saga.completed\r\n");
-    (void)snprintf(sagas->start, sizeof(sagas->start), "SPOOR.SAGA START %s {\"n\":1}\r\n",
-                   argv[1]);
+    static const char DATA[] = "{\"n\":1}";
+    size_t len = (size_t)snprintf(sagas->start, 64, "*4\r\n$10\r\nSPOOR.SAGA\r\n$5\r\nSTART\r\n");
+    add_bulk(sagas->start, &len, argv[1]);
+    add_bulk(sagas->start, &len, DATA);
 }
 
 static void wait_end(struct sagas *sagas) {

@@ -127,9 +127,11 @@ def throughput(options):
     with Store() as server:
         server.define()
         with server.worker(), server.worker():
+            begun = server.cpu_s()
             for _ in range(2 if options.quick else 3):
                 rates.append(server.load("many", "bench", count, 512)["sagas_per_s"] * 3)
-    return {"steps_per_s": statistics.median(rates), "sagas": count}
+            cpu_us = (server.cpu_s() - begun) * 1e6 / (3 * count * len(rates))
+    return {"steps_per_s": statistics.median(rates), "sagas": count, "server_cpu_us_per_step": cpu_us}
 
 
 def kept_bytes(make, plain_events, count):
@@ -223,11 +225,14 @@ def joins(options):
             if name == "with":
                 server.request("PUT", "/v1/joins/bench", JOIN)
             server.load("append", "join.a", keys, keys)  # opens all of them
+            begun = server.cpu_s()
             rates[name] = server.load("append", "join.a", keys, count)["events_per_s"]
+            rates[f"{name}_cpu"] = (server.cpu_s() - begun) * 1e6 / count
             if name == "with":
                 rates["completing"] = server.load("append", "join.b", keys, keys)["events_per_s"]
     return {"events_per_s": rates["with"], "without_events_per_s": rates["without"],
-            "completing_events_per_s": rates["completing"], "keys": keys}
+            "completing_events_per_s": rates["completing"], "keys": keys,
+            "server_cpu_us_per_event": rates["with_cpu"], "without_cpu_us_per_event": rates["without_cpu"]}
 
 
 def pgbench(server, folder, seconds, clients, *scripts):
