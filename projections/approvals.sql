@@ -65,40 +65,40 @@ WHERE proposal_position = CAST(:proposalposition AS BIGINT) AND sagaid IS NULL;
 
 -- ---- in sagas ----
 
--- spoor: on saga.approval.requested where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
+-- spoor: on saga.approval.requested where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
 INSERT INTO approvals (approval, status, prompt, choices, who, requested_by, requested_at,
     deadline, sagaid, saga, step, data, correlationid, proposal_position)
-VALUES (COALESCE(:data ->> 'proposal', substr(:stream, 6) || '/' || (:data ->> 'step')), 'pending',
+VALUES (COALESCE(:data ->> 'proposal', substr(:stream, 6) || '/' || (:sagastep)), 'pending',
     :data ->> 'prompt', CAST(:data ->> 'choices' AS TEXT), CAST(:data ->> 'who' AS TEXT), :source,
-    :recordedtime, :data ->> 'deadline', substr(:stream, 6), :saga, :data ->> 'step',
+    :recordedtime, :data ->> 'deadline', substr(:stream, 6), :saga, :sagastep,
     CAST(:data ->> 'data' AS TEXT), :correlationid, :position)
 ON CONFLICT (approval) DO NOTHING;
 
--- spoor: on saga.approval.granted, saga.approval.rejected where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
+-- spoor: on saga.approval.granted, saga.approval.rejected where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
 UPDATE approvals SET status = substr(:type, 15), choice = :data ->> 'choice',
     decided_by = :data ->> 'by', decided_at = :recordedtime, reason = :data ->> 'reason'
-WHERE sagaid = substr(:stream, 6) AND step = :data ->> 'step' AND status = 'pending';
+WHERE sagaid = substr(:stream, 6) AND step = :sagastep AND status = 'pending';
 -- spoor: on saga.approval.granted, saga.approval.rejected where {"stream": {"$prefix": "saga:"}, "data.on_timeout": true}
 UPDATE approvals SET on_timeout = 1
-WHERE sagaid = substr(:stream, 6) AND step = :data ->> 'step' AND decided_at = :recordedtime;
+WHERE sagaid = substr(:stream, 6) AND step = :sagastep AND decided_at = :recordedtime;
 
--- spoor: on saga.approval.escalated where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
+-- spoor: on saga.approval.escalated where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
 UPDATE approvals SET escalated_at = :recordedtime,
     who = COALESCE(CAST(:data ->> 'to' AS TEXT), who)
-WHERE sagaid = substr(:stream, 6) AND step = :data ->> 'step' AND status = 'pending';
+WHERE sagaid = substr(:stream, 6) AND step = :sagastep AND status = 'pending';
 
--- spoor: on saga.answer.ignored where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
-UPDATE approvals SET ignored = ignored + 1 WHERE sagaid = substr(:stream, 6) AND step = :data ->> 'step';
+-- spoor: on saga.answer.ignored where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
+UPDATE approvals SET ignored = ignored + 1 WHERE sagaid = substr(:stream, 6) AND step = :sagastep;
 
 -- Its time ran out where that is a failure of the step.
--- spoor: on saga.step.timed_out, saga.step.failed where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
+-- spoor: on saga.step.timed_out, saga.step.failed where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
 UPDATE approvals SET status = 'expired', decided_at = :recordedtime, on_timeout = 1
-WHERE sagaid = substr(:stream, 6) AND step = :data ->> 'step' AND status = 'pending';
+WHERE sagaid = substr(:stream, 6) AND step = :sagastep AND status = 'pending';
 
 -- Nobody needs to decide any more.
--- spoor: on saga.step.cancelled, saga.step.skipped where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
+-- spoor: on saga.step.cancelled, saga.step.skipped where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
 UPDATE approvals SET status = 'withdrawn', decided_at = :recordedtime
-WHERE sagaid = substr(:stream, 6) AND step = :data ->> 'step' AND status = 'pending';
+WHERE sagaid = substr(:stream, 6) AND step = :sagastep AND status = 'pending';
 -- spoor: on saga.compensation.started, saga.completed, saga.compensated, saga.cancelled where {"stream": {"$prefix": "saga:"}}
 UPDATE approvals SET status = 'withdrawn', decided_at = :recordedtime
 WHERE sagaid = substr(:stream, 6) AND status = 'pending';

@@ -61,9 +61,9 @@ VALUES (substr(:stream, 6), :data ->> 'saga', CAST(:data ->> 'version' AS TEXT),
 ON CONFLICT (sagaid) DO NOTHING;
 
 -- What a step begins to wait for: its worker, its time or its event.
--- spoor: on saga.step.started where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
+-- spoor: on saga.step.started where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
 INSERT INTO sagas_waits (sagaid, step, waiting_for, urgency, due_at)
-SELECT substr(:stream, 6), :data ->> 'step',
+SELECT substr(:stream, 6), :sagastep,
     CASE WHEN :data ->> 'action' IS NOT NULL THEN 'worker'
         WHEN :data ->> 'event' IS NOT NULL THEN 'event' ELSE 'timer' END,
     CASE WHEN :data ->> 'action' IS NOT NULL THEN 3
@@ -75,16 +75,16 @@ ON CONFLICT (sagaid, step) DO UPDATE SET waiting_for = excluded.waiting_for,
 UPDATE sagas SET attempts = attempts + 1
 WHERE sagaid = substr(:stream, 6) AND :data ->> 'action' IS NOT NULL;
 
--- spoor: on saga.step.failed, saga.step.timed_out, saga.step.compensation_failed where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
+-- spoor: on saga.step.failed, saga.step.timed_out, saga.step.compensation_failed where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
 DELETE FROM sagas_waits
-WHERE sagaid = substr(:stream, 6) AND step = :data ->> 'step' AND :data ->> 'retry_at' IS NULL;
+WHERE sagaid = substr(:stream, 6) AND step = :sagastep AND :data ->> 'retry_at' IS NULL;
 UPDATE sagas_waits SET waiting_for = 'timer', urgency = 1, due_at = :data ->> 'retry_at'
-WHERE sagaid = substr(:stream, 6) AND step = :data ->> 'step';
+WHERE sagaid = substr(:stream, 6) AND step = :sagastep;
 UPDATE sagas SET retries = retries + 1
 WHERE sagaid = substr(:stream, 6) AND :data ->> 'retry_at' IS NOT NULL;
 
--- spoor: on saga.step.completed, saga.step.skipped, saga.approval.granted, saga.approval.rejected, saga.step.compensated, saga.attention.resolved where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
-DELETE FROM sagas_waits WHERE sagaid = substr(:stream, 6) AND step = :data ->> 'step';
+-- spoor: on saga.step.completed, saga.step.skipped, saga.approval.granted, saga.approval.rejected, saga.step.compensated, saga.attention.resolved where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
+DELETE FROM sagas_waits WHERE sagaid = substr(:stream, 6) AND step = :sagastep;
 UPDATE sagas SET
     steps_completed = steps_completed + CASE WHEN :type = 'saga.step.completed' THEN 1 ELSE 0 END,
     steps_compensated =
@@ -94,9 +94,9 @@ UPDATE sagas SET
 WHERE sagaid = substr(:stream, 6)
     AND :type NOT IN ('saga.approval.granted', 'saga.approval.rejected');
 
--- spoor: on saga.approval.requested where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
+-- spoor: on saga.approval.requested where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
 INSERT INTO sagas_waits (sagaid, step, waiting_for, urgency, due_at)
-VALUES (substr(:stream, 6), :data ->> 'step', 'approval', 4, :data ->> 'deadline')
+VALUES (substr(:stream, 6), :sagastep, 'approval', 4, :data ->> 'deadline')
 ON CONFLICT (sagaid, step) DO UPDATE SET waiting_for = excluded.waiting_for,
     urgency = excluded.urgency, due_at = excluded.due_at;
 
@@ -111,18 +111,18 @@ UPDATE sagas SET phase = 'compensating', failed_step = :data ->> 'step',
     error = CAST(:data ->> 'error' AS TEXT), reason = COALESCE(reason, :data ->> 'reason')
 WHERE sagaid = substr(:stream, 6);
 
--- spoor: on saga.step.compensating where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
+-- spoor: on saga.step.compensating where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
 INSERT INTO sagas_waits (sagaid, step, waiting_for, urgency, due_at)
-VALUES (substr(:stream, 6), :data ->> 'step', 'worker', 3, :data ->> 'timeout_at')
+VALUES (substr(:stream, 6), :sagastep, 'worker', 3, :data ->> 'timeout_at')
 ON CONFLICT (sagaid, step) DO UPDATE SET waiting_for = excluded.waiting_for,
     urgency = excluded.urgency, due_at = excluded.due_at;
 
--- spoor: on saga.needs_attention where {"stream": {"$prefix": "saga:"}, "data.step": {"$prefix": ""}}
+-- spoor: on saga.needs_attention where {"stream": {"$prefix": "saga:"}, "sagastep": {"$prefix": ""}}
 INSERT INTO sagas_waits (sagaid, step, waiting_for, urgency, due_at)
-VALUES (substr(:stream, 6), :data ->> 'step', 'operator', 5, NULL)
+VALUES (substr(:stream, 6), :sagastep, 'operator', 5, NULL)
 ON CONFLICT (sagaid, step) DO UPDATE SET waiting_for = excluded.waiting_for,
     urgency = excluded.urgency, due_at = excluded.due_at;
-UPDATE sagas SET failed_step = :data ->> 'step',
+UPDATE sagas SET failed_step = :sagastep,
     error = COALESCE(CAST(:data ->> 'error' AS TEXT), error)
 WHERE sagaid = substr(:stream, 6);
 
@@ -145,14 +145,11 @@ WHERE sagaid = substr(:stream, 6);
 -- How it stands now, from what it waits for.
 -- spoor: on saga.# where {"stream": {"$prefix": "saga:"}}
 UPDATE sagas SET updated_at = :recordedtime, position = :position,
-    waiting_for = (SELECT waits.waiting_for FROM sagas_waits AS waits
-        WHERE waits.sagaid = sagas.sagaid ORDER BY waits.urgency DESC, waits.step LIMIT 1),
-    waiting_step = (SELECT waits.step FROM sagas_waits AS waits
-        WHERE waits.sagaid = sagas.sagaid ORDER BY waits.urgency DESC, waits.step LIMIT 1),
-    due_at = (SELECT waits.due_at FROM sagas_waits AS waits
-        WHERE waits.sagaid = sagas.sagaid ORDER BY waits.urgency DESC, waits.step LIMIT 1),
+    waiting_for = shown.waiting_for, waiting_step = shown.step, due_at = shown.due_at,
     status = CASE WHEN phase = 'over' THEN status
-        WHEN EXISTS (SELECT 1 FROM sagas_waits AS waits
-            WHERE waits.sagaid = sagas.sagaid AND waits.waiting_for = 'operator')
-        THEN 'needs_attention' ELSE phase END
-WHERE sagaid = substr(:stream, 6);
+        WHEN shown.waiting_for = 'operator' THEN 'needs_attention' ELSE phase END
+FROM (SELECT waits.step, waits.waiting_for, waits.due_at FROM (SELECT 1 AS one) AS always
+    LEFT JOIN (SELECT step, waiting_for, due_at FROM sagas_waits
+        WHERE sagaid = substr(:stream, 6) ORDER BY urgency DESC, step LIMIT 1) AS waits ON TRUE)
+    AS shown
+WHERE sagas.sagaid = substr(:stream, 6);

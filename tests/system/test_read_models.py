@@ -297,8 +297,10 @@ def flow_events(first=0):
     for path in sorted(STORIES.glob("*.events")):
         for line in path.read_text(encoding="utf-8").splitlines():
             _, type_, data = line.removeprefix("+1 ").split(" ", 2)
+            data = json.loads(data)
+            step = {"sagastep": data["step"]} if isinstance(data, dict) and "step" in data else {}
             events.append({"type": type_, "source": "spoor", "stream": f"told:{path.stem}",
-                           "correlationid": path.stem, "data": json.loads(data)})
+                           "correlationid": path.stem, "data": data, **step})
     places = {}
     for type_, stream, data, more in OTHER_FLOWS:
         event = {"type": type_, "source": stream, "stream": told_of(stream), "data": data}
