@@ -122,7 +122,7 @@ struct sp_saga_approval {
 
 struct sp_saga_emit {
     sp_str type;
-    sp_str stream; /* empty: the saga's own correlation's default, the source */
+    sp_str stream; /* empty: the saga's own */
     sp_str data;   /* jq; empty: the start data */
 };
 

@@ -299,6 +299,17 @@ static struct saga_children read_for_each(struct saga_compiler *compiler,
     return (struct saga_children){.list = steps};
 }
 
+/* Whether something is wrong there already: that no saga of this name is defined. */
+static bool is_told(const struct sp_doc_problems *problems, struct sp_doc_place place) {
+    for (uint32_t i = 0; i < problems->count; i++) {
+        const struct sp_doc_problem *at = &problems->items[i];
+        if (!at->is_warning && at->place.line == place.line && at->place.column == place.column) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct saga_children read_nested(struct saga_compiler *compiler,
                                         const struct sp_doc_node *doc, uint16_t number) {
     struct sp_saga_node *node = &compiler->nodes[number];
@@ -313,7 +324,7 @@ static struct saga_children read_nested(struct saga_compiler *compiler,
             sp_doc_warn(compiler->problems, saga->place,
                         "the saga `%.*s` is not there: what it does is not checked",
                         SP_STR_ARG(node->saga));
-        } else {
+        } else if (!is_told(compiler->problems, saga->place)) {
             sp_doc_wrong(compiler->problems, saga->place,
                          "the definition of the saga `%.*s` is not there", SP_STR_ARG(node->saga));
         }

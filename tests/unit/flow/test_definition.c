@@ -405,6 +405,9 @@ static void an_unknown_nested_saga_is_a_problem(void **state) {
     assert_int_equal(sp_saga_definition_inline(&doc, &lookup, problems, &error), SP_OK);
     assert_int_equal(problems->error_count, 1);
     assert_string_equal(problems->items[0].text, "no saga `ghost` is defined; define it first");
+    assert_int_equal(sp_saga_definition_compile(&doc, false, problems, &definition, &error),
+                     SP_INVALID);
+    assert_int_equal(problems->error_count, 1); /* told once */
     sp_doc_problems_init(problems);
     assert_int_equal(sp_saga_definition_compile(&doc, true, problems, &definition, &error), SP_OK);
     assert_int_equal(at(definition, "n")->child_count, 0);
