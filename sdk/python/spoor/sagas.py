@@ -9,7 +9,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from typing import (TYPE_CHECKING, Any, AsyncIterator, Dict, List, Mapping, Optional, Sequence,
-                    Tuple, Union)
+                    Union)
 
 from .draft import NewEvent, dump
 from .durations import Duration, seconds, to_ms, to_text
@@ -98,15 +98,14 @@ class Forked:
     duplicate: bool
 
 
-def text_of(definition: Definition) -> Tuple[str, List[str]]:
-    """The text of a definition, and its name where it has one: a mapping, a path, or text of more
-    than a line."""
+def text_of(definition: Definition) -> str:
+    """The text of a definition: a mapping, a path, or text of more than a line."""
     if isinstance(definition, Mapping):
-        return dump(definition, "definition"), []
+        return dump(definition, "definition")
     if isinstance(definition, str) and ("\n" in definition or definition.lstrip().startswith("{")):
-        return definition, []
+        return definition
     with open(definition, encoding="utf-8") as file:
-        return file.read(), ["NAME", os.path.basename(os.fspath(definition))]
+        return file.read()
 
 
 def options(**given: Any) -> List[str]:
@@ -175,8 +174,7 @@ class SagaMethods:
 
     async def _define(self, desk: str, verb: str, definition: Definition,
                       by: Optional[str]) -> Json:
-        text, name = text_of(definition)
-        answer: Json = await self._ask(desk, verb, text, *name, *options(by=by))
+        answer: Json = await self._ask(desk, verb, text_of(definition), *options(by=by))
         return answer
 
     async def start_saga(self, name: str, data: Any = None, *, key: Optional[str] = None,

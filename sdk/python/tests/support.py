@@ -5,16 +5,11 @@ import asyncio
 import logging
 import os
 import pathlib
-import re
-import shutil
-import signal
-import subprocess
-import tempfile
 import unittest
 from typing import Any, Callable, Optional
 
 from spoor import Agent, AsyncClient, Retry
-from spoor.testing import TestBus
+from spoor.testing import TestBus, TestServer
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SPOOR = os.environ.get("SPOOR", str(ROOT / "build" / "spoor"))
@@ -22,49 +17,11 @@ TIMEOUT_S = 60
 SOON = Retry(max_attempts=3, first="200ms", max="1s", jitter=0)
 
 
-class Server:
-    """`spoor serve` on a free port, over a folder that outlives the process."""
+class Server(TestServer):
+    """The program that was built here."""
 
     def __init__(self, *options: str) -> None:
-        self.folder = tempfile.mkdtemp(prefix="spoor-sdk-")
-        self.port, self.http_url = 0, ""
-        self._options = options
-        self._process: Optional["subprocess.Popen[str]"] = None
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        with open(os.path.join(self.folder, "log"), "a", encoding="utf-8") as errors:
-            self._process = subprocess.Popen(
-                [SPOOR, "serve", "--data", os.path.join(self.folder, "data"), "--resp-port",
-                 str(self.port), "--http-port", "0", *self._options],
-                stdout=subprocess.PIPE, stderr=errors, text=True)
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        found = re.match(r"ready resp=127\.0\.0\.1:(\d+) http=(\S+) ", line)
-        assert found, f"no server: {line!r}"
-        self.port, self.http_url = int(found.group(1)), f"http://{found.group(2)}"
-
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
-
-    def _end(self, number: int) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(TIMEOUT_S)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-            self._process = None
-
-    def remove(self) -> None:
-        self._end(signal.SIGKILL)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        super().__init__(*options, program=SPOOR)
 
 
 class Quiet:

@@ -145,6 +145,7 @@ class Forks(Case):
         async with self.bus(agent) as bus:
             await bus.publish("order.placed", {"n": 1}, correlationid="run")
             await bus.until(lambda: world.ran.count("charge") == 1)
+            await bus.until(lambda: len(agent.handler("mail").calls) == 1)  # it is not in the middle
             bus.crash(agent)  # and with it the handling that ended in the middle
             world.die = None
             await bus.restart(agent)
@@ -184,6 +185,7 @@ class Forks(Case):
         async with self.bus(agent) as bus:
             await bus.publish("order.placed", {"n": 1}, correlationid="run")
             await bus.until(lambda: world.ran.count("charge") == 1)
+            await bus.until(lambda: len(agent.handler("mail").calls) == 1)  # it is not in the middle
             bus.crash(agent)
             world.die = None
             await bus.restart(agent)

@@ -4,7 +4,6 @@
  * what comes of it.
  */
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
 import { settled } from "./agent/recorded.js";
 import type { Subscription } from "./bus.js";
 import { milliseconds, type Duration } from "./duration.js";
@@ -375,8 +374,7 @@ export abstract class SagaMethods {
         if (definition.includes("\n") || definition.trimStart().startsWith("{")) {
             return this.#one([desk, verb, definition], { by });
         }
-        const text = await readFile(definition, "utf8");
-        return this.#one([desk, verb, text], { name: basename(definition), by });
+        return this.#one([desk, verb, await readFile(definition, "utf8")], { by });
     }
 
     #decide(

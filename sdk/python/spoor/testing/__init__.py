@@ -9,5 +9,6 @@ from .bus import TestBus
 from .clock import VirtualClock
 from .memory import MemoryBus
 from .scenario import Scenario, command, event
+from .server import TestServer
 
-__all__ = ["Call", "MemoryBus", "Scenario", "TestBus", "VirtualClock", "command", "event"]
+__all__ = ["Call", "MemoryBus", "Scenario", "TestBus", "TestServer", "VirtualClock", "command", "event"]

@@ -14,6 +14,7 @@ from ..client import AsyncClient, Types
 from ..durations import Duration, seconds
 from ..event import Appended, Event
 from ..runtime import Runtime
+from ..sagas import Saga
 from ..server import ServerSession
 from ..session import Session
 from ..worker import Worker
@@ -143,6 +144,13 @@ class TestBus:
     async def publish_event(self, event: Given) -> Appended:
         """publish() for an event that is made already, such as command(…)."""
         return await self.client.append(as_event(event))
+
+    async def run_saga(self, name: str, data: Any = None, *, timeout: Duration = "60s",
+                       **more: Any) -> Saga:
+        """Starts a saga, which is defined, and waits until it has ended or needs a person. Only on
+        a server."""
+        started = await self.client.start_saga(name, data, **more)
+        return await self.client.wait_saga(started.id, timeout=timeout)
 
     def given(self, events: Sequence[Given] = ()) -> Scenario:
         """What has happened, and was reacted to, before the scenario."""

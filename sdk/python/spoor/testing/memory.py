@@ -13,6 +13,7 @@ from ..query import Query
 from ..session import AgentInfo, Announcement, Consumer, DeadLetter, Delivery, Group, Session, Trace
 from ..sql import Rows
 from .clock import VirtualClock
+from .memory_approvals import MemoryApprovals
 from .memory_group import MemoryGroup, missing
 from .memory_log import MemoryLog
 from .memory_presence import MemoryPresence
@@ -25,6 +26,7 @@ class MemoryBus:
         self.clock = VirtualClock()
         self.log = MemoryLog(self.clock)
         self.presence = MemoryPresence(self.log, self.clock)
+        self.approvals = MemoryApprovals(self.log, self.clock)
         self._chance = random.Random(seed)
         self._groups: Dict[Tuple[str, str], MemoryGroup] = {}
         self._followers: List["asyncio.Future[None]"] = []
@@ -125,6 +127,8 @@ class MemorySession:
         raise Unsupported("the bus of tests has no read models: ask a server")
 
     async def ask(self, *words: str) -> Any:
+        if words[0] == "SPOOR.APPROVAL":
+            return (await self._there()).approvals.ask(words[1], words[2:])
         raise Unsupported(f"the bus of tests has no {words[0]}: ask a server")
 
     async def subscribe(self, query: Query) -> AsyncIterator[Event]:

@@ -17,7 +17,7 @@ import {
 } from "../event.js";
 import type { Query, SubscribeQuery } from "../query.js";
 import type { SqlAnswer, SqlOptions } from "../sql.js";
-import { SagaMethods } from "../sagas.js";
+import { SagaMethods, type Saga, type StartSagaOptions } from "../sagas.js";
 import { STEP_TYPES } from "../agent/recorded.js";
 import { VirtualClock } from "./clock.js";
 import type { CrashPoint, FaultPlan } from "./faults.js";
@@ -232,6 +232,19 @@ export class TestBus extends SagaMethods implements Bus {
         );
         // What the store said of groups and agents then, it says again where it is true again.
         return this.when(events.filter(({ stream }) => stream?.startsWith("$") !== true));
+    }
+
+    /**
+     * Starts a saga, which is defined, and waits until it has ended or needs a person. Only over a
+     * server.
+     */
+    async runSaga(
+        name: string,
+        data?: unknown,
+        { timeout = "60s", ...options }: StartSagaOptions & { timeout?: Duration } = {},
+    ): Promise<Saga> {
+        const { sagaid } = await this.startSaga(name, data, options);
+        return this.waitSaga(sagaid, { timeout });
     }
 
     // ---- the bus
