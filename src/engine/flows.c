@@ -215,6 +215,10 @@ uint64_t sp_engine_flows_due_us(const struct sp_engine *engine) {
     return due_us < until_us ? until_us : due_us;
 }
 
+bool engine_flows_have_room(const struct sp_engine *engine) {
+    return engine->open.record_count > 0 || engine->log->ops->ready(engine->log, NULL) == SP_OK;
+}
+
 int sp_engine_flows_wait_ms(const struct sp_engine *engine) {
     uint64_t due_us = sp_engine_flows_due_us(engine);
     if (due_us == UINT64_MAX) {
@@ -226,10 +230,7 @@ int sp_engine_flows_wait_ms(const struct sp_engine *engine) {
         uint64_t wait_ms = (due_us - now_us + 999) / 1000;
         return wait_ms > FLOWS_WAIT_MS_MAX ? FLOWS_WAIT_MS_MAX : (int)wait_ms;
     }
-    /* Where the log takes nothing now, it rings when it does. */
-    return engine->open.record_count == 0 && engine->log->ops->ready(engine->log, NULL) != SP_OK
-               ? 1
-               : 0;
+    return engine_flows_have_room(engine) ? 0 : FLOWS_NO_ROOM_MS;
 }
 
 void sp_engine_flow_stats(const struct sp_engine *engine, struct sp_flow_stats *ret_stats) {

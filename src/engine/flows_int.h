@@ -26,6 +26,8 @@ enum {
     FLOWS_WAIT_MS_MAX = 60000,
     FLOWS_ASKS_BYTES_MAX = 64 << 20,
     FLOWS_PAUSE_US = 100000, /* where no process for programs is to be had */
+    FLOWS_NO_ROOM_MS =
+        10, /* where the log takes nothing: room is being made, or the disk is full */
     FLOWS_IDLE_US = 1000,
     FLOWS_PAUSES_MAX = 50, /* in a row: then it is the program's failure */
 };
@@ -92,6 +94,8 @@ struct engine_flows {
 };
 
 /* ---- flows.c; see also engine_int.h ---- */
+/* Whether the log takes what works would append. */
+bool engine_flows_have_room(const struct sp_engine *engine);
 /* Makes a fresh id and random number, as acts are given them. */
 void engine_flows_now(struct engine_flows *flows, struct sp_flow_now *ret_now);
 /* Appends what is in `out`, all of it together. ret_results: flows->results. */

@@ -171,7 +171,7 @@ void engine_flows_work(struct sp_engine *engine) {
     }
     const struct sp_clock *clock = &engine->options.clock;
     uint64_t now_us = clock->wall_us(clock->context);
-    if (due_us > now_us) {
+    if (due_us > now_us || !engine_flows_have_room(engine)) {
         return;
     }
     flows->stats.late_us = due_us == 0 ? flows->stats.late_us : now_us - due_us;
