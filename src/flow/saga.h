@@ -14,6 +14,20 @@
  * `branch`; `depth` where other sagas led to this one. They are what the fold reads: data is for
  * people and programs.
  *
+ * Rules that are easily missed:
+ * - Sequences, parallels and branches have no events of their own, but where `when` decides on
+ *   them; every other step that was begun has an event that ends it.
+ * - A command without `input` carries the start data of its scope; in a for_each, the item.
+ * - A program that fails fails its step for good; that of `output` does not: the result is null
+ *   then, and `output_error` says why. That of `compensate.input` asks a person.
+ * - What is under way when the saga halts is told so (saga.step.cancelled). Commands are waited for
+ *   until they are answered, time out, or the grace is over: then nobody knows, and they are
+ *   undone. All else ends with it.
+ * - A pivot that is done although the saga was cancelled or out of time meanwhile wins: the saga
+ *   goes on, and only goes forward.
+ * - A saga is not begun by events of sagas of its name, nor by those of sagas at all but where they
+ *   are emitted, or the pattern names `saga.`; chains of sagas have at most SP_SAGA_CHAIN_MAX.
+ *
  * Of a saga that has ended nothing is kept but, of the last SP_SAGA_ENDED_MAX ones, that it was
  * there: so that answers that come late can be recorded.
  *
