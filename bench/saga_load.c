@@ -30,7 +30,7 @@ enum {
     PIPELINE = 1000,
 };
 
-/* Work -------------------------------------------------------------------------------------------- */
+/* Work ------------------------------------------------------------------------------------------ */
 
 /*
  * What comes of one read: the bulk strings of an entry are its id, then names and values. A name
@@ -176,7 +176,7 @@ static int work(char *argv[]) {
     return 0;
 }
 
-/* Sagas -------------------------------------------------------------------------------------------- */
+/* Sagas ----------------------------------------------------------------------------------------- */
 
 struct sagas {
     struct conn starter;
@@ -235,7 +235,7 @@ static void start_many(struct sagas *sagas, uint64_t count) {
     free(text);
 }
 
-/* As many ends as came are as many new starts; the replies to starts are taken when they are there. */
+/* As many ends as came are as many new starts; replies to starts are taken when they are there. */
 static void keep_busy(struct sagas *sagas, uint64_t count, uint64_t at_once) {
     uint64_t started = at_once;
     uint64_t ended = 0;
@@ -287,7 +287,7 @@ static int start(char *argv[]) {
     return 0;
 }
 
-/* Timers and joins --------------------------------------------------------------------------------- */
+/* Timers and joins ------------------------------------------------------------------------------ */
 
 static uint64_t wall_us(void) {
     struct timespec now;

@@ -901,8 +901,8 @@ SPOOR_API spoor_status spoor_delayed_cancel(spoor *store, const char *source, co
  * ---- workers
  * -------------------------------------------------------------------------------------
  *
- * Steps of sagas, and compensations, as callbacks: docs/sagas.md. A worker is handed the commands of
- * the types it has callbacks for, and answers them with what its callbacks say.
+ * Steps of sagas, and compensations, as callbacks: docs/sagas.md. A worker is handed the commands
+ * of the types it has callbacks for, and answers them with what its callbacks say.
  *
  * Over a server the commands come from groups, so that workers of one name share them, in whatever
  * language, and what one had when it died goes to another. Over a folder they come from the log;

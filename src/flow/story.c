@@ -188,7 +188,7 @@ static uint32_t find_step(const struct sp_story *story, sp_str path, uint64_t ha
     return SP_STORY_NO_STEP;
 }
 
-/* The step that an event is about; where it is new it is made, if `is_made`. SP_LIMIT, SP_NO_MEMORY. */
+/* The step that an event is about; a new one is made, if `is_made`. SP_LIMIT, SP_NO_MEMORY. */
 static sp_status step_of(struct sp_story *story, const struct facts *facts, bool is_made,
                          uint64_t time_us, uint32_t *ret_step) {
     struct sp_flow_slice path = keep_text(story, facts, SP_FACT_STEP);

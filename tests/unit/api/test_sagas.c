@@ -38,7 +38,7 @@ static void take(void *context, const char *text, size_t len) {
     to->count++;
 }
 
-/* Where the value of the first member of this name begins; the saga's own come before its steps'. */
+/* Where the first member of this name has its value; the saga's own come before its steps'. */
 static const char *value_of(const char *shown, const char *name) {
     char key[64];
     (void)snprintf(key, sizeof(key), "\"%s\":", name);
