@@ -191,7 +191,9 @@ int saga_show_random(int argc, char **argv) {
         }
         events += outcome.events;
         ends[outcome.end]++;
-        (void)fwrite(log.data, 1, log.len, stdout);
+        if (log.len > 0) {
+            (void)fwrite(log.data, 1, log.len, stdout);
+        }
         sp_buf_reset(&log);
     }
     sp_buf_fini(&log);

@@ -11,7 +11,7 @@
 #include "sim/world_saga.h"
 
 enum {
-    SAGA_PLANS = 4,
+    SAGA_PLANS = 2,      /* each costs the compiling of its programs */
     SAGA_SAGAS_MAX = 40, /* of a story */
     SAGA_MAIL_MAX = 4096,
     SAGA_TOLD_MAX = 8192,
