@@ -1,6 +1,6 @@
 /*
- * worker: an order as a saga, its steps as callbacks. The card is charged and the goods reserved; the
- * carrier has no van, so the goods are released and the card is refunded, in that order.
+ * worker: an order as a saga, its steps as callbacks. The card is charged and the goods reserved;
+ * the carrier has no van, so the goods are released and the card is refunded, in that order.
  */
 #include <spoor.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /*
  * A definition of a saga, in JSON or YAML. What is read as a document is written as JSON that is
- * the same document; what is let in is let in again in its canonical form, is the same graph, and keeps
- * to what definition.h promises of one.
+ * the same document; what is let in is let in again in its canonical form, is the same graph, and
+ * keeps to what definition.h promises of one.
  */
 #include "fuzz.h"
 
