@@ -51,11 +51,12 @@ void saga_plan_finish(struct saga_plan *plan) {
         struct saga_step *step = &plan->steps[i];
         const struct saga_step *parent = &plan->steps[step->parent];
         const char *joint = step->parent == 0 || step->is_item ? "" : "/";
-        int len =
-            snprintf(step->path, sizeof(step->path), "%s%s%s", parent->path, joint, step->name);
-        if (len < 0 || (size_t)len >= sizeof(step->path)) {
+        char path[sizeof(step->path)]; /* apart: a compiler cannot see that the two differ */
+        int len = snprintf(path, sizeof(path), "%s%s%s", parent->path, joint, step->name);
+        if (len < 0 || (size_t)len >= sizeof(path)) {
             abort();
         }
+        memcpy(step->path, path, (size_t)len + 1);
     }
 }
 

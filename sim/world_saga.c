@@ -71,7 +71,7 @@ static struct sim_system *saga_make(struct sim_world *world) {
     sp_ensure(sys->mail != NULL);
     entropy_prng = sp_prng_seed(sp_prng_next(&world->prng));
     for (int i = 0; i < SAGA_PLANS; i++) {
-        char name[8];
+        char name[16];
         (void)snprintf(name, sizeof(name), "t%d", i);
         saga_plan_random(&sys->plans[i], name, &world->prng, 1 + sim_pick(world, 8));
     }
