@@ -260,7 +260,9 @@ static void compact(void *items, size_t size, uint32_t capacity, uint32_t *at, u
         return;
     }
     uint8_t *bytes = items;
-    memmove(bytes, bytes + *at * size, (*count - *at) * size);
+    if (*count > *at) { /* of nothing there may be no memory at all */
+        memmove(bytes, bytes + *at * size, (*count - *at) * size);
+    }
     *base += *at;
     *count -= *at;
     *at = 0;

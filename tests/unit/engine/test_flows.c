@@ -47,7 +47,11 @@ static sp_status part_apply(void *self, const struct sp_event *event, struct sp_
         (void)snprintf(asked->program, sizeof(asked->program), "%.*s", SP_STR_ARG(event->data));
         asked->position = event->position;
     } else if (sp_str_eq(event->attr[SP_ATTR_TYPE], SP_STR("action.told"))) {
-        part->asked[strtoul(event->extensions[0].value.ptr, NULL, 10)].done = true;
+        char number[8];
+        (void)snprintf(number, sizeof(number), "%.*s", SP_STR_ARG(event->extensions[0].value));
+        unsigned long at = strtoul(number, NULL, 10);
+        assert_true(at < ASKED_MAX);
+        part->asked[at].done = true;
     }
     return SP_OK;
 }
