@@ -248,7 +248,8 @@ def what_the_engine_names_is_there(_folder):
              re.findall(r'"([a-z_]+(?:\.[a-z_]+)+)"', path.read_text(encoding="utf-8"))
              if not name.endswith((".h", ".c", ".data"))}
     assert len(named) > 20, named
-    missing = {name for name in named if not covers(name)}
+    places = {"emit.data", "on_timeout.data"}  # in definitions of joins; no types
+    missing = {name for name in named - places if not covers(name)}
     assert not missing, missing
 
 
