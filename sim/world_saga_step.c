@@ -200,7 +200,7 @@ static bool define(struct saga_system *sys, enum sp_flow_defines kind, sp_str te
                                        &error);
     }
     sp_doc_fini(&doc);
-    return status == SP_UNSUPPORTED || judge(sys, "a definition", status, &error);
+    return judge(sys, "a definition", status, &error);
 }
 
 static void define_all(struct saga_system *sys) {

@@ -202,8 +202,8 @@ sp_status sp_desk_set(struct sp_desk_request *request, sp_str name, sp_str value
 sp_status sp_desk_check(const struct sp_desk_request *request, struct sp_error *error) {
     const struct sp_desk_verb *verb = request->verb;
     if (verb->subject != NULL && request->subject.len == 0) {
-        return sp_error_set(error, SP_INVALID, "%s %s: expected a %s of it, found nothing",
-                            verb->desk, verb->name, verb->subject);
+        return sp_error_set(error, SP_INVALID, "%s %s: found no %s, expected one", verb->desk,
+                            verb->name, verb->subject);
     }
     return SP_OK;
 }

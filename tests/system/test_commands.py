@@ -107,7 +107,7 @@ def what_is_wrong_is_said(folder):
         refused("loops", 422, "took more than", {})
         refused("loops", 422, "passed its limits before", {})
         web.ok("PUT", "/v1/commands/own", {"emit": '[{type: "a.b", stream: "$x"}]'}, status=201)
-        refused("own", 422, "streams that begin with $ are the store's own", {})
+        refused("own", 422, "streams that begin with $ or saga: are the store's own", {})
         web.ok("PUT", "/v1/commands/open", OPEN, status=201)
         web.ok("PUT", "/v1/commands/open", OPEN)
         web.ok("POST", "/v1/commands/open", {"data": {"n": "x"}}, status=201)
