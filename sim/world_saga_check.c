@@ -205,11 +205,17 @@ void saga_look(struct saga_system *sys) {
     }
 }
 
+/*
+ * An engine whose newest work was no longer to be done looks for more a millisecond later: what
+ * falls due in between may be that late.
+ */
+enum { LATE_US = 1000 };
+
 void saga_check_rest(struct saga_system *sys) {
     bool settled = sys->seen == sp_engine_core(sys->engine)->position &&
                    sp_engine_flows_due_us(sys->engine) > saga_now_us(sys);
     for (uint32_t i = 0; i < sys->saga_count && settled && !sys->world->wrong; i++) {
-        if (!saga_model_rest(sys->models[i], saga_now_us(sys))) {
+        if (!saga_model_rest(sys->models[i], saga_now_us(sys) - LATE_US)) {
             sim_wrong(sys->world, "%s", sys->models[i]->wrong);
         }
     }
