@@ -69,7 +69,7 @@ static void test_wrong_words_are_refused(void **state) {
     const struct sp_desk_verb *start = verb("saga", "start");
     (void)state;
     assert_int_equal(READ(start, ""), SP_INVALID);
-    assert_non_null(strstr(error.text, "expected a name"));
+    assert_non_null(strstr(error.text, "found no name, expected one"));
     assert_int_equal(READ(start, "order", "KEE", "7"), SP_INVALID);
     assert_non_null(strstr(error.text, "key"));
     assert_non_null(strstr(error.text, "'KEE'"));
